@@ -1,0 +1,49 @@
+#include "base/clock.h"
+
+#include <limits.h>
+
+#define NS_PER_S INT64_C(1000000000)
+
+int64_t clock_monotonic_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int clock_left_ms(int64_t deadline_ms)
+{
+    int64_t left = deadline_ms - clock_monotonic_ms();
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+int64_t clock_realtime_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_ns(struct timespec ts)
+{
+    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+struct timespec clock_timespec(int64_t ns)
+{
+    struct timespec ts = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+    if (ts.tv_nsec < 0) {
+        ts.tv_sec--;
+        ts.tv_nsec += NS_PER_S;
+    }
+    return ts;
+}
+
+const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us)
+{
+    time_t seconds = us / 1000000 - (us % 1000000 < 0);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm) || !strftime(dst, CLOCK_ISO_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        dst[0] = '\0';
+    return dst;
+}

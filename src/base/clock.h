@@ -1,0 +1,27 @@
+/* Time: deadlines on the monotonic clock in milliseconds, points in time as microseconds or nanoseconds since 1970. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#define CLOCK_ISO_SIZE 32
+
+/* Milliseconds on a clock that never jumps; for deadlines and durations only. */
+int64_t clock_monotonic_ms(void);
+
+/* Milliseconds left until `deadline_ms`, for poll(2): never negative, at most INT_MAX. */
+int clock_left_ms(int64_t deadline_ms);
+
+/* Microseconds since 1970-01-01 UTC. */
+int64_t clock_realtime_us(void);
+
+/* Nanoseconds since 1970 of a timespec, and back. */
+int64_t clock_ns(struct timespec ts);
+struct timespec clock_timespec(int64_t ns);
+
+/* Writes "2026-11-21T01:18:02Z" (UTC, RFC 3339) for microseconds since 1970 into dst and returns it. */
+const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us);
+
+#endif

@@ -1,0 +1,20 @@
+/* Why something failed, in words for the person who must act on it.
+ *
+ * Functions that can fail return 0 or a negative errno value. Where the number alone would not tell an operator what
+ * to do, they also take a `struct error *` (which may be NULL) and put one line there: what was wrong with what, and
+ * what to do. Only failures write to it. The text holds no line breaks and no secrets. */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#define ERROR_TEXT_MAX 640
+
+struct error {
+    int code; /* negative errno, 0 when nothing failed */
+    char text[ERROR_TEXT_MAX];
+};
+
+/* Writes the formatted text (cut to fit; control characters are shown as \n, \t or \xHH) and the code into *e unless
+ * e is NULL. Returns `code`, so that `return error_set(e, -EINVAL, "...")` reads as one step. */
+int error_set(struct error *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,34 @@
+/* Walking the tree beneath a root: every file once, in no particular order, memory bounded by the number of folders
+ * that wait to be read. Folders are opened from the root's descriptor without following links, so a folder swapped
+ * for a link while we walk is an error entry and never a way out. SAFEPATH_OWN_FOLDER is passed over. */
+#ifndef FS_WALK_H
+#define FS_WALK_H
+
+#include <sys/stat.h>
+
+#include "base/error.h"
+
+enum walk_kind {
+    WALK_FILE,        /* a regular file; st is set */
+    WALK_LINKED_FILE, /* a symbolic link to a regular file beneath the root; st is the target's */
+    WALK_LINKED_DIR,  /* a symbolic link to a folder beneath the root: not entered */
+    WALK_SPECIAL,     /* FIFO, socket or device; st is set */
+    WALK_UNREADABLE   /* file, folder or link that can't be looked at: code and text say why */
+};
+
+struct walk_entry {
+    enum walk_kind kind;
+    const char *path; /* relative to the root; valid during the call */
+    size_t path_len;
+    struct stat st;
+    struct error error; /* set for WALK_UNREADABLE: too long, not UTF-8, escaping link, dangling link, EACCES ... */
+};
+
+/* Called for each entry; a non-zero return stops the walk and is returned by it. */
+typedef int walk_fn(void *arg, const struct walk_entry *entry);
+
+/* Walks everything beneath root_fd. 0, what fn returned, or -ENOMEM. A folder that can't be listed is an entry of its
+ * own and does not stop the walk; only the root itself not being listable does (its -errno, with a text). */
+int walk_tree(int root_fd, walk_fn *fn, void *arg, struct error *e) __attribute__((warn_unused_result));
+
+#endif
