@@ -62,7 +62,7 @@ $(B)/gen/migrations.c $(B)/gen/migrations.h &: src/tools/embed $(wildcard migrat
 	src/tools/embed migrations $(B)/gen/migrations migrations/*.sql
 
 # AVX2 code stands in a file of its own; the rest runs on any machine of the architecture.
-$(B)/codec/base64_avx2.o: CFLAGS += $(if $(filter x86_64,$(shell uname -m)),-mavx2)
+$(B)/codec/base64_avx2.o: ALL_CFLAGS += $(if $(filter x86_64,$(shell uname -m)),-mavx2)
 
 $(B)/unit/%: tests/unit/%.c $(B)/libperdura.a
 	@mkdir -p $(@D)

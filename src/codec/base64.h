@@ -2,7 +2,9 @@
  *
  * Three ways give the same bytes and accept the same input: AVX2, NEON, and libb64 as the portable one. The fastest
  * that the CPU has is chosen once, at the first call. Decoding is strict: any byte outside the alphabet, a length
- * that is not a multiple of four, padding anywhere but at the end and non-zero bits behind the last byte are refused. */
+ * that is not a multiple of four, padding anywhere but at the end and non-zero bits behind the last byte are refused.
+ *
+ * dst and src must not overlap; where n is 0 they may be NULL. All calls may come from any thread. */
 #ifndef CODEC_BASE64_H
 #define CODEC_BASE64_H
 

@@ -22,7 +22,7 @@ enum sniff_kind {
 struct sniff {
     enum sniff_kind kind;
     int width;  /* pixels; 0 when the header does not tell (SVG without a size, damaged header) */
-    int height; /* likewise */
+    int height; /* likewise; both are known or neither is */
 };
 
 /* Looks at the first n bytes of a file of any length (the whole file is best: a JPEG's size can stand behind a large

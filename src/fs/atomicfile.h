@@ -6,12 +6,13 @@
  *  2. The temporary's content is on the medium before the rename: fdatasync(2) for a few files, one syncfs(2) for many.
  *  3. rename(2) gives it its name in one step; without leave to replace, RENAME_NOREPLACE (a file that appeared
  *     meanwhile wins).
- *  4. The owner holds a flock(2) on its folder while it lives. Whoever opens a staging folder first removes those
+ *  4. The owner holds a flock(2) in its folder while it lives. Whoever opens a staging folder first removes those
  *     whose lock it can take: their owners are dead. No clock, no process id, so it holds across containers too.
  *
  *     staging_open -> [ atomicfile_write ]... -> atomicfile_publish -> ... -> staging_sync -> staging_close
  *
- * One staging may be shared by threads; one atomicfile belongs to one thread. */
+ * One staging may be shared by threads; one atomicfile belongs to one thread. Texts are written to follow
+ * the path, which they do not repeat. */
 #ifndef FS_ATOMICFILE_H
 #define FS_ATOMICFILE_H
 
@@ -19,27 +20,16 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-
-struct staging;
+#include "fs/staging.h"
 
 struct atomicfile {
-    char name[32];      /* inside the staging folder */
-    const char *path;   /* where it shall go; borrowed, must live until published or dropped */
-    int replace;        /* 0: only if nothing is there; 1: replace the file that `seen` describes, and no other */
-    struct stat seen;   /* with replace: st_dev, st_ino, st_size and st_mtim of the file that may be replaced */
-    int result;         /* after publishing: 0, -EEXIST (something else is there now), or another -errno */
-    struct error error; /* in words */
+    char name[STAGING_NAME_SIZE]; /* inside the staging folder; empty once published or dropped */
+    const char *path;             /* where it shall go; borrowed, must live until published or dropped */
+    int replace;                  /* 0: only if nothing is there; 1: replace the file that `seen` is, and no other */
+    struct stat seen;             /* with replace: st_dev, st_ino, st_size and st_mtim of that file */
+    int result;                   /* after publishing: 0 or an -errno, see there */
+    struct error error;           /* the same in words */
 };
-
-/* Makes this process' staging folder beneath root_fd (borrowed: it must outlive the staging) and removes what dead
- * owners left. -errno, with a text. */
-int staging_open(int root_fd, struct staging **ret, struct error *e) __attribute__((warn_unused_result));
-
-/* Removes the folder and whatever is still in it. NULL is allowed. */
-void staging_close(struct staging *s);
-
-/* Removes the leftovers of dead owners beneath root_fd; makes nothing. Returns how many files went, or -errno. */
-int staging_sweep(int root_fd);
 
 /* Writes one temporary: n bytes, mtime as given (nanoseconds since 1970; INT64_MIN leaves it as it is), mode 0666 less
  * umask. Fills f->name; the caller sets path, replace and seen. -errno (-ENOSPC for a full disk); nothing is left. */
@@ -49,13 +39,13 @@ int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes,
 /* Syncs and renames `count` temporaries, making folders as needed; each one's outcome is in its `result`. A few files
  * are synced one by one, and their folders too; more get one syncfs(2), and their folders' entries are left to a later
  * staging_sync(). Temporaries that could not be published are removed. Returns the number published, or -errno when
- * the sync itself failed (then none was renamed and every result holds that error). */
+ * the sync itself failed (then none was renamed and every result holds that error).
+ *
+ * Results: -EEXIST something else is there now, -EISDIR a folder is there, -ENOENT with replace nothing is there any
+ * more, -EXDEV the folder is a mount point or lies beneath one, or another -errno. */
 int atomicfile_publish(struct staging *s, struct atomicfile *files, int count) __attribute__((warn_unused_result));
 
-/* Removes a temporary that shall not be published. */
+/* Removes a temporary that shall not be published; one that was published or dropped already is left as it is. */
 void atomicfile_drop(struct staging *s, struct atomicfile *f);
-
-/* Makes all renames so far durable (syncfs). 0 or -errno. */
-int staging_sync(struct staging *s) __attribute__((warn_unused_result));
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A path is relative, '/'-separated UTF-8 as the app wrote it. Opening goes through openat2(2) with RESOLVE_BENEATH |
  * RESOLVE_NO_MAGICLINKS from the root's descriptor; where the kernel (before 5.6) or a seccomp filter refuses that
- * call (ENOSYS, EPERM), component by component with O_NOFOLLOW, which follows no link at all. */
+ * call (ENOSYS, EPERM), component by component with O_NOFOLLOW, which follows no link at all. Texts are written to
+ * follow the path, which they do not repeat. */
 #ifndef FS_SAFEPATH_H
 #define FS_SAFEPATH_H
 
@@ -12,7 +13,7 @@
 #include "base/error.h"
 
 /* Longest path in bytes, and longest component. A b-tree entry of PostgreSQL ends at about 2,700 bytes. */
-#define SAFEPATH_MAX 2048
+#define SAFEPATH_MAX      2048
 #define SAFEPATH_NAME_MAX 255
 
 /* Where our own files lie beneath a root; never an image, never walked. */
@@ -20,7 +21,8 @@
 
 enum safepath_links {
     SAFEPATH_NO_LINKS, /* a symbolic link anywhere in the path: -ELOOP */
-    SAFEPATH_BENEATH   /* links may be followed as long as they stay beneath the root: -EXDEV when one leaves it */
+    SAFEPATH_BENEATH   /* links may be followed as long as they stay beneath the root: -EXDEV when one leaves it, as
+                          each absolute one does; -ELOOP where openat2 is refused */
 };
 
 /* 0 when `path` can name an image: 1 to SAFEPATH_MAX bytes of valid UTF-8 without NUL (len says how many bytes are
@@ -29,7 +31,8 @@ enum safepath_links {
 int safepath_check(const char *path, size_t len, struct error *e) __attribute__((warn_unused_result));
 
 /* Opens `path` (already checked, or "." for the root itself) beneath root_fd with open(2) `flags` (O_CLOEXEC is
- * added). Returns a descriptor or -errno. */
+ * added; O_CREAT is not for here). O_PATH | O_NOFOLLOW opens a link that is the last component itself, as open(2)
+ * does. Returns a descriptor or -errno. */
 int safepath_open(int root_fd, const char *path, int flags, enum safepath_links links)
     __attribute__((warn_unused_result));
 
@@ -38,6 +41,9 @@ int safepath_open(int root_fd, const char *path, int flags, enum safepath_links 
  * it can be fsynced) or -errno. */
 int safepath_open_parent(int root_fd, const char *path, int make, const char **ret_name)
     __attribute__((warn_unused_result));
+
+/* 1 when SAFEPATH_BENEATH can follow links on this machine, 0 when openat2 is refused. */
+int safepath_follows_links(void);
 
 /* For tests: 1 makes safepath_open behave as if openat2 were refused, 0 as usual. */
 void safepath_force_fallback(int on);

@@ -4,6 +4,7 @@
 #ifndef FS_WALK_H
 #define FS_WALK_H
 
+#include <stddef.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
@@ -12,16 +13,18 @@ enum walk_kind {
     WALK_FILE,        /* a regular file; st is set */
     WALK_LINKED_FILE, /* a symbolic link to a regular file beneath the root; st is the target's */
     WALK_LINKED_DIR,  /* a symbolic link to a folder beneath the root: not entered */
-    WALK_SPECIAL,     /* FIFO, socket or device; st is set */
+    WALK_SPECIAL,     /* FIFO, socket or device, or a symbolic link to one; st is set */
     WALK_UNREADABLE   /* file, folder or link that can't be looked at: code and text say why */
 };
 
 struct walk_entry {
     enum walk_kind kind;
-    const char *path; /* relative to the root; valid during the call */
+    const char *path; /* relative to the root; valid during the call. safepath_check holds for it, but with
+                         WALK_UNREADABLE it may be too long, or have \xHH for bytes that are not UTF-8 */
     size_t path_len;
     struct stat st;
-    struct error error; /* set for WALK_UNREADABLE: too long, not UTF-8, escaping link, dangling link, EACCES ... */
+    struct error error; /* set for WALK_UNREADABLE: too long, not UTF-8, escaping link, dangling link, EACCES ...
+                           The text is written to follow the path, which it does not repeat */
 };
 
 /* Called for each entry; a non-zero return stops the walk and is returned by it. */

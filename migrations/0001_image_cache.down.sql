@@ -1,0 +1,2 @@
+DROP TABLE image_cache;
+DROP FUNCTION image_cache_mark_changed();

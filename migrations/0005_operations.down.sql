@@ -1,0 +1,3 @@
+DROP TABLE admin_session;
+DROP TABLE access_hour;
+DROP TABLE job_run;

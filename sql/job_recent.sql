@@ -1,0 +1,4 @@
+-- The last run of each kind of job.
+SELECT DISTINCT ON (kind) kind, state, host, started_at, finished_at, result::text
+FROM (SELECT * FROM job_run ORDER BY started_at DESC LIMIT 200) AS recent
+ORDER BY kind, started_at DESC

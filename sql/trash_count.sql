@@ -1,0 +1,4 @@
+-- How much lies in the trash for more than $1 days.
+SELECT count(*), coalesce(sum(file_size), 0)::bigint
+FROM image_cache
+WHERE deleted_at < now() - make_interval(days => $1::bigint::int)

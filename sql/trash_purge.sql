@@ -1,0 +1,16 @@
+-- Deletes for good a batch of what lies in the trash for more than $1 days. $2 limit.
+WITH old AS (
+    SELECT id
+    FROM image_cache
+    WHERE deleted_at < now() - make_interval(days => $1::bigint::int)
+    ORDER BY deleted_at
+    LIMIT $2::bigint
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM image_cache i
+    USING old
+    WHERE i.id = old.id
+    RETURNING i.file_size
+)
+SELECT count(*), coalesce(sum(file_size), 0)::bigint
+FROM gone

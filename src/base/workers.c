@@ -1,0 +1,123 @@
+#include "base/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct workers {
+    pthread_mutex_t lock;
+    pthread_cond_t pushed; /* or no more to come */
+    pthread_cond_t taken;  /* or stopped */
+    workers_fn *fn;
+    void *arg;
+    int finished; /* nothing more will be pushed */
+    int stopped;  /* nothing more will be handed out */
+    size_t max, first, count;
+    void **items; /* a ring */
+    int thread_count;
+    pthread_t threads[];
+};
+
+static void *run(void *arg)
+{
+    struct workers *w = arg;
+    w->fn(w->arg, w);
+    return NULL;
+}
+
+int workers_start(struct workers **ret, int threads, size_t queue_max, workers_fn *fn, void *arg)
+{
+    struct workers *w = calloc(1, sizeof *w + (size_t)threads * sizeof w->threads[0]);
+    if (!w)
+        return -ENOMEM;
+    w->items = calloc(queue_max, sizeof *w->items);
+    if (!w->items) {
+        free(w);
+        return -ENOMEM;
+    }
+    w->max = queue_max;
+    w->fn = fn;
+    w->arg = arg;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->pushed, NULL);
+    pthread_cond_init(&w->taken, NULL);
+    while (w->thread_count < threads) {
+        int r = pthread_create(&w->threads[w->thread_count], NULL, run, w);
+        if (r) {
+            workers_finish(w, NULL, NULL);
+            return -r;
+        }
+        w->thread_count++;
+    }
+    *ret = w;
+    return 0;
+}
+
+int workers_push(struct workers *w, void *item)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->count == w->max && !w->stopped)
+        pthread_cond_wait(&w->taken, &w->lock);
+    int stopped = w->stopped;
+    if (!stopped) {
+        w->items[(w->first + w->count++) % w->max] = item;
+        pthread_cond_signal(&w->pushed);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return stopped ? -EPIPE : 0;
+}
+
+static void *take(struct workers *w, int wait)
+{
+    void *item = NULL;
+    pthread_mutex_lock(&w->lock);
+    while (wait && !w->count && !w->finished && !w->stopped)
+        pthread_cond_wait(&w->pushed, &w->lock);
+    if (w->count && !w->stopped) {
+        item = w->items[w->first];
+        w->first = (w->first + 1) % w->max;
+        w->count--;
+        pthread_cond_signal(&w->taken);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return item;
+}
+
+void *workers_take(struct workers *w)
+{
+    return take(w, 1);
+}
+
+void *workers_take_now(struct workers *w)
+{
+    return take(w, 0);
+}
+
+static void raise_flag(struct workers *w, int *flag)
+{
+    pthread_mutex_lock(&w->lock);
+    *flag = 1;
+    pthread_cond_broadcast(&w->pushed);
+    pthread_cond_broadcast(&w->taken);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workers_stop(struct workers *w)
+{
+    raise_flag(w, &w->stopped);
+}
+
+void workers_finish(struct workers *w, void (*drop)(void *arg, void *item), void *arg)
+{
+    raise_flag(w, &w->finished);
+    for (int i = 0; i < w->thread_count; i++)
+        pthread_join(w->threads[i], NULL);
+    for (; w->count; w->count--, w->first = (w->first + 1) % w->max)
+        if (drop)
+            drop(arg, w->items[w->first]);
+    pthread_cond_destroy(&w->pushed);
+    pthread_cond_destroy(&w->taken);
+    pthread_mutex_destroy(&w->lock);
+    free(w->items);
+    free(w);
+}

@@ -1,0 +1,70 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/printable.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "fs/safepath.h"
+#include "job/check.h"
+
+static int quick, all;
+
+/* One line a file: the mark, the path, and for what needs words, the words. */
+static void print_mark(void *arg, enum check_mark mark, const struct image_key *key, const struct error *why)
+{
+    struct cli *cli = arg;
+    char path[4 * SAFEPATH_MAX + 1];
+    if (cli->json || (mark == CHECK_SAME && !all))
+        return;
+    progress_clear_line();
+    int named = strcmp(key->collection, "media") != 0;
+    printf("%c %s%s%s%s%s\n", mark, named ? key->collection : "", named ? ": " : "",
+           printable(path, sizeof path, key->path), why ? "  " : "", why ? why->text : "");
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+
+    struct check_options options = {
+        .collections = cli_collections(cli), .quick = quick, .mark = print_mark, .arg = cli};
+    check_init(&job, store);
+    report_begin(&report, cli, &job);
+    (void)!check_run(&job, &options);
+    int64_t different = job_counted(&job, CHECK_COUNT_DISK_ONLY) + job_counted(&job, CHECK_COUNT_STORE_ONLY) +
+                        job_counted(&job, CHECK_COUNT_DIFFERS) + job_counted(&job, CHECK_COUNT_ERRORS);
+    int code = report_end(&report, CHECK_COUNT_ERRORS);
+    if (code == CLI_OK && different)
+        code = CLI_FAILED;
+    if (!cli->json && !job.failure.code)
+        fprintf(stderr, "%lld the same, %lld different\n", (long long)job_counted(&job, CHECK_COUNT_SAME),
+                (long long)different);
+    job_release(&job);
+    free((void *)options.collections);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"quick", CLI_FLAG, &quick, 0, 0, "compare sizes and modification times only"},
+    {"all", CLI_FLAG, &all, 0, 0, "print files that are the same, too"},
+    {0},
+};
+
+const struct command command_check = {
+    .name = "check",
+    .arguments = "",
+    .summary = "Compare the media folder with what is stored",
+    .details = "Prints a line a file:  + only on disk  - only stored  * different  ! can't be compared  = the same\n"
+               "(with --all). Exit code 1 when anything but = was found.",
+    .options = options,
+    .run = run,
+};

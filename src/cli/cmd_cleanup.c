@@ -1,0 +1,57 @@
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "job/cleanup.h"
+
+static long days;
+
+static void print_summary(struct job *job)
+{
+    char images[OUTPUT_SIZE], bytes[OUTPUT_SIZE];
+    printf("%s into the trash: %s images (%s) not asked for in %ld days\n", job->dry_run ? "would go" : "went",
+           output_number(images, job_counted(job, CLEANUP_TRASHED)),
+           output_bytes(bytes, job_counted(job, CLEANUP_TRASHED_BYTES)), days);
+    printf("%s for good: %s images (%s) in the trash for more than %d days\n",
+           job->dry_run ? "would be deleted" : "deleted", output_number(images, job_counted(job, CLEANUP_PURGED)),
+           output_bytes(bytes, job_counted(job, CLEANUP_PURGED_BYTES)), STORE_TRASH_DAYS);
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+    if (!days)
+        days = cli->config.cleanup_days;
+
+    cleanup_init(&job, store);
+    report_begin(&report, cli, &job);
+    int r = cleanup_run(&job, (int)days);
+    if (r == 0 && !cli->json)
+        print_summary(&job);
+    int code = report_end(&report, -1);
+    job_release(&job);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"days", CLI_NUMBER, &days, 1, 36500, "how long an image was not asked for (PERDURA_CLEANUP_DAYS)"},
+    {0},
+};
+
+const struct command command_cleanup = {
+    .name = "cleanup",
+    .arguments = "",
+    .summary = "Move images that nobody asked for in a long time into the trash",
+    .details = "What has been in the trash for 30 days is deleted for good. Files on disk are left alone. Until then\n"
+               "`perdura restore PATH` brings an image back.",
+    .options = options,
+    .run = run,
+};

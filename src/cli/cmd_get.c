@@ -1,0 +1,68 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+
+static const char *output;
+
+static int write_all(int fd, const unsigned char *bytes, size_t n)
+{
+    while (n) {
+        ssize_t wrote = write(fd, bytes, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return -errno;
+        bytes += wrote;
+        n -= (size_t)wrote;
+    }
+    return 0;
+}
+
+static int write_image(const struct image *image, struct error *e)
+{
+    int to_stdout = !output || strcmp(output, "-") == 0;
+    int fd = to_stdout ? STDOUT_FILENO : open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return error_set(e, -errno, "%s can't be written: %s", output, strerror(errno));
+    int r = write_all(fd, image->bytes, (size_t)image->meta.size);
+    if (!to_stdout && close(fd) < 0 && r == 0)
+        r = -errno;
+    return r < 0 ? error_set(e, r, "%s can't be written: %s", to_stdout ? "stdout" : output, strerror(-r)) : 0;
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct image *image;
+    if (cli->argc != 1)
+        return cli_usage(cli, "takes one path");
+    if (!output && isatty(STDOUT_FILENO))
+        return cli_usage(cli, "an image is not for a terminal: redirect it, or use --output FILE");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+    struct image_key key = {cli_one_collection(cli), cli->argv[0]};
+    if (store_read(store, &key, &image, NULL, &e) < 0)
+        return cli_fail_image(&key, &e);
+    int r = write_image(image, &e);
+    image_unref(image);
+    return r < 0 ? cli_fail(&e) : CLI_OK;
+}
+
+static const struct cli_option options[] = {
+    {"output", CLI_TEXT, &output, 0, 0, "write to this file instead of stdout"},
+    {0},
+};
+
+const struct command command_get = {
+    .name = "get",
+    .arguments = "PATH",
+    .summary = "Write one image to stdout",
+    .details = "From disk if it is there, else from the database; then the file is put back, too.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,98 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "fs/readfile.h"
+
+static const char *content_type, *object_id, *variant;
+
+/* Reads the file, which may lie anywhere, through the folder that it lies in. */
+static int read_source(const char *file, size_t max_bytes, struct buf *bytes, struct error *e)
+{
+    char *for_dir = strdup(file), *for_base = strdup(file);
+    struct stat st;
+    int r = -ENOMEM;
+    if (for_dir && for_base) {
+        int folder = open(dirname(for_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = folder < 0 ? -errno
+                       : readfile(folder, basename(for_base), SAFEPATH_BENEATH, max_bytes, bytes, &st, e);
+        if (folder >= 0)
+            close(folder);
+        else
+            error_set(e, r, "can't be opened: %s", strerror(-r));
+    }
+    free(for_dir);
+    free(for_base);
+    return r;
+}
+
+static void print_result(const struct cli *cli, const struct image_meta *meta, enum store_written written)
+{
+    static const char *const words[] = {"created", "replaced", "unchanged"};
+    char sha256[DIGEST_HEX_SIZE], bytes[OUTPUT_SIZE];
+    digest_hex(sha256, meta->sha256);
+    if (cli->json)
+        output_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "result", words[written], "collection",
+                              meta->key.collection, "original_path", meta->key.path, "content_type_header", meta->mime,
+                              "file_size", (json_int_t)meta->size, "sha256", sha256));
+    else
+        printf("%s %s (%s, %s)\n", words[written], meta->key.path, meta->mime, output_bytes(bytes, meta->size));
+}
+
+static int run(struct cli *cli)
+{
+    struct error e = {0};
+    struct buf bytes;
+    enum store_written written = STORE_CREATED;
+    if (cli->argc < 1 || cli->argc > 2)
+        return cli_usage(cli, "takes a file, and the path to store it under if that is another one");
+    if (!content_type != !object_id || !object_id != !variant)
+        return cli_usage(cli, "--content-type, --object-id and --variant go together");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+
+    const char *slash = strrchr(cli->argv[0], '/');
+    struct image_meta meta = {
+        .key = {cli_one_collection(cli), cli->argc > 1 ? cli->argv[1] : slash ? slash + 1 : cli->argv[0]},
+        .content_type = content_type,
+        .object_id = object_id,
+        .variant = variant,
+        .mtime_ns = clock_realtime_us() * 1000,
+    };
+    struct image_key source = {meta.key.collection, cli->argv[0]};
+    buf_init(&bytes, (size_t)1 << 30);
+    int r = read_source(cli->argv[0], bytes.max - 1, &bytes, &e);
+    if (r == 0) {
+        meta.size = (int64_t)bytes.len;
+        r = cli->dry_run ? store_would_accept(store, &meta, bytes.data, &written, &e)
+                         : store_write(store, &meta, bytes.data, &written, &e);
+    }
+    int code = r < 0 ? cli_fail_image(&source, &e) : CLI_OK;
+    if (r == 0)
+        print_result(cli, &meta, written);
+    buf_release(&bytes);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"content-type", CLI_TEXT, &content_type, 0, 0, "the model that the image belongs to (loyalty.product)"},
+    {"object-id", CLI_TEXT, &object_id, 0, 0, "its object"},
+    {"variant", CLI_TEXT, &variant, 0, 0, "which image of that object (cover)"},
+    {0},
+};
+
+const struct command command_put = {
+    .name = "put",
+    .arguments = "FILE [PATH]",
+    .summary = "Store one image, and put it into the media folder",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,75 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "job/restore.h"
+
+static int all, force;
+static long parallelism;
+
+static void print_summary(struct report *r)
+{
+    struct job *job = r->job;
+    char restored[OUTPUT_SIZE], bytes[OUTPUT_SIZE], present[OUTPUT_SIZE], n[OUTPUT_SIZE];
+    printf("%s %s files (%s) in %.1f s, %s were there", job->dry_run ? "would restore" : "restored",
+           output_number(restored, job_counted(job, RESTORE_RESTORED)), output_bytes(bytes, atomic_load(&job->bytes)),
+           report_seconds(r), output_number(present, job_counted(job, RESTORE_PRESENT)));
+    if (job_counted(job, RESTORE_NEWER))
+        printf(", %s newer on disk", output_number(n, job_counted(job, RESTORE_NEWER)));
+    printf(", %s failed\n", output_number(n, job_counted(job, RESTORE_FAILED)));
+}
+
+static struct image_key *keys_of(const struct cli *cli)
+{
+    struct image_key *keys = calloc((size_t)cli->argc + 1, sizeof *keys);
+    for (int i = 0; keys && i < cli->argc; i++)
+        keys[i] = (struct image_key){cli_one_collection(cli), cli->argv[i]};
+    return keys;
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    if (!all == !cli->argc)
+        return cli_usage(cli, "name the images to restore, or say --all");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+
+    struct image_key *keys = all ? NULL : keys_of(cli);
+    struct restore_options options = {.keys = keys,
+                                      .keys_len = cli->argc,
+                                      .collections = cli_collections(cli),
+                                      .force = force,
+                                      .threads = (int)parallelism};
+    restore_init(&job, store, report_problem, &report);
+    report_begin(&report, cli, &job);
+    int r = restore_run(&job, &options);
+    if (r == 0 && !cli->json)
+        print_summary(&report);
+    int code = report_end(&report, RESTORE_FAILED);
+    job_release(&job);
+    free(keys);
+    free((void *)options.collections);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"all", CLI_FLAG, &all, 0, 0, "every stored image, the most recently used first"},
+    {"force", CLI_FLAG, &force, 0, 0, "replace files that are newer than what is stored"},
+    {"parallelism", CLI_NUMBER, &parallelism, 1, 100, "connections to use (PERDURA_DB_POOL less one)"},
+    {0},
+};
+
+const struct command command_restore = {
+    .name = "restore",
+    .arguments = "[PATH...]",
+    .summary = "Put stored images back on disk",
+    .details = "Files that are there and identical are left alone. An image in the trash that is named comes out of it.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,41 @@
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+
+static int force;
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    int code = CLI_OK;
+    if (!cli->argc)
+        return cli_usage(cli, "name the images to remove");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+    for (int i = 0; i < cli->argc; i++) {
+        struct image_key key = {cli_one_collection(cli), cli->argv[i]};
+        int r = cli->dry_run ? store_would_delete(store, &key, force ? STORE_DELETE_FORCE : STORE_DELETE_SAFE, &e)
+                             : store_delete(store, &key, force ? STORE_DELETE_FORCE : STORE_DELETE_SAFE, &e);
+        if (r < 0)
+            code = cli_fail_image(&key, &e);
+        else
+            printf("%s %s into the trash\n", cli->dry_run ? "would move" : "moved", key.path);
+    }
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"force", CLI_FLAG, &force, 0, 0, "even if the file was changed since it was stored"},
+    {0},
+};
+
+const struct command command_rm = {
+    .name = "rm",
+    .arguments = "PATH...",
+    .summary = "Move images into the trash and remove their files",
+    .details = "For 30 days `perdura restore PATH` brings them back.",
+    .options = options,
+    .run = run,
+};

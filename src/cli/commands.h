@@ -1,0 +1,23 @@
+/* Every subcommand, defined in its cmd_*.c. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const struct command command_cache_all;
+extern const struct command command_check;
+extern const struct command command_cleanup;
+extern const struct command command_config;
+extern const struct command command_dev;
+extern const struct command command_fsck;
+extern const struct command command_get;
+extern const struct command command_info;
+extern const struct command command_list;
+extern const struct command command_migrate;
+extern const struct command command_put;
+extern const struct command command_restore;
+extern const struct command command_rm;
+extern const struct command command_status;
+extern const struct command command_version;
+
+#endif

@@ -1,0 +1,61 @@
+#include "cli/report.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "cli/output.h"
+
+/* More problems than this are counted and no longer listed in JSON. */
+#define ERRORS_LISTED 1000
+
+void report_problem(void *arg, const struct image_key *key, const struct error *why)
+{
+    struct report *r = arg;
+    if (!r->errors) {
+        progress_clear_line();
+        cli_fail_image(key, why);
+        return;
+    }
+    if (json_array_size(r->errors) < ERRORS_LISTED)
+        json_array_append_new(r->errors, json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path",
+                                                   key->path, "error", why->text));
+}
+
+void report_begin(struct report *r, struct cli *cli, struct job *job)
+{
+    *r = (struct report){.cli = cli, .job = job, .started_ms = clock_monotonic_ms()};
+    job->dry_run = job->dry_run || cli->dry_run;
+    if (cli->json)
+        r->errors = json_array();
+    r->progress = progress_start(job);
+}
+
+double report_seconds(const struct report *r)
+{
+    return (double)(clock_monotonic_ms() - r->started_ms) / 1000;
+}
+
+static json_t *counters(struct report *r)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < JOB_COUNTERS && r->job->counters[i].name; i++)
+        json_object_set_new(object, r->job->counters[i].name, json_integer(job_counted(r->job, i)));
+    json_object_set_new(object, "bytes", json_integer(atomic_load(&r->job->bytes)));
+    json_object_set_new(object, "seconds", json_real(report_seconds(r)));
+    json_object_set_new(object, "dry_run", json_boolean(r->job->dry_run));
+    json_object_set_new(object, "errors", r->errors);
+    if (r->job->failure.code)
+        json_object_set_new(object, "failure", json_string(r->job->failure.text));
+    return object;
+}
+
+int report_end(struct report *r, int failed)
+{
+    progress_stop(r->progress);
+    int code = failed >= 0 && job_counted(r->job, failed) ? CLI_FAILED : CLI_OK;
+    if (r->cli->json)
+        output_json(counters(r));
+    if (r->job->failure.code)
+        code = cli_fail(&r->job->failure);
+    return code;
+}

@@ -1,0 +1,28 @@
+/* Runs a job for a command: progress, problems as they come, the summary or the JSON at the end. */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "cli/cli.h"
+#include "cli/progress.h"
+
+struct report {
+    struct cli *cli;
+    struct job *job;
+    json_t *errors; /* with --json: the problems, as {"collection", "path", "error"} */
+    struct progress *progress;
+    int64_t started_ms;
+};
+
+/* For job_init: prints a problem, or keeps it for the JSON. arg is the report. */
+void report_problem(void *arg, const struct image_key *key, const struct error *why);
+
+void report_begin(struct report *r, struct cli *cli, struct job *job);
+
+/* Prints all counters, seconds and errors as JSON when that was asked for. `failed` is the counter of problems that
+ * make the command fail (-1: none). Returns the exit code; a failure of the job is printed. */
+int report_end(struct report *r, int failed);
+
+/* Seconds since report_begin. */
+double report_seconds(const struct report *r);
+
+#endif

@@ -1,0 +1,430 @@
+/* The only file that knows libpq. Protocol: PostgreSQL documentation, "Pipeline Mode" and "Asynchronous Command
+ * Processing". */
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "client/db_conn.h"
+#include "client/db_wire.h"
+#include "sql.h"
+
+#define CONNECT_TIMEOUT_S "5"
+#define OLDEST_SERVER 130000
+#define IN_FLIGHT_MAX 8
+
+struct flight {
+    const struct sql_query *query;
+    int prepares; /* a Parse went ahead and answers first */
+};
+
+struct db_conn {
+    PGconn *pq;
+    struct db_pool *pool;
+    const struct db_options *options;
+    int lost;
+    int unconfirmed; /* the server said that the standby did not confirm the commit */
+    int first, in_flight;
+    struct flight flights[IN_FLIGHT_MAX]; /* a ring */
+    unsigned char prepared[SQL_QUERIES];
+};
+
+static const struct {
+    char sqlstate[6]; /* a prefix: two characters name a class */
+    int code;
+    const char *advice;
+} meanings[] = {
+    {"08", -ENOTCONN, NULL},     /* connection exception */
+    {"57P", -ENOTCONN, NULL},    /* shut down, crashed, starting up */
+    {"53300", -ENOTCONN, "the server has no free connection: lower PERDURA_DB_POOL or raise the plan's limit"},
+    {"53100", -ENOSPC, "the database server's disk is full"},
+    {"53", -EAGAIN, NULL},       /* out of memory and other resources */
+    {"40", -EAGAIN, NULL},       /* serialization failure, deadlock */
+    {"55P03", -EAGAIN, NULL},    /* lock not available */
+    {"57014", -ETIMEDOUT, NULL}, /* canceled by statement_timeout */
+    {"42P01", -ENXIO, "the database has no Perdura tables (or older ones): run `perdura migrate`"},
+    {"42703", -ENXIO, "the database has older Perdura tables: run `perdura migrate`"},
+    {"25006", -EROFS, "the server is read-only (a standby?): DATABASE_URL must name the primary"},
+    {"42501", -EACCES, "the database user lacks a right"},
+};
+
+/* First line of libpq's message, without its newline. */
+static int first_line(const char *message)
+{
+    return (int)strcspn(message, "\n");
+}
+
+static int sqlstate_error(const PGresult *res, const struct sql_query *query, struct error *e)
+{
+    const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+    const char *message = primary ? primary : PQresultErrorMessage(res);
+
+    for (size_t i = 0; sqlstate && i < sizeof meanings / sizeof *meanings; i++) {
+        if (strncmp(sqlstate, meanings[i].sqlstate, strlen(meanings[i].sqlstate)) != 0)
+            continue;
+        if (meanings[i].advice)
+            return error_set(e, meanings[i].code, "%s (%.*s)", meanings[i].advice, first_line(message), message);
+        return error_set(e, meanings[i].code, "database: %.*s", first_line(message), message);
+    }
+    return error_set(e, -EINVAL, "database refused %s: %.*s%s%.*s [%s]", query ? query->name : "the statement",
+                     first_line(message), message, detail ? ": " : "", detail ? first_line(detail) : 0,
+                     detail ? detail : "", sqlstate ? sqlstate : "no code");
+}
+
+static int lose(struct db_conn *conn, struct error *e)
+{
+    const char *message = PQerrorMessage(conn->pq);
+    conn->lost = 1;
+    if (!*message)
+        message = "the connection was lost";
+    return error_set(e, -ENOTCONN, "database: %.*s", first_line(message), message);
+}
+
+/* A commit that the standby did not confirm is reported as success, with this warning beside it. The text is
+ * translated by the server, the name of the function is not. */
+static void receive_notice(void *arg, const PGresult *res)
+{
+    struct db_conn *conn = arg;
+    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    if (function && strcmp(function, "SyncRepWaitForLSN") == 0)
+        conn->unconfirmed = 1;
+
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    if (conn->options->on_notice && message && severity && strcmp(severity, "WARNING") == 0)
+        conn->options->on_notice(conn->options->notice_arg, message);
+}
+
+int db_conn_check_url(const char *url, struct error *e)
+{
+    char *why = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(url, &why);
+    if (why)
+        PQfreemem(why); /* it quotes the url, and with it the password */
+    if (!parsed)
+        return error_set(e, -EINVAL, "DATABASE_URL is not a PostgreSQL connection string; accepted: "
+                                     "postgresql://user:password@host:port/database or host=... dbname=...");
+    PQconninfoFree(parsed);
+    return 0;
+}
+
+static int connected(struct db_conn *conn, struct error *e)
+{
+    if (PQstatus(conn->pq) != CONNECTION_OK) {
+        const char *message = PQerrorMessage(conn->pq);
+        return error_set(e, -ENOTCONN, "cannot reach the database: %.*s", first_line(message), message);
+    }
+    int version = PQserverVersion(conn->pq);
+    if (version < OLDEST_SERVER)
+        return error_set(e, -ENOTCONN, "the database server is PostgreSQL %d; 13 or newer is needed", version / 10000);
+    if (PQsetnonblocking(conn->pq, 1) != 0 || !PQenterPipelineMode(conn->pq))
+        return lose(conn, e);
+    return 0;
+}
+
+int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct error *e)
+{
+    /* Those before dbname are defaults that the url may override. */
+    static const char *const names[] = {"connect_timeout", "keepalives_idle", "tcp_user_timeout",
+                                        "fallback_application_name", "dbname", "client_encoding", NULL};
+    const char *const values[] = {CONNECT_TIMEOUT_S, "60", "60000", "perdura", options->url, "UTF8", NULL};
+
+    struct db_conn *conn = calloc(1, sizeof *conn);
+    if (!conn)
+        return error_set(e, -ENOMEM, "out of memory");
+    conn->pool = pool;
+    conn->options = options;
+    conn->pq = PQconnectdbParams(names, values, 1);
+    if (!conn->pq) {
+        free(conn);
+        return error_set(e, -ENOMEM, "out of memory");
+    }
+    PQsetNoticeReceiver(conn->pq, receive_notice, conn);
+    int r = connected(conn, e);
+    if (r < 0) {
+        db_conn_close(conn);
+        return r;
+    }
+    *ret = conn;
+    return 0;
+}
+
+void db_conn_close(struct db_conn *conn)
+{
+    PQfinish(conn->pq);
+    free(conn);
+}
+
+int db_conn_lost(const struct db_conn *conn)
+{
+    return conn->lost || PQstatus(conn->pq) != CONNECTION_OK;
+}
+
+struct db_pool *db_conn_pool(const struct db_conn *conn)
+{
+    return conn->pool;
+}
+
+int db_in_flight(const struct db_conn *conn)
+{
+    return conn->in_flight;
+}
+
+/* Waits until the socket is readable (or writable as well), reads what came, and writes what waits. */
+static int pump(struct db_conn *conn, int unsent, int64_t deadline_ms, struct error *e)
+{
+    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = unsent ? POLLIN | POLLOUT : POLLIN};
+    int r;
+    do
+        r = poll(&fd, 1, clock_left_ms(deadline_ms));
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return lose(conn, e);
+    if (r == 0) {
+        conn->lost = 1; /* what the server does with the statement is unknown, and its answer may still come */
+        return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds",
+                         conn->options->timeout_ms / 1000);
+    }
+    if ((fd.revents & ~POLLOUT) && !PQconsumeInput(conn->pq))
+        return lose(conn, e);
+    return 0;
+}
+
+/* Hands everything queued to the kernel, reading meanwhile: a server that can't write would not read either. */
+static int flush(struct db_conn *conn, struct error *e)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + conn->options->timeout_ms;
+    for (;;) {
+        int unsent = PQflush(conn->pq);
+        if (unsent < 0)
+            return lose(conn, e);
+        if (!unsent)
+            return 0;
+        int r = pump(conn, 1, deadline_ms, e);
+        if (r < 0)
+            return r;
+    }
+}
+
+int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
+{
+    static const struct db_params none;
+    const struct db_params *p = params ? params : &none;
+    const char *name = conn->options->prepared ? query->name : "";
+    int prepares = !conn->options->prepared || !conn->prepared[query->index];
+    int sent = 1;
+
+    assert(conn->in_flight < IN_FLIGHT_MAX);
+    if (conn->lost)
+        return error_set(e, -ENOTCONN, "database: the connection was lost");
+    if (prepares)
+        sent = PQsendPrepare(conn->pq, name, query->text, 0, NULL);
+    sent = sent && PQsendQueryPrepared(conn->pq, name, p->count, p->values, p->lengths, p->formats, 1);
+    if (!sent || !PQpipelineSync(conn->pq))
+        return lose(conn, e);
+
+    conn->flights[(conn->first + conn->in_flight) % IN_FLIGHT_MAX] = (struct flight){query, prepares};
+    conn->in_flight++;
+    conn->prepared[query->index] = conn->options->prepared != 0;
+    return flush(conn, e);
+}
+
+/* The next result, NULL between two statements. */
+static int next_result(struct db_conn *conn, PGresult **ret, struct error *e)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + conn->options->timeout_ms;
+    while (PQisBusy(conn->pq)) {
+        int unsent = PQflush(conn->pq);
+        int r = unsent < 0 ? lose(conn, e) : pump(conn, unsent, deadline_ms, e);
+        if (r < 0)
+            return r;
+    }
+    *ret = PQgetResult(conn->pq);
+    return 0;
+}
+
+/* The one result of a statement and the NULL behind it. */
+static int statement_result(struct db_conn *conn, PGresult **ret, struct error *e)
+{
+    PGresult *res, *end;
+    int r = next_result(conn, &res, e);
+    if (r < 0)
+        return r;
+    if (!res)
+        return lose(conn, e);
+    r = next_result(conn, &end, e);
+    if (r < 0 || end) {
+        PQclear(end);
+        PQclear(res);
+        return r < 0 ? r : lose(conn, e);
+    }
+    *ret = res;
+    return 0;
+}
+
+static int sync_result(struct db_conn *conn, struct error *e)
+{
+    PGresult *res;
+    int r = next_result(conn, &res, e);
+    if (r < 0)
+        return r;
+    int synced = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+    PQclear(res);
+    return synced ? 0 : lose(conn, e);
+}
+
+/* 0 when the statement did its work, else what went wrong. A backend that is told to go answers with an error first
+ * and closes then: the connection is of no more use. */
+static int judge(struct db_conn *conn, const PGresult *res, const struct sql_query *query, struct error *e)
+{
+    ExecStatusType status = PQresultStatus(res);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return 0;
+    int r = sqlstate_error(res, query, e);
+    if (r == -ENOTCONN)
+        conn->lost = 1;
+    return r;
+}
+
+int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
+{
+    assert(conn->in_flight > 0);
+    struct flight flight = conn->flights[conn->first];
+    PGresult *res = NULL;
+    int outcome = 0;
+    conn->unconfirmed = 0;
+
+    if (flight.prepares) {
+        int r = statement_result(conn, &res, e);
+        if (r < 0)
+            return r;
+        outcome = judge(conn, res, flight.query, e);
+        PQclear(res);
+        if (outcome < 0)
+            conn->prepared[flight.query->index] = 0;
+    }
+    int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
+    if (r < 0)
+        return outcome < 0 ? outcome : r;
+    if (outcome == 0)
+        outcome = judge(conn, res, flight.query, e);
+    if (!conn->lost) {
+        r = sync_result(conn, outcome < 0 ? NULL : e);
+        if (outcome == 0)
+            outcome = r;
+    }
+    conn->first = (conn->first + 1) % IN_FLIGHT_MAX;
+    conn->in_flight--;
+    if (outcome == 0 && conn->unconfirmed)
+        outcome = error_set(e, -EAGAIN, "the commit was not confirmed by the standby: not acknowledged");
+
+    if (outcome < 0 || !ret)
+        PQclear(res);
+    else
+        *ret = (struct db_result *)res;
+    return outcome;
+}
+
+int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
+             struct db_result **ret, struct error *e)
+{
+    int r = db_send(conn, query, params, e);
+    return r < 0 ? r : db_recv(conn, ret, e);
+}
+
+void db_conn_drain(struct db_conn *conn)
+{
+    while (conn->in_flight && !db_conn_lost(conn)) {
+        int before = conn->in_flight;
+        if (db_recv(conn, NULL, NULL) < 0 && conn->in_flight == before)
+            conn->lost = 1;
+    }
+}
+
+static int script_error(PGconn *pq, const PGresult *res, struct error *e)
+{
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
+    const char *position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
+    if (PQstatus(pq) != CONNECTION_OK || !message) {
+        message = PQerrorMessage(pq);
+        return error_set(e, -ENOTCONN, "database: %.*s", first_line(message), message);
+    }
+    return error_set(e, -EINVAL, "%.*s%s%.*s%s%s", first_line(message), message, detail ? ": " : "",
+                     detail ? first_line(detail) : 0, detail ? detail : "", position ? ", at character " : "",
+                     position ? position : "");
+}
+
+int db_script(struct db_conn *conn, const char *script, struct error *e)
+{
+    assert(conn->in_flight == 0);
+    if (conn->lost || !PQexitPipelineMode(conn->pq))
+        return lose(conn, e);
+    PQsetnonblocking(conn->pq, 0);
+    PGresult *res = PQexec(conn->pq, script);
+    ExecStatusType status = PQresultStatus(res);
+    int r = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : script_error(conn->pq, res, e);
+    PQclear(res);
+    if (PQstatus(conn->pq) != CONNECTION_OK || PQsetnonblocking(conn->pq, 1) != 0 || !PQenterPipelineMode(conn->pq))
+        conn->lost = 1;
+    return r;
+}
+
+static const PGresult *rows_of(const struct db_result *r)
+{
+    return (const PGresult *)r;
+}
+
+int db_rows(const struct db_result *r)
+{
+    return PQntuples(rows_of(r));
+}
+
+int64_t db_affected(const struct db_result *r)
+{
+    return strtoll(PQcmdTuples((PGresult *)r), NULL, 10);
+}
+
+int db_is_null(const struct db_result *r, int row, int col)
+{
+    return PQgetisnull(rows_of(r), row, col);
+}
+
+const char *db_text(const struct db_result *r, int row, int col)
+{
+    return db_is_null(r, row, col) ? NULL : PQgetvalue(rows_of(r), row, col);
+}
+
+const void *db_bytes(const struct db_result *r, int row, int col, size_t *ret_n)
+{
+    *ret_n = (size_t)PQgetlength(rows_of(r), row, col);
+    return PQgetvalue(rows_of(r), row, col);
+}
+
+int64_t db_int(const struct db_result *r, int row, int col)
+{
+    const unsigned char *at = (const unsigned char *)PQgetvalue(rows_of(r), row, col);
+    int n = PQgetlength(rows_of(r), row, col);
+    if (n <= 0 || n > 8)
+        return 0;
+    uint64_t value = n > 1 && at[0] & 0x80 ? UINT64_MAX : 0; /* sign; a bool is one byte of 0 or 1 */
+    for (int i = 0; i < n; i++)
+        value = value << 8 | at[i];
+    return (int64_t)value;
+}
+
+int64_t db_time(const struct db_result *r, int row, int col)
+{
+    return db_is_null(r, row, col) ? 0 : db_int(r, row, col) + DB_EPOCH_US;
+}
+
+void db_result_free(struct db_result *r)
+{
+    PQclear((PGresult *)r);
+}

@@ -1,0 +1,140 @@
+/* PostgreSQL: a small pool of connections, and queries sent through libpq's pipeline mode.
+ *
+ * A query is a file of sql/, embedded as a `struct sql_query`. On each connection it is prepared at its first use
+ * (unless the pool was told not to, for poolers in transaction mode). All values travel in binary, as parameters.
+ *
+ *     db_get -> [ db_send ]... -> [ db_recv ]... in the order sent -> db_put
+ *
+ * Each query is a transaction of its own; one that fails does not touch its neighbours in the pipeline. A connection
+ * belongs to one thread between db_get and db_put; the pool is shared.
+ *
+ * What failed is told by the code:
+ *   -ENOTCONN   cannot be reached, or the connection was lost: what was in flight may or may not have happened
+ *   -ETIMEDOUT  no answer in time; the connection is given up
+ *   -EAGAIN     this statement lost against another (deadlock, serialization), or was committed without the standby's
+ *               word: repeat it
+ *   -ENOSPC     the server's disk is full
+ *   -ENXIO      the tables are missing
+ *   -EINVAL     the server refused the statement or its values */
+#ifndef CLIENT_DB_H
+#define CLIENT_DB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+struct sql_query;
+struct db_pool;
+struct db_conn;
+struct db_result;
+
+struct db_options {
+    const char *url;     /* any libpq connection string */
+    int max_connections; /* opened one at a time, when needed */
+    int prepared;        /* 0: no named statements */
+    int timeout_ms;      /* for one query, from its sending to its result */
+    void (*on_notice)(void *arg, const char *text); /* warnings of the server; may be NULL */
+    void *notice_arg;
+};
+
+/* Makes a pool; connects nothing. The options' strings are copied. 0, -ENOMEM, or -EINVAL for a malformed url (the
+ * text does not show it: it may hold a password). */
+int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Closes all connections. Every one must have been put back. NULL is allowed. */
+void db_pool_close(struct db_pool *pool);
+
+/* How many connections the pool may hold. */
+int db_pool_max(const struct db_pool *pool);
+
+/* A connection, idle and healthy: a free one, a new one, or the next that is put back. -ENOTCONN, -ETIMEDOUT. */
+int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Gives it back. Results not yet received are waited for and dropped. A lost connection is closed. NULL is allowed. */
+void db_put(struct db_conn *conn);
+
+/* Gives a lost connection back and tries, with growing pauses, to get another until `deadline_ms` (clock_monotonic_ms).
+ * *conn is replaced, or NULL on failure. */
+int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_ms, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Whether a code means that the database could not be asked (as opposed to: it answered). */
+int db_unavailable(int code);
+
+/* Parameters, in order. Text and bytes are borrowed until the query was sent. */
+#define DB_PARAMS_MAX 20
+
+struct db_array;
+
+struct db_params {
+    int count;
+    const char *values[DB_PARAMS_MAX];
+    int lengths[DB_PARAMS_MAX];
+    int formats[DB_PARAMS_MAX];
+    char numbers[DB_PARAMS_MAX][8];
+};
+
+void db_params_init(struct db_params *p);
+void db_param_text(struct db_params *p, const char *text); /* NULL for an SQL null */
+void db_param_bytes(struct db_params *p, const void *bytes, size_t n);
+void db_param_int(struct db_params *p, int64_t value);      /* for $n::bigint */
+void db_param_time(struct db_params *p, int64_t us);        /* for $n::timestamptz; microseconds since 1970 */
+void db_param_array(struct db_params *p, struct db_array *a); /* for $n::type[]; not empty */
+
+/* An array parameter in PostgreSQL's binary form (array_recv), built in place: large values are encoded straight
+ * into it. */
+enum db_type { DB_TEXT = 25, DB_BYTEA = 17, DB_INT8 = 20, DB_TIMESTAMPTZ = 1184 }; /* OIDs of pg_type */
+
+struct db_array {
+    struct buf buf;
+    enum db_type type;
+    int count;
+    int has_null;
+};
+
+void db_array_init(struct db_array *a, enum db_type type, size_t max_bytes);
+void db_array_release(struct db_array *a);
+void db_array_reset(struct db_array *a); /* empties it, keeps the memory */
+
+/* Append one element. 0, -ENOMEM, -EMSGSIZE. */
+int db_array_add(struct db_array *a, const void *bytes, size_t n) __attribute__((warn_unused_result));
+int db_array_add_text(struct db_array *a, const char *text) __attribute__((warn_unused_result)); /* NULL: SQL null */
+int db_array_add_int(struct db_array *a, int64_t value) __attribute__((warn_unused_result));
+int db_array_add_time(struct db_array *a, int64_t us) __attribute__((warn_unused_result));
+/* Append an element of n bytes that the caller writes to *ret at once. */
+int db_array_reserve(struct db_array *a, size_t n, char **ret) __attribute__((warn_unused_result));
+/* Append a copy of element `index` of another array of the same type. */
+int db_array_copy(struct db_array *a, const struct db_array *from, int index) __attribute__((warn_unused_result));
+
+/* Sends a query and returns when it is on its way. */
+int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Waits for the result of the oldest query sent and not yet received. With ret NULL the result is dropped. */
+int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Both in one step. params may be NULL. */
+int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
+             struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* How many queries are sent and not yet received. */
+int db_in_flight(const struct db_conn *conn);
+
+/* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,
+ * without a time limit. The error's text names the server's message, detail and position. */
+int db_script(struct db_conn *conn, const char *script, struct error *e) __attribute__((warn_unused_result));
+
+/* A result's rows. Values are valid until the result is freed; text ends in a NUL. */
+int db_rows(const struct db_result *r);
+int64_t db_affected(const struct db_result *r); /* rows written */
+int db_is_null(const struct db_result *r, int row, int col);
+const char *db_text(const struct db_result *r, int row, int col); /* NULL for an SQL null */
+const void *db_bytes(const struct db_result *r, int row, int col, size_t *ret_n);
+int64_t db_int(const struct db_result *r, int row, int col);  /* smallint, int, bigint, bool; 0 for null */
+int64_t db_time(const struct db_result *r, int row, int col); /* microseconds since 1970; 0 for null */
+void db_result_free(struct db_result *r);                     /* NULL is allowed */
+
+#endif

@@ -1,0 +1,24 @@
+/* What the pool needs of a connection; private to client/db*.c. */
+#ifndef CLIENT_DB_CONN_H
+#define CLIENT_DB_CONN_H
+
+#include "client/db.h"
+
+/* Whether libpq can read the connection string. -EINVAL with a text that does not show it. */
+int db_conn_check_url(const char *url, struct error *e) __attribute__((warn_unused_result));
+
+/* Connects; the options' strings must live as long as the connection. -ENOTCONN. */
+int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct error *e)
+    __attribute__((warn_unused_result));
+
+void db_conn_close(struct db_conn *conn);
+
+/* Receives and drops whatever is in flight. */
+void db_conn_drain(struct db_conn *conn);
+
+/* Whether the connection is of no more use. */
+int db_conn_lost(const struct db_conn *conn);
+
+struct db_pool *db_conn_pool(const struct db_conn *conn);
+
+#endif

@@ -1,0 +1,61 @@
+#include "codec/digest.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+/* Fetched once and kept until the process ends: EVP_sha256() would look its provider up at every call, which costs more
+ * than the digest of a small image. A context per call is cheap beside that, so threads share nothing else. */
+static EVP_MD *sha256;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+int digest_sha256(const void *bytes, size_t n, unsigned char out[DIGEST_SHA256_LEN])
+{
+    pthread_once(&sha256_once, fetch_sha256);
+    if (!sha256 || !EVP_Digest(bytes, n, out, NULL, sha256, NULL))
+        return -EIO;
+    return 0;
+}
+
+void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < DIGEST_SHA256_LEN; i++) {
+        dst[2 * i] = digits[sha[i] >> 4];
+        dst[2 * i + 1] = digits[sha[i] & 0x0F];
+    }
+    dst[DIGEST_HEX_SIZE - 1] = '\0';
+}
+
+static int digit_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return -1;
+}
+
+int digest_from_hex(unsigned char out[DIGEST_SHA256_LEN], const char *hex, size_t n)
+{
+    unsigned char sha[DIGEST_SHA256_LEN];
+
+    if (n != DIGEST_HEX_SIZE - 1)
+        return -EINVAL;
+    for (size_t i = 0; i < sizeof sha; i++) {
+        int high = digit_value(hex[2 * i]), low = digit_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -EINVAL;
+        sha[i] = (unsigned char)(high << 4 | low);
+    }
+    memcpy(out, sha, sizeof sha);
+    return 0;
+}

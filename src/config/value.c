@@ -1,0 +1,239 @@
+#include "config/value.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <strings.h>
+
+#include "config/bytesize.h"
+#include "config/conninfo.h"
+
+#define ACCEPTED_MAX 512
+
+/* Fails with `why` and what the type accepts. */
+static int refuse(const struct value_type *type, struct error *e, const char *why)
+{
+    struct buf accepted;
+    buf_init(&accepted, ACCEPTED_MAX);
+    int r = value_accepted(type, &accepted);
+    if (r == 0)
+        r = error_set(e, -EINVAL, "%s; accepted: %s", why, accepted.data);
+    else
+        r = error_set(e, r == -ENOMEM ? r : -EINVAL, "%s", why);
+    buf_release(&accepted);
+    return r;
+}
+
+/* Finds a word of `words`, in any case. Returns its index, -1 when it is none of them. */
+static int word_index(const char *words, const char *text, size_t len)
+{
+    for (int i = 0; *words; i++) {
+        size_t n = strcspn(words, " ");
+        if (n == len && strncasecmp(words, text, n) == 0)
+            return i;
+        words += n + (words[n] == ' ');
+    }
+    return -1;
+}
+
+static int parse_bool(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    /* Off and on take turns. */
+    int i = word_index("off on false true no yes 0 1", text, len);
+    if (i < 0)
+        return refuse(type, e, "is neither on nor off");
+    *ret = i % 2;
+    return 0;
+}
+
+static int parse_enum(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    int i = word_index(type->words, text, len);
+    if (i < 0)
+        return refuse(type, e, "is none of the words");
+    *ret = i;
+    return 0;
+}
+
+static int check_limits(const struct value_type *type, int64_t n, int64_t *ret, struct error *e)
+{
+    if (n < type->min)
+        return refuse(type, e, "is too small");
+    if (n > type->max)
+        return refuse(type, e, "is too large");
+    *ret = n;
+    return 0;
+}
+
+static int parse_integer(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    const char *p = text, *end = text + len;
+    bool negative = len && *p == '-';
+    int64_t n;
+    p += negative || (len && *p == '+');
+    if (bytesize_digits(&p, end, &n) < 0 || p != end)
+        return refuse(type, e, "is not a number");
+    return check_limits(type, negative ? -n : n, ret, e);
+}
+
+static int parse_bytes(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    int64_t n;
+    if (bytesize_parse(text, len, &n) < 0)
+        return refuse(type, e, "is not a size");
+    return check_limits(type, n, ret, e);
+}
+
+bool value_url_path(const char *text, size_t len)
+{
+    size_t segment = 0; /* where the present segment starts */
+    if (len < 2 || text[0] != '/')
+        return false;
+    for (size_t i = 1; i <= len; i++) {
+        if (i < len && text[i] != '/') {
+            if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f || strchr("%?#\\\"", text[i]))
+                return false;
+            continue;
+        }
+        size_t n = i - segment - 1;
+        const char *name = text + segment + 1;
+        if (n == 0 || (n == 1 && name[0] == '.') || (n == 2 && name[0] == '.' && name[1] == '.'))
+            return false;
+        segment = i;
+    }
+    return true;
+}
+
+static int parse_text(const struct value_type *type, const char *text, size_t len, char **ret, struct error *e)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return refuse(type, e, "holds a control character");
+
+    if (type->kind == VALUE_PATH || type->kind == VALUE_URL_PATH)
+        while (len > 1 && text[len - 1] == '/')
+            len--;
+    if (type->kind == VALUE_PATH && len >= PATH_MAX)
+        return refuse(type, e, "is too long");
+    if (type->kind == VALUE_URL_PATH && !value_url_path(text, len))
+        return refuse(type, e, "is not a URL path");
+
+    char *copy = strndup(text, len);
+    if (!copy)
+        return error_set(e, -ENOMEM, "is too much for the memory left");
+    int r = type->kind == VALUE_CONNINFO ? conninfo_check(copy, e) : 0;
+    if (r < 0) {
+        free(copy);
+        return r;
+    }
+    *ret = copy;
+    return 0;
+}
+
+bool value_is_text(enum value_kind kind)
+{
+    return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO;
+}
+
+int value_parse(const struct value_type *type, const char *text, struct value *ret, struct error *e)
+{
+    struct value v = {0};
+    size_t len = strnlen(text, VALUE_MAX + 1);
+    if (len > VALUE_MAX)
+        return refuse(type, e, "is too long");
+    if (type->kind != VALUE_TEXT && type->kind != VALUE_PATH) {
+        while (len && isspace((unsigned char)text[len - 1]))
+            len--;
+        while (len && isspace((unsigned char)*text))
+            text++, len--;
+    }
+    if (!len)
+        return refuse(type, e, "is empty");
+
+    int r = -EINVAL;
+    if (value_is_text(type->kind))
+        r = parse_text(type, text, len, &v.text, e);
+    else if (type->kind == VALUE_BOOL)
+        r = parse_bool(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_INTEGER)
+        r = parse_integer(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_BYTES)
+        r = parse_bytes(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_ENUM)
+        r = parse_enum(type, text, len, &v.number, e);
+    if (r == 0)
+        *ret = v;
+    return r;
+}
+
+void value_release(struct value *v)
+{
+    free(v->text);
+    *v = (struct value){0};
+}
+
+int value_print(const struct value_type *type, const struct value *v, struct buf *out)
+{
+    const char *word = type->words;
+
+    switch (type->kind) {
+    case VALUE_BOOL:
+        return buf_addstr(out, v->number ? "on" : "off");
+    case VALUE_INTEGER:
+        return buf_addf(out, "%" PRId64, v->number);
+    case VALUE_BYTES:
+        return bytesize_print(v->number, out);
+    case VALUE_ENUM:
+        for (int64_t i = 0; i < v->number; i++)
+            word += strcspn(word, " ") + 1;
+        return buf_add(out, word, strcspn(word, " "));
+    case VALUE_TEXT:
+    case VALUE_PATH:
+    case VALUE_URL_PATH:
+    case VALUE_CONNINFO:
+        break;
+    }
+    return buf_addstr(out, v->text);
+}
+
+/* "error, warn, info or debug" */
+static int print_words(const char *words, struct buf *out)
+{
+    int r = 0;
+    for (const char *sep = ""; r == 0 && *words;) {
+        size_t n = strcspn(words, " ");
+        r = buf_addf(out, "%s%.*s", sep, (int)n, words);
+        words += n + (words[n] == ' ');
+        sep = strchr(words, ' ') ? ", " : " or ";
+    }
+    return r;
+}
+
+int value_accepted(const struct value_type *type, struct buf *out)
+{
+    int r;
+    switch (type->kind) {
+    case VALUE_BOOL:
+        return buf_addstr(out, "on or off");
+    case VALUE_INTEGER:
+        return buf_addf(out, "%" PRId64 " to %" PRId64 "%s%s", type->min, type->max, *type->unit ? " " : "",
+                        type->unit);
+    case VALUE_BYTES:
+        r = bytesize_print(type->min, out);
+        if (r == 0)
+            r = buf_addstr(out, " to ");
+        return r < 0 ? r : bytesize_print(type->max, out);
+    case VALUE_ENUM:
+        return print_words(type->words, out);
+    case VALUE_URL_PATH:
+        return buf_addstr(out, "a URL path such as /media");
+    case VALUE_CONNINFO:
+        return buf_addstr(out, "postgresql://... or host=... dbname=...");
+    case VALUE_PATH:
+        return buf_addstr(out, "the path of a file or folder");
+    case VALUE_TEXT:
+        break;
+    }
+    return buf_addstr(out, "text");
+}

@@ -1,0 +1,117 @@
+#include "image/image.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/sniff.h"
+
+struct owned_image {
+    struct image image;
+    atomic_int references;
+    char strings[];
+};
+
+static size_t room(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+/* Copies text to *at, moves *at behind it and returns the copy. */
+static const char *keep(char **at, const char *text)
+{
+    if (!text)
+        return NULL;
+    char *copy = *at;
+    size_t n = room(text);
+    memcpy(copy, text, n);
+    *at += n;
+    return copy;
+}
+
+struct image *image_new(const struct image_meta *meta)
+{
+    size_t strings = room(meta->key.collection) + room(meta->key.path) + room(meta->content_type) +
+                     room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url);
+    struct owned_image *own = malloc(sizeof *own + strings + (size_t)meta->size + 1);
+    if (!own)
+        return NULL;
+
+    struct image *image = &own->image;
+    char *at = own->strings;
+    image->meta = *meta;
+    image->meta.key.collection = keep(&at, meta->key.collection);
+    image->meta.key.path = keep(&at, meta->key.path);
+    image->meta.content_type = keep(&at, meta->content_type);
+    image->meta.object_id = keep(&at, meta->object_id);
+    image->meta.variant = keep(&at, meta->variant);
+    image->meta.mime = keep(&at, meta->mime);
+    image->meta.url = keep(&at, meta->url);
+    image->bytes = (unsigned char *)at;
+    atomic_init(&own->references, 1);
+    return image;
+}
+
+struct image *image_ref(struct image *image)
+{
+    atomic_fetch_add_explicit(&((struct owned_image *)image)->references, 1, memory_order_relaxed);
+    return image;
+}
+
+void image_unref(struct image *image)
+{
+    struct owned_image *own = (struct owned_image *)image;
+    if (own && atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1)
+        free(own);
+}
+
+/* What the bytes look like, for someone who wonders why their picture was refused. */
+static const char *guess(const unsigned char *bytes, size_t n)
+{
+    if (n >= 5 && memcmp(bytes, "%PDF-", 5) == 0)
+        return "a PDF";
+    if (n >= 8 && memcmp(bytes + 4, "ftyp", 4) == 0)
+        return "a video";
+    size_t look = n < 512 ? n : 512;
+    for (size_t i = 0; i < look; i++)
+        if (bytes[i] < 0x20 && !strchr("\t\n\r\f", bytes[i]))
+            return "unknown data";
+    return n >= 1 && bytes[0] == '<' ? "HTML or XML" : "text";
+}
+
+int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+{
+    if (!n)
+        return error_set(e, -EINVAL, "is empty");
+
+    struct sniff seen = sniff(bytes, n);
+    if (seen.kind == SNIFF_NONE) {
+        const char *claimed = sniff_mime(sniff_claimed(meta->key.path));
+        return error_set(e, -EINVAL, "holds %s, not %s%s", guess(bytes, n), claimed ? "" : "an image",
+                         claimed ? claimed : "");
+    }
+    if (digest_sha256(bytes, n, meta->sha256) < 0)
+        return error_set(e, -EIO, "SHA-256 is not available in this OpenSSL");
+    meta->mime = sniff_mime(seen.kind);
+    meta->size = (int64_t)n;
+    meta->width = seen.width;
+    meta->height = seen.height;
+    return 0;
+}
+
+int image_verify(const struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+{
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    if ((int64_t)n != meta->size)
+        return error_set(e, -EBADMSG, "holds %zu bytes; its row says %lld", n, (long long)meta->size);
+    if (digest_sha256(bytes, n, sha256) < 0)
+        return error_set(e, -EIO, "SHA-256 is not available in this OpenSSL");
+    if (memcmp(sha256, meta->sha256, sizeof sha256) != 0) {
+        char is[DIGEST_HEX_SIZE], said[DIGEST_HEX_SIZE];
+        digest_hex(is, sha256);
+        digest_hex(said, meta->sha256);
+        return error_set(e, -EBADMSG, "its bytes have sha256 %.16s..., its row says %.16s...", is, said);
+    }
+    return 0;
+}

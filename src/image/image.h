@@ -1,0 +1,62 @@
+/* An image: its name, what is known of it, and its bytes. */
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "codec/digest.h"
+
+#define IMAGE_COLLECTION_MAX 64
+
+struct image_key {
+    const char *collection;
+    const char *path; /* as fs/safepath.h allows it */
+};
+
+/* What is known of an image besides its bytes. The strings are borrowed: from a query's result, from a caller, or,
+ * inside a struct image, from that image itself. */
+struct image_meta {
+    int64_t id; /* 0: not stored yet */
+    struct image_key key;
+    const char *content_type; /* the entity it belongs to; NULL: none */
+    const char *object_id;
+    const char *variant;
+    const char *mime;
+    const char *url; /* where the bytes are when they are not in the row; else NULL */
+    int64_t size;
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    int width; /* pixels; 0: unknown */
+    int height;
+    int64_t mtime_ns; /* of the file, nanoseconds since 1970 */
+    int64_t created_us;
+    int64_t updated_us;
+    int64_t accessed_us;
+    int64_t access_count;
+    int64_t deleted_us; /* 0: not in the trash */
+};
+
+/* Bytes and meta in one allocation, shared by reference count, never changed once shared. */
+struct image {
+    struct image_meta meta; /* meta.size is the number of bytes */
+    unsigned char *bytes;
+};
+
+/* Makes an image with copies of the meta's strings and room for meta->size bytes, which the caller fills before it
+ * shares the image. One reference, the caller's. NULL when out of memory. */
+struct image *image_new(const struct image_meta *meta);
+
+struct image *image_ref(struct image *image);
+void image_unref(struct image *image); /* NULL is allowed */
+
+/* Fills meta's mime, size, sha256, width and height from the bytes. -EINVAL when they are no image that Perdura keeps;
+ * the text tells a wrong file name ending ("holds text, not a JPEG") from a wrong content. */
+int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* 0 when the bytes are what meta->sha256 and meta->size say, else -EBADMSG with both digests in the text. */
+int image_verify(const struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+    __attribute__((warn_unused_result));
+
+#endif

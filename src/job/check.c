@@ -1,0 +1,152 @@
+#include "job/check.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "codec/sniff.h"
+#include "fs/readfile.h"
+#include "job/survey.h"
+#include "tier/tier_disk.h"
+
+#define PAGE 1000
+#define HEAD_BYTES 4096
+
+static const char *const counters[] = {
+    [CHECK_COUNT_SAME] = "same",       [CHECK_COUNT_DISK_ONLY] = "disk_only", [CHECK_COUNT_STORE_ONLY] = "store_only",
+    [CHECK_COUNT_DIFFERS] = "differs", [CHECK_COUNT_ERRORS] = "errors",       NULL,
+};
+
+struct check {
+    struct job *job;
+    const struct check_options *options;
+    const char *collection;
+    int root;
+    struct buf bytes;
+};
+
+void check_init(struct job *job, struct store *store)
+{
+    job_init(job, "check", store, counters, NULL, NULL);
+    job->dry_run = 1;
+}
+
+static void mark(struct check *c, enum check_mark mark, const char *path, const struct error *why)
+{
+    static const struct {
+        enum check_mark mark;
+        enum check_counter counter;
+    } counter_of[] = {{CHECK_SAME, CHECK_COUNT_SAME},
+                      {CHECK_DISK_ONLY, CHECK_COUNT_DISK_ONLY},
+                      {CHECK_STORE_ONLY, CHECK_COUNT_STORE_ONLY},
+                      {CHECK_DIFFERS, CHECK_COUNT_DIFFERS},
+                      {CHECK_ERROR, CHECK_COUNT_ERRORS}};
+    struct image_key key = {c->collection, path};
+    for (size_t i = 0; i < sizeof counter_of / sizeof *counter_of; i++)
+        if (counter_of[i].mark == mark)
+            job_count(c->job, counter_of[i].counter, 1);
+    atomic_fetch_add(&c->job->done, 1);
+    c->options->mark(c->options->arg, mark, &key, why);
+}
+
+static enum check_mark compare(struct check *c, const struct walk_entry *entry, const struct image_meta *row,
+                               struct error *e)
+{
+    struct stat st;
+    if (entry->st.st_size != row->size) {
+        error_set(e, 0, "has %lld bytes, %lld are stored", (long long)entry->st.st_size, (long long)row->size);
+        return CHECK_DIFFERS;
+    }
+    if (c->options->quick) {
+        if (clock_ns(entry->st.st_mtim) == row->mtime_ns)
+            return CHECK_SAME;
+        error_set(e, 0, "has another modification time than what is stored");
+        return CHECK_DIFFERS;
+    }
+    buf_reset(&c->bytes);
+    if (readfile(c->root, entry->path, SAFEPATH_BENEATH, (size_t)row->size, &c->bytes, &st, e) < 0)
+        return CHECK_ERROR;
+    return image_verify(row, c->bytes.data, c->bytes.len, e) == 0 ? CHECK_SAME : CHECK_DIFFERS;
+}
+
+/* Whether a file that is not stored should be: it is an image, or called one. */
+static int concerns_us(const struct check *c, const char *path)
+{
+    unsigned char head[HEAD_BYTES];
+    struct readfile file;
+    size_t n = 0;
+    if (sniff_claimed(path) != SNIFF_NONE)
+        return 1;
+    if (readfile_open(&file, c->root, path, SAFEPATH_BENEATH, NULL) < 0)
+        return 1;
+    int read = readfile_head(&file, head, sizeof head, &n, NULL);
+    readfile_close(&file);
+    return read < 0 || sniff(head, n).kind != SNIFF_NONE;
+}
+
+static int visit(void *arg, const struct walk_entry *entry, const struct image_meta *row)
+{
+    struct check *c = arg;
+    struct error why = {0};
+    if (entry->kind == WALK_LINKED_DIR)
+        return 0;
+    if (entry->kind == WALK_UNREADABLE) {
+        mark(c, CHECK_ERROR, entry->path, &entry->error);
+    } else if (entry->kind == WALK_SPECIAL) {
+        error_set(&why, -ENXIO, "is not a file");
+        mark(c, CHECK_ERROR, entry->path, &why);
+    } else if (row && !row->deleted_us) {
+        enum check_mark found = compare(c, entry, row, &why);
+        mark(c, found, entry->path, found == CHECK_SAME ? NULL : &why);
+    } else if (!row && concerns_us(c, entry->path)) {
+        mark(c, CHECK_DISK_ONLY, entry->path, NULL);
+    }
+    return 0;
+}
+
+/* The rows whose files are not there. */
+static int find_missing(struct check *c, struct error *e)
+{
+    struct store_page *page = NULL;
+    struct image_meta meta, *after = NULL;
+    int count;
+    do {
+        struct store_page *next;
+        int r = store_list_by_path(c->job->store, c->collection, "", after, PAGE, &next, e);
+        store_page_free(page);
+        if (r < 0)
+            return r;
+        page = next;
+        count = store_page_count(page);
+        for (int i = 0; i < count; i++) {
+            store_page_meta(page, i, &meta);
+            if (store_file_matches(c->job->store, &meta) == -ENOENT)
+                mark(c, CHECK_STORE_ONLY, meta.key.path, NULL);
+        }
+        after = &meta;
+    } while (count == PAGE);
+    store_page_free(page);
+    return 0;
+}
+
+int check_run(struct job *job, const struct check_options *options)
+{
+    struct check c = {.job = job, .options = options};
+    struct error why = {0};
+    int r = 0;
+    buf_init(&c.bytes, (size_t)1 << 30);
+    for (size_t i = 0; options->collections[i] && r == 0; i++) {
+        c.collection = options->collections[i];
+        r = tier_disk_root(store_disk(job->store), c.collection, TIER_DISK_EXISTING, &c.root, &why);
+        if (r == 0)
+            r = survey(job, c.collection, visit, &c, &why);
+        else if (r == -ENOENT)
+            r = 0; /* a wiped folder: everything is missing */
+        if (r == 0)
+            r = find_missing(&c, &why);
+    }
+    buf_release(&c.bytes);
+    if (r < 0)
+        job_fail(job, &why);
+    return job->failure.code;
+}

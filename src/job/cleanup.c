@@ -1,0 +1,57 @@
+#include "job/cleanup.h"
+
+static const char *const counters[] = {
+    [CLEANUP_TRASHED] = "trashed",   [CLEANUP_TRASHED_BYTES] = "trashed_bytes", [CLEANUP_PURGED] = "purged",
+    [CLEANUP_PURGED_BYTES] = "purged_bytes", NULL,
+};
+
+void cleanup_init(struct job *job, struct store *store)
+{
+    job_init(job, "cleanup", store, counters, NULL, NULL);
+}
+
+static void add(struct job *job, enum cleanup_counter images, const struct store_tally *tally)
+{
+    job_count(job, images, tally->images);
+    job_count(job, images + 1, tally->bytes); /* the bytes' counter follows the images' */
+    atomic_fetch_add(&job->done, tally->images);
+    if (tally->images && !job->dry_run)
+        atomic_store(&job->eventful, 1);
+}
+
+static int clean(struct job *job, const struct store_cleanup *found, struct error *e)
+{
+    struct store_tally tally;
+    int r;
+    do {
+        r = store_cleanup_trash(job->store, found->limit_us, &tally, e);
+        if (r == 0)
+            add(job, CLEANUP_TRASHED, &tally);
+    } while (r == 0 && tally.images);
+    if (r < 0)
+        return r;
+    do {
+        r = store_cleanup_purge(job->store, &tally, e);
+        if (r == 0)
+            add(job, CLEANUP_PURGED, &tally);
+    } while (r == 0 && tally.images);
+    return r;
+}
+
+int cleanup_run(struct job *job, int days)
+{
+    struct store_cleanup found;
+    struct error why = {0};
+    int r = store_cleanup_count(job->store, days, &found, &why);
+    if (r == 0 && job->dry_run) {
+        add(job, CLEANUP_TRASHED, &found.cold);
+        add(job, CLEANUP_PURGED, &found.old);
+    } else if (r == 0) {
+        atomic_store(&job->expected, found.cold.images + found.old.images);
+        r = clean(job, &found, &why);
+    }
+    if (r < 0)
+        job_fail(job, &why);
+    job_record(job);
+    return job->failure.code;
+}

@@ -1,0 +1,15 @@
+/* Puts what nobody asked for in a long time into the trash, and empties the trash of what has lain there for
+ * STORE_TRASH_DAYS. Files on disk are left alone: they are the app's. */
+#ifndef JOB_CLEANUP_H
+#define JOB_CLEANUP_H
+
+#include "job/job.h"
+
+enum cleanup_counter { CLEANUP_TRASHED, CLEANUP_TRASHED_BYTES, CLEANUP_PURGED, CLEANUP_PURGED_BYTES };
+
+void cleanup_init(struct job *job, struct store *store);
+
+/* A dry run counts what would go. 0, or what stopped it, which is also in job->failure. */
+int cleanup_run(struct job *job, int days) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,184 @@
+#include "job/fetch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/workers.h"
+#include "tier/tier_db.h"
+
+#define QUEUE_BATCHES 8
+#define PATIENCE_MS 30000
+
+struct batch {
+    int count;
+    int64_t bytes;
+    int64_t ids[TIER_DB_BATCH_IMAGES];
+    void *tags[TIER_DB_BATCH_IMAGES]; /* NULL once told */
+};
+
+struct fetch {
+    struct job *job;
+    const struct fetch_ops *ops;
+    struct workers *workers;
+    struct batch *filling;
+    void *bystander; /* what enter() gave the calling thread, for tags that no worker took */
+};
+
+static void tell_rest(const struct fetch_ops *ops, void *thread, struct batch *b, int code, const char *text)
+{
+    struct error why;
+    error_set(&why, code, "%s", text);
+    for (int i = 0; i < b->count; i++)
+        if (b->tags[i])
+            ops->image(thread, b->tags[i], NULL, NULL, &why);
+    free(b);
+}
+
+static void *take_tag(struct batch *b, int64_t id)
+{
+    for (int i = 0; i < b->count; i++) {
+        if (b->ids[i] == id) {
+            void *tag = b->tags[i];
+            b->tags[i] = NULL;
+            return tag;
+        }
+    }
+    return NULL;
+}
+
+static void hand_on(const struct fetch_ops *ops, void *thread, struct batch *b, const struct db_result *rows)
+{
+    for (int row = 0; row < db_rows(rows); row++) {
+        struct image_meta meta;
+        struct image *image = NULL;
+        struct error why = {0};
+        tier_db_meta(rows, row, &meta);
+        void *tag = take_tag(b, meta.id);
+        if (!tag)
+            continue;
+        if (tier_db_image(rows, row, &image, &why) < 0)
+            image = NULL;
+        ops->image(thread, tag, &meta, image, &why);
+        image_unref(image);
+    }
+    tell_rest(ops, thread, b, -ENOENT, "was deleted meanwhile");
+}
+
+/* Keeps TIER_DB_READ_AHEAD batches asked for. */
+static int run_reader(struct fetch *f, struct workers *w, void *thread, struct tier_db_reader *reader, struct error *e)
+{
+    struct batch *asked[TIER_DB_READ_AHEAD];
+    int waiting = 0, r = 0;
+
+    for (;;) {
+        while (waiting < TIER_DB_READ_AHEAD && r == 0) {
+            struct batch *b = waiting ? workers_take_now(w) : workers_take(w);
+            if (!b)
+                break;
+            asked[waiting++] = b;
+            r = tier_db_reader_ask(reader, b->ids, b->count, e);
+        }
+        if (!waiting || r < 0 || job_stopped(f->job))
+            break;
+        struct db_result *rows;
+        r = tier_db_reader_receive(reader, &rows, e);
+        if (r < 0)
+            break;
+        hand_on(f->ops, thread, asked[0], rows);
+        db_result_free(rows);
+        asked[0] = asked[1];
+        waiting--;
+    }
+    for (int i = 0; i < waiting; i++)
+        tell_rest(f->ops, thread, asked[i], -ECANCELED, "was not reached");
+    return r;
+}
+_Static_assert(TIER_DB_READ_AHEAD == 2, "run_reader moves one batch up");
+
+static void run(void *arg, struct workers *w)
+{
+    struct fetch *f = arg;
+    struct tier_db_reader *reader = NULL;
+    struct error why = {0};
+    int r = 0;
+    void *thread = f->ops->enter(f->job);
+
+    if (!thread)
+        r = error_set(&why, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = tier_db_reader_open(store_db(f->job->store), PATIENCE_MS, &reader, &why);
+    if (r == 0)
+        r = run_reader(f, w, thread, reader, &why);
+    tier_db_reader_close(reader);
+    if (thread)
+        f->ops->leave(thread);
+    if (r < 0) {
+        job_fail(f->job, &why);
+        workers_stop(w);
+    }
+}
+
+int fetch_start(struct fetch **ret, struct job *job, int threads, const struct fetch_ops *ops, struct error *e)
+{
+    struct fetch *f = calloc(1, sizeof *f);
+    if (f)
+        f->bystander = ops->enter(job);
+    if (!f || !f->bystander) {
+        free(f);
+        return error_set(e, -ENOMEM, "out of memory");
+    }
+    f->job = job;
+    f->ops = ops;
+    int r = workers_start(&f->workers, threads, QUEUE_BATCHES, run, f);
+    if (r < 0) {
+        ops->leave(f->bystander);
+        free(f);
+        return error_set(e, r, "no more threads");
+    }
+    *ret = f;
+    return 0;
+}
+
+static void send(struct fetch *f)
+{
+    struct batch *b = f->filling;
+    f->filling = NULL;
+    if (b && (job_stopped(f->job) || workers_push(f->workers, b) < 0))
+        tell_rest(f->ops, f->bystander, b, -ECANCELED, "was not reached");
+}
+
+void fetch_add(struct fetch *f, const struct image_meta *meta, void *tag)
+{
+    struct batch *b = f->filling;
+    if (b && (b->count == TIER_DB_BATCH_IMAGES || b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
+        send(f);
+        b = NULL;
+    }
+    if (!b)
+        b = f->filling = calloc(1, sizeof *b);
+    if (!b) {
+        struct error why;
+        error_set(&why, -ENOMEM, "out of memory");
+        f->ops->image(f->bystander, tag, NULL, NULL, &why);
+        return;
+    }
+    b->ids[b->count] = meta->id;
+    b->tags[b->count++] = tag;
+    b->bytes += meta->size;
+}
+
+static void drop_batch(void *arg, void *item)
+{
+    struct fetch *f = arg;
+    tell_rest(f->ops, f->bystander, item, -ECANCELED, "was not reached");
+}
+
+void fetch_finish(struct fetch *f)
+{
+    send(f);
+    if (job_stopped(f->job))
+        workers_stop(f->workers);
+    workers_finish(f->workers, drop_batch, f);
+    f->ops->leave(f->bystander);
+    free(f);
+}

@@ -1,0 +1,18 @@
+/* Reads every stored image, the trash included, and compares it with its sha256. Changes nothing. */
+#ifndef JOB_FSCK_H
+#define JOB_FSCK_H
+
+#include "job/job.h"
+
+enum fsck_counter {
+    FSCK_SOUND,
+    FSCK_LINKED, /* bytes not in the row: not looked at */
+    FSCK_DAMAGED
+};
+
+void fsck_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
+
+/* 0 when it ran to its end, whatever it found; else what stopped it, which is also in job->failure. */
+int fsck_run(struct job *job) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,93 @@
+#include "job/job.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
+              job_problem_fn *problem, void *arg)
+{
+    memset(job, 0, sizeof *job);
+    job->kind = kind;
+    job->store = store;
+    job->started_us = clock_realtime_us();
+    job->problem = problem;
+    job->arg = arg;
+    for (int i = 0; counter_names[i]; i++)
+        job->counters[i].name = counter_names[i];
+    pthread_mutex_init(&job->lock, NULL);
+}
+
+void job_release(struct job *job)
+{
+    pthread_mutex_destroy(&job->lock);
+}
+
+void job_count(struct job *job, int counter, int64_t n)
+{
+    atomic_fetch_add_explicit(&job->counters[counter].value, n, memory_order_relaxed);
+}
+
+void job_moved(struct job *job, int counter, int64_t bytes)
+{
+    job_count(job, counter, 1);
+    atomic_fetch_add_explicit(&job->bytes, bytes, memory_order_relaxed);
+    atomic_store(&job->eventful, 1);
+}
+
+int64_t job_counted(struct job *job, int counter)
+{
+    return atomic_load_explicit(&job->counters[counter].value, memory_order_relaxed);
+}
+
+void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why)
+{
+    job_count(job, counter, 1);
+    atomic_store(&job->eventful, 1);
+    if (!job->problem)
+        return;
+    pthread_mutex_lock(&job->lock);
+    job->problem(job->arg, key, why);
+    pthread_mutex_unlock(&job->lock);
+}
+
+void job_fail(struct job *job, const struct error *why)
+{
+    pthread_mutex_lock(&job->lock);
+    if (!job->failure.code)
+        job->failure = *why;
+    pthread_mutex_unlock(&job->lock);
+    atomic_store(&job->eventful, 1);
+    atomic_store(&job->stopped, 1);
+}
+
+int job_stopped(const struct job *job)
+{
+    return atomic_load_explicit(&job->stopped, memory_order_relaxed);
+}
+
+int job_threads(const struct job *job, int wanted)
+{
+    int most = store_config(job->store)->db_pool - 1;
+    return wanted > 0 && wanted < most ? wanted : most;
+}
+
+void job_record(struct job *job)
+{
+    if (job->dry_run || !atomic_load(&job->eventful))
+        return;
+
+    struct buf result;
+    buf_init(&result, 4096);
+    int r = buf_addstr(&result, "{");
+    for (int i = 0; i < JOB_COUNTERS && job->counters[i].name && r == 0; i++)
+        r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name,
+                     (long long)job_counted(job, i));
+    if (r == 0)
+        r = buf_addstr(&result, "}");
+    if (r == 0)
+        (void)!store_record_job(job->store, job->kind, job->failure.code ? "failed" : "done", job->started_us,
+                                result.data);
+    buf_release(&result);
+}

@@ -1,0 +1,66 @@
+/* What all jobs share: named counters that anyone may watch, a place to tell problems, a reason to have stopped.
+ *
+ * A problem concerns one image and the job goes on; a failure (the database is gone, the disk is full) ends it. */
+#ifndef JOB_JOB_H
+#define JOB_JOB_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "image/image.h"
+#include "store/store.h"
+
+#define JOB_COUNTERS 12
+
+struct job_counter {
+    const char *name; /* as it stands in JSON */
+    atomic_llong value;
+};
+
+typedef void job_problem_fn(void *arg, const struct image_key *key, const struct error *why);
+
+struct job {
+    const char *kind; /* "cache-all" */
+    struct store *store;
+    int dry_run;
+    int64_t started_us;
+    struct job_counter counters[JOB_COUNTERS]; /* up to the first without a name */
+    atomic_llong done;     /* images looked at */
+    atomic_llong expected; /* of so many; 0: unknown */
+    atomic_llong bytes;    /* moved */
+    job_problem_fn *problem;
+    void *arg;
+    pthread_mutex_t lock; /* over problem and failure */
+    atomic_int eventful; /* something was moved or went wrong: worth a line in the history */
+    atomic_int stopped;
+    struct error failure; /* why it stopped; code 0: it did not */
+};
+
+/* Counters get their names from a NULL-ended list; the job's enum follows its order. `problem` is called by one
+ * thread at a time. */
+void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
+              job_problem_fn *problem, void *arg);
+void job_release(struct job *job);
+
+void job_count(struct job *job, int counter, int64_t n);
+
+/* Counts one image that was written somewhere. */
+void job_moved(struct job *job, int counter, int64_t bytes);
+
+int64_t job_counted(struct job *job, int counter);
+
+/* Counts a problem and tells it. */
+void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why);
+
+/* Ends the job for the first reason given; later ones are ignored. */
+void job_fail(struct job *job, const struct error *why);
+int job_stopped(const struct job *job);
+
+/* How many threads may move images, each over a connection of its own, while one more connection looks things up. */
+int job_threads(const struct job *job, int wanted);
+
+/* Writes the job and its counters into job_run, unless nothing happened. Failing to is no failure of the job. */
+void job_record(struct job *job);
+
+#endif

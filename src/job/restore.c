@@ -1,0 +1,189 @@
+#include "job/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "fs/readfile.h"
+#include "job/fetch.h"
+#include "job/restore_files.h"
+#include "tier/tier_disk.h"
+
+#define PAGE 1000
+
+static const char *const counters[] = {
+    [RESTORE_RESTORED] = "restored", [RESTORE_PRESENT] = "present", [RESTORE_NEWER] = "newer",
+    [RESTORE_FAILED] = "failed",     NULL,
+};
+
+void restore_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
+{
+    job_init(job, "restore", store, counters, problem, arg);
+}
+
+/* Whether the file has the stored content although its modification time differs. */
+static int same_content(int root, const struct image_meta *meta)
+{
+    struct buf bytes;
+    struct stat st;
+    buf_init(&bytes, (size_t)meta->size + 1);
+    int same = readfile(root, meta->key.path, SAFEPATH_BENEATH, (size_t)meta->size, &bytes, &st, NULL) == 0 &&
+               image_verify(meta, bytes.data, bytes.len, NULL) == 0;
+    buf_release(&bytes);
+    return same;
+}
+
+enum verdict { VERDICT_FETCH, VERDICT_PRESENT, VERDICT_NEWER };
+
+/* Compares a row with what is on disk. Sets *ret, and *target when it is to be fetched. */
+static int judge(struct job *job, const struct restore_options *options, const struct image_meta *meta,
+                 enum verdict *ret, struct restore_target *target, struct error *e)
+{
+    int root;
+    int r = tier_disk_root(store_disk(job->store), meta->key.collection,
+                           job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, &root, e);
+    if (r == -ENOENT && job->dry_run) {
+        *ret = VERDICT_FETCH;
+        return 0;
+    }
+    if (r < 0)
+        return r;
+
+    *target = (struct restore_target){0};
+    *ret = VERDICT_FETCH;
+    int fd = safepath_open(root, meta->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_BENEATH);
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return error_set(e, fd, "can't be put back: %s", fd == -EXDEV || fd == -ELOOP
+                                                             ? "a link in its path leads out of the folder"
+                                                             : strerror(-fd));
+    struct stat *st = &target->seen;
+    r = fstat(fd, st) < 0 ? -errno : 0;
+    close(fd);
+    if (r < 0)
+        return error_set(e, r, "can't be looked at: %s", strerror(-r));
+    target->replace = 1;
+    if (S_ISDIR(st->st_mode))
+        return error_set(e, -EISDIR, "can't be put back: a folder has its name");
+    int64_t mtime_ns = clock_ns(st->st_mtim);
+    if (S_ISREG(st->st_mode) && st->st_size == meta->size && (mtime_ns == meta->mtime_ns || same_content(root, meta)))
+        *ret = VERDICT_PRESENT;
+    else if (mtime_ns > meta->mtime_ns && !options->force)
+        *ret = VERDICT_NEWER;
+    return 0;
+}
+
+static void restore_one(struct job *job, const struct restore_options *options, const struct image_meta *meta,
+                        struct fetch *fetch)
+{
+    struct restore_target target, *tag;
+    struct error why = {0};
+    enum verdict verdict;
+
+    if (judge(job, options, meta, &verdict, &target, &why) < 0) {
+        job_problem(job, RESTORE_FAILED, &meta->key, &why);
+    } else if (verdict == VERDICT_PRESENT) {
+        job_count(job, RESTORE_PRESENT, 1);
+    } else if (verdict == VERDICT_NEWER) {
+        error_set(&why, 0, "is newer on disk than what is stored, and stays; --force replaces it");
+        job_problem(job, RESTORE_NEWER, &meta->key, &why);
+    } else if (!fetch) {
+        job_count(job, RESTORE_RESTORED, 1);
+    } else if ((tag = malloc(sizeof *tag))) {
+        *tag = target;
+        fetch_add(fetch, meta, tag);
+    } else {
+        error_set(&why, -ENOMEM, "out of memory");
+        job_fail(job, &why);
+    }
+    atomic_fetch_add(&job->done, 1);
+}
+
+/* Everything, the hottest first. A row that is touched meanwhile jumps to the front, where we no longer look; but only
+ * rows touched after the start do, so the front is looked at again until it has nothing new. */
+static int restore_all(struct job *job, const struct restore_options *options, struct fetch *fetch, struct error *e)
+{
+    int64_t front_us = INT64_MIN, pass_ends_us = INT64_MIN;
+    for (;;) {
+        struct store_page *page = NULL;
+        struct image_meta last, *after = NULL;
+        int fresh = 0, reached_end = 0;
+        front_us = INT64_MIN;
+        while (!reached_end) {
+            struct store_page *next;
+            int r = store_list_hottest(job->store, options->collections, after, PAGE, &next, e);
+            store_page_free(page);
+            if (r < 0)
+                return r;
+            page = next;
+            int count = store_page_count(page);
+            for (int i = 0; i < count && !reached_end; i++) {
+                store_page_meta(page, i, &last);
+                if (front_us == INT64_MIN)
+                    front_us = last.accessed_us;
+                reached_end = last.accessed_us <= pass_ends_us || job_stopped(job);
+                if (!reached_end) {
+                    restore_one(job, options, &last, fetch);
+                    fresh++;
+                }
+            }
+            after = &last;
+            reached_end = reached_end || count < PAGE;
+        }
+        store_page_free(page);
+        if (!fresh || job_stopped(job))
+            return 0;
+        pass_ends_us = front_us;
+    }
+}
+
+static void restore_keys(struct job *job, const struct restore_options *options, struct fetch *fetch)
+{
+    for (int i = 0; i < options->keys_len && !job_stopped(job); i++) {
+        const struct image_key *key = &options->keys[i];
+        struct store_page *page;
+        struct image_meta meta;
+        struct error why = {0};
+        int r = safepath_check(key->path, strlen(key->path), &why);
+        if (r == 0)
+            r = store_info(job->store, key, &page, &why);
+        if (r < 0) {
+            job_problem(job, RESTORE_FAILED, key, &why);
+            if (r != -ENOENT && r != -EINVAL && r != -ENAMETOOLONG && r != -EILSEQ)
+                job_fail(job, &why);
+            continue;
+        }
+        store_page_meta(page, 0, &meta);
+        if (meta.deleted_us && !job->dry_run)
+            r = store_undelete(job->store, key, &why);
+        if (r == 0)
+            restore_one(job, options, &meta, fetch);
+        else
+            job_problem(job, RESTORE_FAILED, key, &why);
+        store_page_free(page);
+    }
+}
+
+int restore_run(struct job *job, const struct restore_options *options)
+{
+    struct fetch *fetch = NULL;
+    struct error why = {0};
+    int r = 0;
+    if (!job->dry_run)
+        r = fetch_start(&fetch, job, job_threads(job, options->threads), &restore_files_ops, &why);
+    if (r == 0 && options->keys)
+        restore_keys(job, options, fetch);
+    else if (r == 0)
+        r = restore_all(job, options, fetch, &why);
+    if (r < 0)
+        job_fail(job, &why);
+    if (fetch)
+        fetch_finish(fetch);
+    tier_disk_sync(store_disk(job->store));
+    job_record(job);
+    return job->failure.code;
+}

@@ -1,0 +1,24 @@
+/* Puts stored images back on disk: the most recently used first, over several connections, each file complete or
+ * absent. A file that is there and identical is left alone; one that is newer than what is stored is never replaced
+ * unless it is asked for. */
+#ifndef JOB_RESTORE_H
+#define JOB_RESTORE_H
+
+#include "job/job.h"
+
+enum restore_counter { RESTORE_RESTORED, RESTORE_PRESENT, RESTORE_NEWER, RESTORE_FAILED };
+
+struct restore_options {
+    const struct image_key *keys; /* these, taken out of the trash if they are in there */
+    int keys_len;
+    const char *const *collections; /* or all of these, ended by NULL, where keys is NULL */
+    int force;                      /* replace newer files too */
+    int threads;                    /* 0: as many as there are connections */
+};
+
+void restore_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
+
+/* 0 when it ran to its end (single problems are counted), else what stopped it, which is also in job->failure. */
+int restore_run(struct job *job, const struct restore_options *options) __attribute__((warn_unused_result));
+
+#endif

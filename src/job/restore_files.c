@@ -1,0 +1,137 @@
+#include "job/restore_files.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job/restore.h"
+#include "tier/tier_disk.h"
+
+/* A group is published when it is this large; what is written and not yet published is lost work after a crash. */
+#define GROUP_FILES 256
+#define GROUP_BYTES (32 << 20)
+
+/* Temporaries of one collection in one thread. */
+struct group {
+    const char *collection;
+    struct staging *staging;
+    int count;
+    int64_t bytes;
+    struct atomicfile *files; /* GROUP_FILES; their paths are owned */
+    int64_t *sizes;
+};
+
+struct restorer {
+    struct job *job;
+    size_t groups_len;
+    struct group groups[];
+};
+
+static void *enter(struct job *job)
+{
+    const struct config *config = store_config(job->store);
+    struct restorer *t = calloc(1, sizeof *t + config->collections_len * sizeof t->groups[0]);
+    if (!t)
+        return NULL;
+    t->job = job;
+    t->groups_len = config->collections_len;
+    for (size_t i = 0; i < t->groups_len; i++)
+        t->groups[i].collection = config->collections[i].name;
+    return t;
+}
+
+/* A full disk ends the job: every other file would meet the same fate. */
+static void tell_problem(struct job *job, const struct image_key *key, const struct error *why)
+{
+    job_problem(job, RESTORE_FAILED, key, why);
+    if (why->code == -ENOSPC || why->code == -EDQUOT || why->code == -EROFS)
+        job_fail(job, why);
+}
+
+static void publish(struct restorer *t, struct group *g)
+{
+    (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
+    for (int i = 0; i < g->count; i++) {
+        struct atomicfile *file = &g->files[i];
+        struct image_key key = {g->collection, file->path};
+        if (file->result == 0)
+            job_moved(t->job, RESTORE_RESTORED, g->sizes[i]);
+        else if (file->result == -EEXIST)
+            job_count(t->job, RESTORE_NEWER, 1); /* the app wrote it while we were at it */
+        else
+            tell_problem(t->job, &key, &file->error);
+        free((char *)file->path);
+    }
+    g->count = 0;
+    g->bytes = 0;
+}
+
+static int ready(struct restorer *t, struct group *g, struct error *e)
+{
+    int r = g->staging ? 0 : tier_disk_staging(store_disk(t->job->store), g->collection, &g->staging, e);
+    if (r < 0 || g->files)
+        return r;
+    g->files = calloc(GROUP_FILES, sizeof *g->files);
+    g->sizes = calloc(GROUP_FILES, sizeof *g->sizes);
+    return g->files && g->sizes ? 0 : error_set(e, -ENOMEM, "out of memory");
+}
+
+static int write_file(struct restorer *t, struct group *g, const struct restore_target *target,
+                      const struct image *image, struct error *e)
+{
+    int r = ready(t, g, e);
+    if (r < 0)
+        return r;
+    struct atomicfile *file = &g->files[g->count];
+    char *path = strdup(image->meta.key.path);
+    if (!path)
+        return error_set(e, -ENOMEM, "out of memory");
+    *file = (struct atomicfile){.replace = target->replace, .seen = target->seen};
+    r = atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
+    if (r < 0) {
+        free(path);
+        return r;
+    }
+    file->path = path;
+    g->sizes[g->count++] = image->meta.size;
+    g->bytes += image->meta.size;
+    if (g->count == GROUP_FILES || g->bytes >= GROUP_BYTES)
+        publish(t, g);
+    return 0;
+}
+
+static struct group *group_of(struct restorer *t, const char *collection)
+{
+    for (size_t i = 0; i < t->groups_len; i++)
+        if (strcmp(t->groups[i].collection, collection) == 0)
+            return &t->groups[i];
+    return NULL;
+}
+
+static void take_image(void *thread, void *tag, const struct image_meta *meta, struct image *image,
+                       const struct error *why)
+{
+    struct restorer *t = thread;
+    struct error problem = *why;
+    struct group *g = meta ? group_of(t, meta->key.collection) : NULL;
+
+    if (image && g && !job_stopped(t->job) && write_file(t, g, tag, image, &problem) == 0)
+        problem.code = 0;
+    if (problem.code < 0 && meta)
+        tell_problem(t->job, &meta->key, &problem);
+    free(tag);
+}
+
+static void leave(void *thread)
+{
+    struct restorer *t = thread;
+    for (size_t i = 0; i < t->groups_len; i++) {
+        if (t->groups[i].count)
+            publish(t, &t->groups[i]);
+        free(t->groups[i].files);
+        free(t->groups[i].sizes);
+    }
+    free(t);
+}
+
+const struct fetch_ops restore_files_ops = {enter, take_image, leave};

@@ -1,0 +1,86 @@
+#include "job/survey.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tier/tier_disk.h"
+
+#define BATCH 1000
+
+struct survey {
+    struct job *job;
+    const char *collection;
+    survey_fn *fn;
+    void *arg;
+    struct error *e;
+    int count; /* files whose rows are not looked up yet */
+    struct walk_entry entries[BATCH];
+    const char *paths[BATCH]; /* owned */
+    int rows[BATCH];
+};
+
+static void forget(struct survey *s)
+{
+    for (int i = 0; i < s->count; i++)
+        free((char *)s->paths[i]);
+    s->count = 0;
+}
+
+static int look_up(struct survey *s)
+{
+    struct store_page *page;
+    if (!s->count)
+        return 0;
+    int r = store_lookup(s->job->store, s->collection, s->paths, s->count, s->rows, &page, s->e);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < s->count && r == 0; i++) {
+        struct image_meta row;
+        if (s->rows[i] >= 0)
+            store_page_meta(page, s->rows[i], &row);
+        r = s->fn(s->arg, &s->entries[i], s->rows[i] >= 0 ? &row : NULL);
+    }
+    store_page_free(page);
+    forget(s);
+    return r;
+}
+
+static int visit(void *arg, const struct walk_entry *entry)
+{
+    struct survey *s = arg;
+    if (job_stopped(s->job))
+        return -ECANCELED;
+    if (entry->kind != WALK_FILE && entry->kind != WALK_LINKED_FILE)
+        return s->fn(s->arg, entry, NULL);
+
+    char *path = strdup(entry->path);
+    if (!path)
+        return error_set(s->e, -ENOMEM, "out of memory");
+    s->entries[s->count] = (struct walk_entry){
+        .kind = entry->kind, .path = path, .path_len = entry->path_len, .st = entry->st};
+    s->paths[s->count++] = path;
+    return s->count == BATCH ? look_up(s) : 0;
+}
+
+int survey(struct job *job, const char *collection, survey_fn *fn, void *arg, struct error *e)
+{
+    int root;
+    int r = tier_disk_root(store_disk(job->store), collection, TIER_DISK_EXISTING, &root, e);
+    if (r < 0)
+        return r;
+    struct survey *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(e, -ENOMEM, "out of memory");
+    s->job = job;
+    s->collection = collection;
+    s->fn = fn;
+    s->arg = arg;
+    s->e = e;
+    r = walk_tree(root, visit, s, e);
+    if (r == 0)
+        r = look_up(s);
+    forget(s);
+    free(s);
+    return r;
+}

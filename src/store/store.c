@@ -1,0 +1,92 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "store/store_tiers.h"
+#include "tier/tier_db.h"
+#include "tier/tier_disk.h"
+
+#define QUERY_TIMEOUT_MS 60000
+
+static void log_notice(void *arg, const char *text)
+{
+    (void)arg;
+    log_event(LOG_WARN, "database warning", LOG_STR("text", text));
+}
+
+int store_open(struct store **ret, const struct config *config, struct error *e)
+{
+    if (!config->database_url)
+        return error_set(e, -EINVAL, "DATABASE_URL is not set; accepted: postgresql://user:password@host:port/database");
+
+    struct store *store = calloc(1, sizeof *store);
+    if (!store)
+        return error_set(e, -ENOMEM, "out of memory");
+    struct db_options options = {
+        .url = config->database_url,
+        .max_connections = config->db_pool,
+        .prepared = config->db_prepared,
+        .timeout_ms = QUERY_TIMEOUT_MS,
+        .on_notice = log_notice,
+    };
+    int r = db_pool_open(&store->pool, &options, e);
+    if (r < 0)
+        goto fail;
+    store->config = config;
+    store->db = tier_db_new(store->pool, config->inline_max_bytes);
+    store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
+    if (!store->db || !store->disk) {
+        r = error_set(e, -ENOMEM, "out of memory");
+        goto fail;
+    }
+    store->tiers[0] = (struct tier){&tier_disk_ops, store->disk};
+    store->tiers[1] = (struct tier){&tier_db_ops, store->db};
+    *ret = store;
+    return 0;
+
+fail:
+    store_close(store);
+    return r;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    tier_disk_free(store->disk);
+    tier_db_free(store->db);
+    db_pool_close(store->pool);
+    free(store);
+}
+
+struct tier_db *store_db(struct store *store)
+{
+    return store->db;
+}
+
+struct tier_disk *store_disk(struct store *store)
+{
+    return store->disk;
+}
+
+struct db_pool *store_pool(struct store *store)
+{
+    return store->pool;
+}
+
+const struct config *store_config(const struct store *store)
+{
+    return store->config;
+}
+
+int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
+                struct db_result **ret, struct error *e)
+{
+    struct db_conn *conn;
+    int r = db_get(store->pool, &conn, e);
+    if (r < 0)
+        return r;
+    r = db_query(conn, query, params, ret, e);
+    db_put(conn);
+    return r;
+}

@@ -1,0 +1,145 @@
+/* Images by name, whatever tier they are in. The only floor that knows the tiers' order: disk, then database.
+ *
+ * A store is shared by all threads. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "config/config.h"
+#include "image/image.h"
+
+struct store;
+struct db_pool;
+struct tier_db;
+struct tier_disk;
+
+/* Builds the tiers from the settings (borrowed: they must outlive the store). Connects to nothing yet. -EINVAL when
+ * DATABASE_URL is missing or malformed. */
+int store_open(struct store **ret, const struct config *config, struct error *e) __attribute__((warn_unused_result));
+void store_close(struct store *store); /* NULL is allowed */
+
+/* For jobs, which move many images at once, and for migrations. */
+struct tier_db *store_db(struct store *store);
+struct tier_disk *store_disk(struct store *store);
+struct db_pool *store_pool(struct store *store);
+const struct config *store_config(const struct store *store);
+
+/* Reads an image from the first tier that has it and fills the tiers above. *ret_tier names the tier; it may be NULL.
+ * -ENOENT: every tier was asked and none has it. -ENOTCONN, -ETIMEDOUT: not on disk, and the database could not be
+ * asked. -EBADMSG: stored, but damaged. */
+int store_read(struct store *store, const struct image_key *key, struct image **ret, const char **ret_tier,
+               struct error *e) __attribute__((warn_unused_result));
+
+enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
+
+/* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
+ * by the caller; mime, size, sha256 and pixels are filled in. Content that is stored already is not written again.
+ * -EINVAL: no image, or a path that can't name one; -EFBIG: above the inline limit. A disk that can't be written is no
+ * failure: the image is stored, and the next restore or read puts the file there. */
+int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                struct error *e) __attribute__((warn_unused_result));
+
+/* What store_write would answer to these bytes, without writing anything. Fills meta likewise. */
+int store_would_accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                       struct error *e) __attribute__((warn_unused_result));
+
+enum store_delete {
+    STORE_DELETE_SAFE, /* a file that was changed since it was stored stops it (-EBUSY) */
+    STORE_DELETE_FORCE
+};
+
+/* Puts an image into the trash and removes its file. -ENOENT: it is not stored. */
+int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* What store_delete would answer, without deleting anything. */
+int store_would_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Whether the file on disk is, by size and modification time, the one that meta describes: 1, 0, -ENOENT (no file),
+ * or another -errno. */
+int store_file_matches(struct store *store, const struct image_meta *meta);
+
+/* Pages of what is stored; the bytes themselves are never touched. */
+struct store_page;
+
+int store_page_count(const struct store_page *page);
+void store_page_meta(const struct store_page *page, int index, struct image_meta *ret); /* borrows from the page */
+void store_page_free(struct store_page *page);                                          /* NULL is allowed */
+
+/* One image, in the trash or not. -ENOENT. */
+int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start). */
+int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,
+                       int limit, struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+/* Most recently used first; collections is an array ended by NULL. */
+int store_list_hottest(struct store *store, const char *const *collections, const struct image_meta *after, int limit,
+                       struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+int store_list_trash(struct store *store, const char *collection, const struct image_meta *after, int limit,
+                     struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* How things stand, from counters: never a scan. */
+#define STORE_STATUS_COLLECTIONS 64
+#define STORE_STATUS_JOBS 16
+
+struct store_status {
+    char server_version[64];
+    int64_t stored_bytes; /* on the server's disk: rows, base64, indexes */
+    int64_t migration;    /* the newest one applied */
+    int collections_len;
+    struct store_status_collection {
+        char name[IMAGE_COLLECTION_MAX + 1];
+        int64_t images, bytes; /* in the trash not included */
+        int64_t linked_images, linked_bytes; /* of these, in object storage */
+        int64_t trash_images, trash_bytes;
+    } collections[STORE_STATUS_COLLECTIONS];
+    int jobs_len;
+    struct store_status_job {
+        char kind[32], state[16], host[64];
+        int64_t started_us, finished_us;
+        char result[512]; /* JSON */
+    } jobs[STORE_STATUS_JOBS]; /* the last one of each kind */
+};
+
+int store_status(struct store *store, struct store_status *ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Records a job that has ended: state "done" or "failed", the result as a JSON object. */
+int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)
+    __attribute__((warn_unused_result));
+
+/* What cleaning up would do, and doing it a batch at a time. cold: live images not accessed for `days`; old: images
+ * in the trash for longer than STORE_TRASH_DAYS. */
+#define STORE_TRASH_DAYS 30
+
+struct store_tally {
+    int64_t images, bytes;
+};
+
+struct store_cleanup {
+    int64_t limit_us; /* what was accessed before this moment is cold */
+    struct store_tally cold, old;
+};
+
+int store_cleanup_count(struct store *store, int days, struct store_cleanup *ret, struct error *e)
+    __attribute__((warn_unused_result));
+/* Moves up to 1,000 cold images into the trash; ret->images is 0 when none are left. */
+int store_cleanup_trash(struct store *store, int64_t limit_us, struct store_tally *ret, struct error *e)
+    __attribute__((warn_unused_result));
+/* Deletes up to 1,000 old images from the trash for good. */
+int store_cleanup_purge(struct store *store, struct store_tally *ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Takes an image out of the trash. -ENOENT: it is not in there. */
+int store_undelete(struct store *store, const struct image_key *key, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Which of these paths are stored, in the trash or not: ret_rows[i] is the row of paths[i] in the page, or -1. */
+int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
+                 struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Everything stored, in the trash or not, in order of id. */
+int store_list_by_id(struct store *store, int64_t after, int limit, struct store_page **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+#endif

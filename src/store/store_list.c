@@ -1,0 +1,146 @@
+/* Listing what is stored. None of these queries touches image_data. */
+#include <errno.h>
+
+#include "fs/safepath.h"
+#include "sql.h"
+#include "store/store_tiers.h"
+#include "tier/tier_db.h"
+
+/* Behind every real value of its kind: where a descending list begins. */
+#define LATEST_US INT64_C(9000000000000000) /* in the year 2255 */
+
+/* A page is a query's result under a name that does not tell the floors above about the database. */
+static const struct db_result *rows_of(const struct store_page *page)
+{
+    return (const struct db_result *)page;
+}
+
+int store_page_count(const struct store_page *page)
+{
+    return db_rows(rows_of(page));
+}
+
+void store_page_meta(const struct store_page *page, int index, struct image_meta *ret)
+{
+    tier_db_meta(rows_of(page), index, ret);
+}
+
+void store_page_free(struct store_page *page)
+{
+    db_result_free((struct db_result *)page);
+}
+
+static int query_page(struct store *store, const struct sql_query *query, const struct db_params *params,
+                      struct store_page **ret, struct error *e)
+{
+    struct db_result *rows;
+    int r = store_query(store, query, params, &rows, e);
+    if (r == 0)
+        *ret = (struct store_page *)rows;
+    return r;
+}
+
+int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
+{
+    struct store_page *page = NULL;
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, key->collection);
+    db_param_text(&params, key->path);
+    int r = query_page(store, &sql_image_info, &params, &page, e);
+    if (r < 0)
+        return r;
+    if (!store_page_count(page)) {
+        store_page_free(page);
+        return error_set(e, -ENOENT, "is not stored");
+    }
+    *ret = page;
+    return 0;
+}
+
+int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,
+                       int limit, struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, collection);
+    db_param_text(&params, after ? after->key.path : "");
+    db_param_text(&params, prefix);
+    db_param_int(&params, limit);
+    return query_page(store, &sql_image_list_path, &params, ret, e);
+}
+
+int store_list_hottest(struct store *store, const char *const *collections, const struct image_meta *after, int limit,
+                       struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    struct db_array names;
+    int r = 0;
+    db_array_init(&names, DB_TEXT, 1 << 16);
+    for (size_t i = 0; collections[i] && r == 0; i++)
+        r = db_array_add_text(&names, collections[i]);
+    if (r == 0) {
+        db_params_init(&params);
+        db_param_array(&params, &names);
+        db_param_time(&params, after ? after->accessed_us : LATEST_US);
+        db_param_int(&params, after ? after->access_count : INT64_MAX);
+        db_param_int(&params, after ? after->id : INT64_MAX);
+        db_param_int(&params, limit);
+        r = query_page(store, &sql_image_list_hot, &params, ret, e);
+    } else {
+        error_set(e, r, "out of memory");
+    }
+    db_array_release(&names);
+    return r;
+}
+
+int store_list_trash(struct store *store, const char *collection, const struct image_meta *after, int limit,
+                     struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, collection);
+    db_param_time(&params, after ? after->deleted_us : LATEST_US);
+    db_param_int(&params, after ? after->id : INT64_MAX);
+    db_param_int(&params, limit);
+    return query_page(store, &sql_image_list_trash, &params, ret, e);
+}
+
+int store_list_by_id(struct store *store, int64_t after, int limit, struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_int(&params, after);
+    db_param_int(&params, limit);
+    return query_page(store, &sql_image_list_id, &params, ret, e);
+}
+
+int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
+                 struct store_page **ret, struct error *e)
+{
+    struct db_array wanted;
+    int r = 0;
+    db_array_init(&wanted, DB_TEXT, (size_t)count * (SAFEPATH_MAX + 8));
+    for (int i = 0; i < count && r == 0; i++)
+        r = db_array_add_text(&wanted, paths[i]);
+    if (r < 0) {
+        error_set(e, r, "out of memory");
+        goto done;
+    }
+    struct db_params params;
+    struct store_page *page = NULL;
+    db_params_init(&params);
+    db_param_text(&params, collection);
+    db_param_array(&params, &wanted);
+    r = query_page(store, &sql_image_lookup, &params, &page, e);
+    if (r < 0)
+        goto done;
+    for (int i = 0; i < count; i++)
+        ret_rows[i] = -1;
+    for (int row = 0; row < store_page_count(page); row++)
+        ret_rows[db_int(rows_of(page), row, TIER_DB_META_COLUMNS) - 1] = row;
+    *ret = page;
+done:
+    db_array_release(&wanted);
+    return r;
+}

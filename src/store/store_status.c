@@ -1,0 +1,87 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "sql.h"
+#include "store/store_tiers.h"
+
+static void copy(char *dst, size_t size, const char *text)
+{
+    snprintf(dst, size, "%s", text ? text : "");
+}
+
+static int read_server(struct store *store, struct store_status *status, struct error *e)
+{
+    struct db_result *rows;
+    int r = store_query(store, &sql_status_server, NULL, &rows, e);
+    if (r < 0)
+        return r;
+    copy(status->server_version, sizeof status->server_version, db_text(rows, 0, 0));
+    status->stored_bytes = db_int(rows, 0, 1);
+    status->migration = db_int(rows, 0, 2);
+    db_result_free(rows);
+    return 0;
+}
+
+static int read_counts(struct store *store, struct store_status *status, struct error *e)
+{
+    struct db_result *rows;
+    int r = store_query(store, &sql_status_counts, NULL, &rows, e);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < db_rows(rows) && i < STORE_STATUS_COLLECTIONS; i++) {
+        struct store_status_collection *c = &status->collections[status->collections_len++];
+        copy(c->name, sizeof c->name, db_text(rows, i, 0));
+        c->images = db_int(rows, i, 1);
+        c->bytes = db_int(rows, i, 2);
+        c->linked_images = db_int(rows, i, 3);
+        c->linked_bytes = db_int(rows, i, 4);
+        c->trash_images = db_int(rows, i, 5);
+        c->trash_bytes = db_int(rows, i, 6);
+    }
+    db_result_free(rows);
+    return 0;
+}
+
+static int read_jobs(struct store *store, struct store_status *status, struct error *e)
+{
+    struct db_result *rows;
+    int r = store_query(store, &sql_job_recent, NULL, &rows, e);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < db_rows(rows) && i < STORE_STATUS_JOBS; i++) {
+        struct store_status_job *job = &status->jobs[status->jobs_len++];
+        copy(job->kind, sizeof job->kind, db_text(rows, i, 0));
+        copy(job->state, sizeof job->state, db_text(rows, i, 1));
+        copy(job->host, sizeof job->host, db_text(rows, i, 2));
+        job->started_us = db_time(rows, i, 3);
+        job->finished_us = db_time(rows, i, 4);
+        copy(job->result, sizeof job->result, db_text(rows, i, 5));
+    }
+    db_result_free(rows);
+    return 0;
+}
+
+int store_status(struct store *store, struct store_status *ret, struct error *e)
+{
+    *ret = (struct store_status){0};
+    int r = read_server(store, ret, e);
+    if (r == 0)
+        r = read_counts(store, ret, e);
+    if (r == 0)
+        r = read_jobs(store, ret, e);
+    return r;
+}
+
+int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)
+{
+    char host[256] = "";
+    struct db_params params;
+    gethostname(host, sizeof host - 1);
+    db_params_init(&params);
+    db_param_text(&params, kind);
+    db_param_text(&params, state);
+    db_param_text(&params, host);
+    db_param_time(&params, started_us);
+    db_param_text(&params, result);
+    return store_query(store, &sql_job_record, &params, NULL, NULL);
+}

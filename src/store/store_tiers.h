@@ -1,0 +1,23 @@
+/* What the files of store/ share. */
+#ifndef STORE_STORE_TIERS_H
+#define STORE_STORE_TIERS_H
+
+#include "client/db.h"
+#include "store/store.h"
+#include "tier/tier.h"
+
+#define STORE_TIERS 2
+
+struct store {
+    const struct config *config;
+    struct db_pool *pool;
+    struct tier_db *db;
+    struct tier_disk *disk;
+    struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
+};
+
+/* Gets a connection, runs one query on it and puts it back. */
+int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
+                struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,138 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "fs/safepath.h"
+#include "sql.h"
+#include "store/store_tiers.h"
+#include "tier/tier_db.h"
+#include "tier/tier_disk.h"
+
+/* Whether the row already holds this content; sets *ret to what the write will have been. */
+static int already_stored(struct store *store, const struct image_meta *meta, enum store_written *ret, struct error *e)
+{
+    struct store_page *page;
+    *ret = STORE_CREATED;
+    int r = store_info(store, &meta->key, &page, e);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return r;
+
+    struct image_meta old;
+    store_page_meta(page, 0, &old);
+    int same = !old.deleted_us && memcmp(old.sha256, meta->sha256, sizeof old.sha256) == 0;
+    int same_entity = !meta->content_type ||
+                      (old.content_type && strcmp(old.content_type, meta->content_type) == 0 && old.object_id &&
+                       strcmp(old.object_id, meta->object_id) == 0 && old.variant &&
+                       strcmp(old.variant, meta->variant) == 0);
+    if (!old.deleted_us)
+        *ret = same ? STORE_UNCHANGED : STORE_REPLACED;
+    store_page_free(page);
+    return same && same_entity;
+}
+
+/* 1: stored already; 0: to be written; or why not. */
+static int accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                  struct error *e)
+{
+    int r = safepath_check(meta->key.path, strlen(meta->key.path), e);
+    if (r == 0)
+        r = image_describe(meta, bytes, (size_t)meta->size, e);
+    if (r == 0)
+        r = tier_db_accepts(store->db, meta->size, e);
+    return r < 0 ? r : already_stored(store, meta, ret, e);
+}
+
+int store_would_accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                       struct error *e)
+{
+    int r = accept(store, meta, bytes, ret, e);
+    return r < 0 ? r : 0;
+}
+
+/* What is committed is stored, even if a tier above can't take its copy now. */
+static void copy_upwards(struct store *store, const struct image *image)
+{
+    for (int i = STORE_TIERS - 2; i >= 0; i--)
+        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL);
+}
+
+int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                struct error *e)
+{
+    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    int stored = accept(store, meta, bytes, ret, e);
+    if (stored < 0)
+        return stored;
+    if (stored && store_file_matches(store, meta) == 1)
+        return 0;
+
+    struct image *image = image_new(meta);
+    if (!image)
+        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
+    memcpy(image->bytes, bytes, (size_t)meta->size);
+    int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
+    if (r == 0)
+        copy_upwards(store, image);
+    image_unref(image);
+    return r;
+}
+
+int store_file_matches(struct store *store, const struct image_meta *meta)
+{
+    struct stat st;
+    int root;
+    int r = tier_disk_root(store->disk, meta->key.collection, TIER_DISK_EXISTING, &root, NULL);
+    if (r < 0)
+        return r;
+    int fd = safepath_open(root, meta->key.path, O_PATH, SAFEPATH_BENEATH);
+    if (fd < 0)
+        return fd;
+    r = fstat(fd, &st) < 0 ? -errno : 0;
+    close(fd);
+    if (r < 0)
+        return r;
+    return S_ISREG(st.st_mode) && st.st_size == meta->size && clock_ns(st.st_mtim) == meta->mtime_ns;
+}
+
+/* -ENOENT when it is not stored or in the trash already; -EBUSY when the file holds something that is not stored. */
+static int check_deletable(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+{
+    struct store_page *page;
+    struct image_meta meta;
+    int r = store_info(store, key, &page, e);
+    if (r < 0)
+        return r;
+    store_page_meta(page, 0, &meta);
+    if (meta.deleted_us)
+        r = error_set(e, -ENOENT, "is in the trash already");
+    else if (how == STORE_DELETE_SAFE && store_file_matches(store, &meta) == 0)
+        r = error_set(e, -EBUSY, "was changed on disk since it was stored; run `perdura cache-all` first, or use "
+                                 "--force to remove both");
+    store_page_free(page);
+    return r;
+}
+
+int store_would_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+{
+    int r = safepath_check(key->path, strlen(key->path), e);
+    return r < 0 ? r : check_deletable(store, key, how, e);
+}
+
+int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+{
+    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    int r = store_would_delete(store, key, how, e);
+    if (r == 0)
+        r = durable->ops->drop(durable->self, key, e);
+    for (int i = STORE_TIERS - 2; i >= 0 && r == 0; i--) {
+        r = store->tiers[i].ops->drop(store->tiers[i].self, key, e);
+        if (r == -ENOENT)
+            r = 0;
+    }
+    return r;
+}

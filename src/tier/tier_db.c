@@ -1,0 +1,201 @@
+#include "tier/tier_db.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/base64.h"
+#include "sql.h"
+
+/* The columns of sql/image_info.sql, in their order. */
+enum column {
+    COL_ID,
+    COL_COLLECTION,
+    COL_PATH,
+    COL_CONTENT_TYPE,
+    COL_OBJECT_ID,
+    COL_VARIANT,
+    COL_MIME,
+    COL_URL,
+    COL_SIZE,
+    COL_SHA256,
+    COL_WIDTH,
+    COL_HEIGHT,
+    COL_MTIME,
+    COL_MTIME_NS,
+    COL_CREATED,
+    COL_UPDATED,
+    COL_ACCESSED,
+    COL_ACCESS_COUNT,
+    COL_DELETED,
+    COL_DATA /* only where the query selects it */
+};
+_Static_assert(COL_DATA == TIER_DB_META_COLUMNS, "every column of image_info.sql has its name here");
+
+struct tier_db {
+    struct db_pool *pool;
+    int64_t inline_max_bytes;
+};
+
+struct tier_db *tier_db_new(struct db_pool *pool, int64_t inline_max_bytes)
+{
+    struct tier_db *db = malloc(sizeof *db);
+    if (db)
+        *db = (struct tier_db){pool, inline_max_bytes};
+    return db;
+}
+
+void tier_db_free(struct tier_db *db)
+{
+    free(db);
+}
+
+struct db_pool *tier_db_pool(struct tier_db *db)
+{
+    return db->pool;
+}
+
+int64_t tier_db_inline_max(const struct tier_db *db)
+{
+    return db->inline_max_bytes;
+}
+
+int tier_db_accepts(const struct tier_db *db, int64_t size, struct error *e)
+{
+    if (size <= db->inline_max_bytes)
+        return 0;
+    return error_set(e, -EFBIG,
+                     "has %lld bytes, more than PERDURA_INLINE_MAX (%lld) lets into a row, and no PERDURA_LARGE_BUCKET "
+                     "takes larger images; it is not kept",
+                     (long long)size, (long long)db->inline_max_bytes);
+}
+
+void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
+{
+    size_t sha256_len;
+    const void *sha256 = db_bytes(rows, row, COL_SHA256, &sha256_len);
+
+    *ret = (struct image_meta){
+        .id = db_int(rows, row, COL_ID),
+        .key = {db_text(rows, row, COL_COLLECTION), db_text(rows, row, COL_PATH)},
+        .content_type = db_text(rows, row, COL_CONTENT_TYPE),
+        .object_id = db_text(rows, row, COL_OBJECT_ID),
+        .variant = db_text(rows, row, COL_VARIANT),
+        .mime = db_text(rows, row, COL_MIME),
+        .url = db_text(rows, row, COL_URL),
+        .size = db_int(rows, row, COL_SIZE),
+        .width = (int)db_int(rows, row, COL_WIDTH),
+        .height = (int)db_int(rows, row, COL_HEIGHT),
+        .mtime_ns = db_time(rows, row, COL_MTIME) * 1000 + db_int(rows, row, COL_MTIME_NS),
+        .created_us = db_time(rows, row, COL_CREATED),
+        .updated_us = db_time(rows, row, COL_UPDATED),
+        .accessed_us = db_time(rows, row, COL_ACCESSED),
+        .access_count = db_int(rows, row, COL_ACCESS_COUNT),
+        .deleted_us = db_time(rows, row, COL_DELETED),
+    };
+    if (sha256_len == sizeof ret->sha256) /* the table's CHECK says so */
+        memcpy(ret->sha256, sha256, sha256_len);
+}
+
+int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
+{
+    struct image_meta meta;
+    tier_db_meta(rows, row, &meta);
+    if (db_is_null(rows, row, COL_DATA))
+        return error_set(e, -ENOTSUP, "is kept at %s; this release reads only images kept in the database",
+                         meta.url ? meta.url : "no address");
+
+    size_t encoded_len, len = 0;
+    const char *encoded = db_bytes(rows, row, COL_DATA, &encoded_len);
+    if (base64_encoded_len((size_t)meta.size) != encoded_len)
+        return error_set(e, -EBADMSG, "its row holds %zu characters of base64; %lld bytes make %zu", encoded_len,
+                         (long long)meta.size, base64_encoded_len((size_t)meta.size));
+
+    struct image *image = image_new(&meta);
+    if (!image)
+        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta.size);
+    int r = base64_decode(image->bytes, &len, encoded, encoded_len);
+    if (r < 0)
+        r = error_set(e, -EBADMSG, "its row holds damaged base64");
+    else
+        r = image_verify(&meta, image->bytes, len, e);
+    if (r < 0) {
+        image_unref(image);
+        return r;
+    }
+    *ret = image;
+    return 0;
+}
+
+/* Runs a query whose parameters are a key. */
+static int query_key(struct tier_db *db, const struct sql_query *query, const struct image_key *key,
+                     struct db_result **ret, struct error *e)
+{
+    struct db_conn *conn;
+    int r = db_get(db->pool, &conn, e);
+    if (r < 0)
+        return r;
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, key->collection);
+    db_param_text(&params, key->path);
+    r = db_query(conn, query, &params, ret, e);
+    db_put(conn);
+    return r;
+}
+
+static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
+{
+    struct db_result *rows;
+    int r = query_key(self, &sql_image_get, key, &rows, e);
+    if (r < 0)
+        return r;
+    if (db_rows(rows))
+        r = tier_db_image(rows, 0, ret, e);
+    else
+        r = error_set(e, -ENOENT, "is not stored");
+    db_result_free(rows);
+    return r;
+}
+
+static void keep_outcome(void *arg, void *tag, const struct error *outcome)
+{
+    (void)tag;
+    *(struct error *)arg = *outcome;
+}
+
+static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
+{
+    (void)intent; /* nothing lies below this tier to be filled from */
+    struct tier_db_writer *writer;
+    struct error outcome = {0};
+    int r = tier_db_accepts(self, image->meta.size, e);
+    if (r == 0)
+        r = tier_db_writer_open(self, 0, keep_outcome, &outcome, &writer, e);
+    if (r < 0)
+        return r;
+    tier_db_writer_add(writer, &image->meta, image->bytes, NULL);
+    tier_db_writer_close(writer);
+    if (outcome.code < 0 && e)
+        *e = outcome;
+    return outcome.code;
+}
+
+static int drop_image(void *self, const struct image_key *key, struct error *e)
+{
+    struct db_result *rows;
+    int r = query_key(self, &sql_image_trash, key, &rows, e);
+    if (r < 0)
+        return r;
+    if (!db_rows(rows))
+        r = error_set(e, -ENOENT, "is not stored");
+    db_result_free(rows);
+    return r;
+}
+
+const struct tier_ops tier_db_ops = {
+    .name = "db",
+    .read = read_image,
+    .write = write_image,
+    .drop = drop_image,
+};

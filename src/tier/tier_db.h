@@ -1,0 +1,77 @@
+/* The durable tier: images in PostgreSQL, base64 in the row.
+ *
+ * Single images go through the table of functions. Many at once go through a writer (one connection, batches, the next
+ * batch is made while the server stores the last) or a reader (one connection, two batches under way). */
+#ifndef TIER_TIER_DB_H
+#define TIER_TIER_DB_H
+
+#include "client/db.h"
+#include "tier/tier.h"
+
+struct tier_db;
+
+extern const struct tier_ops tier_db_ops;
+
+/* Borrows the pool. Images above inline_max_bytes are refused with -EFBIG. NULL when out of memory. */
+struct tier_db *tier_db_new(struct db_pool *pool, int64_t inline_max_bytes);
+void tier_db_free(struct tier_db *db);
+struct db_pool *tier_db_pool(struct tier_db *db);
+int64_t tier_db_inline_max(const struct tier_db *db);
+
+/* -EFBIG, with a text that names the settings, when an image of this size is not kept in the row. */
+int tier_db_accepts(const struct tier_db *db, int64_t size, struct error *e) __attribute__((warn_unused_result));
+
+/* Reads row `row` of a result whose query selects the columns of sql/image_info.sql first. Strings are borrowed from
+ * the result. */
+void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret);
+#define TIER_DB_META_COLUMNS 19
+
+/* Makes the image of a row whose query also selects image_data behind the columns above: decodes it and compares its
+ * sha256. -EBADMSG: damaged; -ENOTSUP: its bytes are at meta->url; -ENOMEM. */
+int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
+ * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for
+ * `patience_ms` are its images told -ENOTCONN. A batch that the server refuses is sent image by image. */
+struct tier_db_writer;
+typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
+
+int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *done, void *arg,
+                        struct tier_db_writer **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Takes one image over: meta (described, with key and mtime) and its bytes are encoded before the return. A path must
+ * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later. */
+void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, void *tag);
+
+/* For content that is stored already: gives the row this modification time and takes it out of the trash. */
+void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, void *tag);
+
+/* Sends what waits; returns when every image's outcome was told. */
+void tier_db_writer_flush(struct tier_db_writer *w);
+
+/* Flushes, gives the connection back, frees. NULL is allowed. */
+void tier_db_writer_close(struct tier_db_writer *w);
+
+/* Reader: batches of ids are asked for ahead and received in order. Lost connections are mended as above. */
+#define TIER_DB_READ_AHEAD 2
+#define TIER_DB_BATCH_IMAGES 64
+#define TIER_DB_BATCH_BYTES (2 << 20) /* of image bytes; a larger image is a batch of its own */
+
+struct tier_db_reader;
+
+int tier_db_reader_open(struct tier_db *db, int patience_ms, struct tier_db_reader **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Asks for up to TIER_DB_BATCH_IMAGES rows. At most TIER_DB_READ_AHEAD requests may wait to be received. */
+int tier_db_reader_ask(struct tier_db_reader *r, const int64_t *ids, int count, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* The rows of the oldest request, in any order, for tier_db_meta and tier_db_image; rows deleted meanwhile are not
+ * among them. The caller frees the result. */
+int tier_db_reader_receive(struct tier_db_reader *r, struct db_result **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+void tier_db_reader_close(struct tier_db_reader *r); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,224 @@
+#include "tier/tier_disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "fs/readfile.h"
+#include "fs/safepath.h"
+
+#define REPLACE_TRIES 5
+
+struct root {
+    const struct config_collection *collection;
+    int fd; /* -1 until it is needed */
+    struct staging *staging; /* NULL until it is needed */
+};
+
+struct tier_disk {
+    pthread_mutex_t lock; /* over the opening of folders */
+    int64_t max_bytes;
+    size_t count;
+    struct root roots[];
+};
+
+struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t max_bytes)
+{
+    struct tier_disk *disk = calloc(1, sizeof *disk + count * sizeof disk->roots[0]);
+    if (!disk)
+        return NULL;
+    pthread_mutex_init(&disk->lock, NULL);
+    disk->max_bytes = max_bytes;
+    disk->count = count;
+    for (size_t i = 0; i < count; i++)
+        disk->roots[i] = (struct root){.collection = &collections[i], .fd = -1};
+    return disk;
+}
+
+void tier_disk_free(struct tier_disk *disk)
+{
+    if (!disk)
+        return;
+    for (size_t i = 0; i < disk->count; i++) {
+        staging_close(disk->roots[i].staging);
+        if (disk->roots[i].fd >= 0)
+            close(disk->roots[i].fd);
+    }
+    pthread_mutex_destroy(&disk->lock);
+    free(disk);
+}
+
+/* Makes the folder and those above it. */
+static int make_folder(const char *path, struct error *e)
+{
+    char *part = strdup(path);
+    if (!part)
+        return error_set(e, -ENOMEM, "out of memory");
+    int r = 0;
+    for (char *at = part + 1; r == 0; at++) {
+        at += strcspn(at, "/");
+        char end = *at;
+        *at = '\0';
+        if (mkdir(part, 0777) < 0 && errno != EEXIST)
+            r = error_set(e, -errno, "the folder %s can't be made: %s", part, strerror(errno));
+        if (!end)
+            break;
+        *at = end;
+    }
+    free(part);
+    return r;
+}
+
+static int open_root(struct root *root, enum tier_disk_folder folder, struct error *e)
+{
+    const char *path = root->collection->root;
+    if (root->fd >= 0)
+        return 0;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && folder == TIER_DISK_MAKE) {
+        int r = make_folder(path, e);
+        if (r < 0)
+            return r;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        return error_set(e, -errno, "the folder %s of collection \"%s\" can't be opened: %s; set %s", path,
+                         root->collection->name, strerror(errno),
+                         strcmp(root->collection->name, "media") == 0 ? "PERDURA_MEDIA_ROOT" : "PERDURA_COLLECTIONS");
+    root->fd = fd;
+    return 0;
+}
+
+static struct root *find(struct tier_disk *disk, const char *collection)
+{
+    for (size_t i = 0; i < disk->count; i++)
+        if (strcmp(disk->roots[i].collection->name, collection) == 0)
+            return &disk->roots[i];
+    return NULL;
+}
+
+static int acquire(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int with_staging,
+                   struct root **ret, struct error *e)
+{
+    struct root *root = find(disk, collection);
+    if (!root)
+        return error_set(e, -ENOENT, "the collection \"%s\" has no folder here; name it in PERDURA_COLLECTIONS",
+                         collection);
+    pthread_mutex_lock(&disk->lock);
+    int r = open_root(root, folder, e);
+    if (r == 0 && with_staging && !root->staging)
+        r = staging_open(root->fd, &root->staging, e);
+    pthread_mutex_unlock(&disk->lock);
+    if (r == 0)
+        *ret = root;
+    return r;
+}
+
+int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int *ret_fd,
+                   struct error *e)
+{
+    struct root *root;
+    int r = acquire(disk, collection, folder, 0, &root, e);
+    if (r == 0)
+        *ret_fd = root->fd;
+    return r;
+}
+
+int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
+{
+    struct root *root;
+    int r = acquire(disk, collection, TIER_DISK_MAKE, 1, &root, e);
+    if (r == 0)
+        *ret = root->staging;
+    return r;
+}
+
+void tier_disk_sync(struct tier_disk *disk)
+{
+    for (size_t i = 0; i < disk->count; i++)
+        if (disk->roots[i].staging)
+            (void)!staging_sync(disk->roots[i].staging);
+}
+
+static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
+{
+    struct tier_disk *disk = self;
+    struct buf bytes;
+    struct stat st;
+    int fd = -1;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &fd, e);
+    if (r < 0)
+        return r;
+
+    buf_init(&bytes, (size_t)disk->max_bytes + 1);
+    r = readfile(fd, key->path, SAFEPATH_BENEATH, (size_t)disk->max_bytes, &bytes, &st, e);
+    struct image_meta meta = {.key = *key};
+    if (r == 0)
+        r = image_describe(&meta, bytes.data, bytes.len, e);
+    if (r == 0) {
+        meta.mtime_ns = clock_ns(st.st_mtim);
+        *ret = image_new(&meta);
+        if (*ret)
+            memcpy((*ret)->bytes, bytes.data, bytes.len);
+        else
+            r = error_set(e, -ENOMEM, "out of memory for %zu bytes", bytes.len);
+    }
+    buf_release(&bytes);
+    return r;
+}
+
+static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
+{
+    struct root *root;
+    int r = acquire(self, image->meta.key.collection, TIER_DISK_MAKE, 1, &root, e);
+    for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
+        struct atomicfile file = {0};
+        r = atomicfile_write(root->staging, &file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
+        if (r < 0)
+            return r;
+        file.path = image->meta.key.path;
+        file.replace = intent == TIER_STORE && fstatat(root->fd, file.path, &file.seen, AT_SYMLINK_NOFOLLOW) == 0;
+        r = atomicfile_publish(root->staging, &file, 1);
+        if (r >= 0)
+            r = file.result;
+        if (r == -EEXIST && intent == TIER_FILL)
+            return 0;
+        if (r != -EEXIST && !(r == -ENOENT && file.replace)) {
+            if (r < 0 && e)
+                *e = file.error;
+            return r;
+        }
+        r = 0; /* someone else was quicker: look again */
+    }
+    return r < 0 ? r : error_set(e, -EBUSY, "is being replaced by another program again and again; try again");
+}
+
+static int drop_image(void *self, const struct image_key *key, struct error *e)
+{
+    struct root *root;
+    const char *name;
+    int r = acquire(self, key->collection, TIER_DISK_EXISTING, 0, &root, e);
+    if (r < 0)
+        return r;
+    int folder = safepath_open_parent(root->fd, key->path, 0, &name);
+    if (folder < 0)
+        return error_set(e, folder, "its folder can't be opened: %s", strerror(-folder));
+    if (unlinkat(folder, name, 0) < 0)
+        r = error_set(e, -errno, "can't be removed: %s", strerror(errno));
+    else
+        fsync(folder);
+    close(folder);
+    return r;
+}
+
+const struct tier_ops tier_disk_ops = {
+    .name = "disk",
+    .read = read_image,
+    .write = write_image,
+    .drop = drop_image,
+};

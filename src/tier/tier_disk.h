@@ -1,0 +1,36 @@
+/* The app's own folders: each collection is a folder, each image a file in it. */
+#ifndef TIER_TIER_DISK_H
+#define TIER_TIER_DISK_H
+
+#include "config/config.h"
+#include "fs/atomicfile.h"
+#include "tier/tier.h"
+
+struct tier_disk;
+
+extern const struct tier_ops tier_disk_ops;
+
+/* Knows the collections' folders (the array is borrowed) and opens none of them yet. Files above max_bytes are not read
+ * as images. NULL when out of memory. */
+struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t max_bytes);
+
+/* Removes this process' temporaries and closes the folders. NULL is allowed. */
+void tier_disk_free(struct tier_disk *disk);
+
+enum tier_disk_folder {
+    TIER_DISK_EXISTING, /* a missing folder is -ENOENT */
+    TIER_DISK_MAKE      /* a missing folder is made */
+};
+
+/* The descriptor of a collection's folder, borrowed. -ENOENT with a text for a collection without a folder here. */
+int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int *ret_fd,
+                   struct error *e) __attribute__((warn_unused_result));
+
+/* Where temporaries of a collection are written, borrowed; makes the folder when it is missing. */
+int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Makes everything published so far durable, in the folders that something was written to. */
+void tier_disk_sync(struct tier_disk *disk);
+
+#endif

@@ -1,0 +1,249 @@
+"""Fixtures of the integration tests: one real PostgreSQL for the session, one fresh database and folder a test.
+
+    def test_it(perdura):
+        (perdura.media / "a.jpg").write_bytes(...)
+        assert perdura.run("cache-all", "--json").json["cached"] == 1
+
+`make test` sets PERDURA_BIN (the binary, default build/release/perdura) and PERDURA_COUNTS (a file that gets
+"passed failed skipped").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS))
+
+from servers import Postgres, dies_with_us  # noqa: E402
+
+BUILD = TESTS.parent / "build"
+RUN_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counts_file = os.environ.get("PERDURA_COUNTS")
+    if not counts_file:
+        return
+
+    def count(*kinds: str) -> int:
+        return sum(len(terminalreporter.stats.get(kind, [])) for kind in kinds)
+
+    passed, failed, skipped = count("passed"), count("failed", "error", "xpassed"), count("skipped", "xfailed")
+    Path(counts_file).write_text(f"{passed} {failed} {skipped}\n")
+
+
+def perdura_binary() -> Path:
+    binary = Path(os.environ.get("PERDURA_BIN", BUILD / "release" / "perdura")).resolve()
+    if not binary.exists():
+        pytest.fail(f"{binary} is missing: run `make`, or set PERDURA_BIN")
+    return binary
+
+
+@dataclass
+class Database:
+    """A database of this test alone."""
+
+    server: Postgres
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    def connect(self) -> psycopg2.extensions.connection:
+        return self.server.connect(self.name)
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of one statement, committed."""
+        connection = self.connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def value(self, statement: str, *values: Any) -> Any:
+        """The first column of the first row."""
+        return self.query(statement, *values)[0][0]
+
+
+@dataclass
+class Result:
+    code: int  # negative: the signal that ended it
+    stdout_bytes: bytes
+    stderr: str
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_bytes.decode(errors="surrogateescape")
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout_bytes)
+
+
+@dataclass
+class Perdura:
+    """The real binary, with nothing in its environment but what stands in `env`."""
+
+    binary: Path
+    folder: Path  # the working directory; removed after the test
+    database: Database
+    env: dict[str, str] = field(default_factory=dict)
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.media.mkdir(parents=True, exist_ok=True)
+        self.env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            "DATABASE_URL": self.database.url,
+            "PERDURA_MEDIA_ROOT": str(self.media),
+            "PERDURA_CACHE_DIR": str(self.folder / "cache"),
+            **{name: os.environ[name] for name in SANITIZERS if name in os.environ},
+            **self.env,
+        }
+
+    @property
+    def media(self) -> Path:
+        return self.folder / "media"
+
+    def run(
+        self,
+        *args: str | Path,
+        check: bool = True,
+        input: bytes | str | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = RUN_TIMEOUT_S,
+    ) -> Result:
+        """Runs it to its end. With `check`, any exit code but 0 fails the test and shows what it printed."""
+        done = subprocess.run(
+            [self.binary, *args],
+            input=(input.encode() if isinstance(input, str) else input) or b"",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            timeout=timeout,
+            preexec_fn=dies_with_us(),
+        )
+        result = Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+        if check and result.code != 0:
+            command = " ".join(map(str, args))
+            pytest.fail(f"perdura {command}: exit {result.code}\n{result.stdout}{result.stderr}", pytrace=False)
+        return result
+
+    def start(self, *args: str | Path, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[bytes]:
+        """Starts it and leaves it running, in a process group of its own; ended with the test at the latest."""
+        process = subprocess.Popen(
+            [self.binary, *args],
+            **{"stdin": subprocess.DEVNULL, **popen},
+            cwd=self.folder,
+            env={**self.env, **(env or {})},
+            start_new_session=True,
+            preexec_fn=dies_with_us(),
+        )
+        self._started.append(process)
+        return process
+
+    def end_started(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(STOP_TIMEOUT_S)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+
+
+@pytest.fixture(scope="session")
+def session_folder() -> Iterator[Path]:
+    parent = BUILD / "test"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    folder.chmod(0o755)  # the server's user passes through
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(session_folder: Path) -> Iterator[Postgres]:
+    """Shared by all tests: whoever stops or freezes it puts it back."""
+    with Postgres(session_folder / "pg") as server:
+        yield server
+
+
+@pytest.fixture
+def folder(session_folder: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(dir=session_folder))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres, session_folder: Path) -> str:
+    """The name of a database with all migrations applied, to copy from."""
+    name = "migrated"
+    postgres.create_database(name)
+    Perdura(perdura_binary(), session_folder / "template", Database(postgres, name)).run("migrate")
+    return name
+
+
+def fresh_database(server: Postgres, folder: Path, template: str) -> Iterator[Database]:
+    name = f"{template}_{folder.name}"
+    server.create_database(name, template)
+    yield Database(server, name)
+    server.sigcont()
+    server.start()
+    server.drop_database(name)
+
+
+@pytest.fixture
+def empty_database(postgres: Postgres, folder: Path) -> Iterator[Database]:
+    """Without any table: for the tests of `migrate`."""
+    yield from fresh_database(postgres, folder, "template1")
+
+
+@pytest.fixture
+def database(postgres: Postgres, folder: Path, migrated_template: str) -> Iterator[Database]:
+    """Migrated, no rows."""
+    yield from fresh_database(postgres, folder, migrated_template)
+
+
+@pytest.fixture
+def perdura(database: Database, folder: Path) -> Iterator[Perdura]:
+    program = Perdura(perdura_binary(), folder, database)
+    yield program
+    program.end_started()
+
+
+@pytest.fixture
+def unmigrated(empty_database: Database, folder: Path) -> Iterator[Perdura]:
+    """As `perdura`, on an empty database."""
+    program = Perdura(perdura_binary(), folder, empty_database)
+    yield program
+    program.end_started()

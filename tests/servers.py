@@ -1,0 +1,329 @@
+"""Private servers for tests and benches: each lives in a folder of its own and dies with whoever started it.
+
+Nothing here listens on TCP unless asked to, and nothing outlives us: a server is ended by the pid that we started, at
+close(), at exit, and by the kernel (PR_SET_PDEATHSIG) when we are killed. The kernel means the *thread* that started
+it, so start servers from one that lives as long as they shall: the main thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+import psycopg2
+from psycopg2 import sql
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 60
+SOCKET_PATH_MAX_BYTES = 100  # sun_path holds 108, PostgreSQL's lock file wants a few more
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Asks `condition` until its answer is true and returns that; TimeoutError names `what` we waited for."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"{what}: not within {timeout_s} s")
+        time.sleep(0.01)
+
+
+def dies_with_us(signum: int = signal.SIGKILL) -> Callable[[], None]:
+    """A preexec_fn: the kernel sends `signum` to the child when the thread that starts it ends.
+
+    subprocess calls it after user= and group= took effect, as it must be: a change of user clears the wish.
+    """
+    parent = os.getpid()
+
+    def arm() -> None:
+        if _libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0) != 0 or os.getppid() != parent:
+            os._exit(127)
+
+    return arm
+
+
+class User:
+    """Whom a server runs as: ourselves, or someone unprivileged when we are root (PostgreSQL refuses root)."""
+
+    def __init__(self) -> None:
+        self.entry: pwd.struct_passwd | None = None
+        if os.geteuid() == 0:
+            names = {entry.pw_name: entry for entry in pwd.getpwall()}
+            self.entry = names.get("postgres") or names["nobody"]
+
+    def popen_args(self) -> dict[str, Any]:
+        if not self.entry:
+            return {}
+        return {"user": self.entry.pw_uid, "group": self.entry.pw_gid, "extra_groups": []}
+
+    def own(self, folder: Path) -> None:
+        if self.entry:
+            os.chown(folder, self.entry.pw_uid, self.entry.pw_gid)
+
+    def reaches(self, folder: Path) -> bool:
+        """Whether this user can get at `folder`: not so when a folder above is closed to others, as /root is."""
+        return subprocess.run(["test", "-w", folder, "-a", "-x", folder], cwd="/", **self.popen_args()).returncode == 0
+
+
+class Postgres:
+    """One private PostgreSQL on a unix socket, superuser `postgres`, no password.
+
+        with Postgres(folder) as server:
+            url = server.create_database("shop")
+
+    start() and stop() may follow each other at will, urls stay valid; close() ends it and removes all its files.
+    """
+
+    TEST_SETTINGS = {"shared_buffers": "32MB", "max_connections": "100"}
+    BENCH_SETTINGS = {
+        "shared_buffers": "256MB",
+        "max_connections": "100",
+        "max_wal_size": "8GB",
+        "checkpoint_timeout": "30min",
+    }
+    SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fsync: bool = True,
+        settings: dict[str, str] | None = None,
+        listen: str = "",
+        port: int = 5432,
+    ) -> None:
+        """`settings` come on top of TEST_SETTINGS; `listen` is listen_addresses, empty for no TCP at all."""
+        self.port = port
+        self._user = User()
+        self._owner_pid = os.getpid()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._freezer: subprocess.Popen[bytes] | None = None
+        self._temporary: list[Path] = []
+        self._bin = self._find_binaries()
+        self.folder = self._make_folder(folder)
+        self.socket_folder = self._make_socket_folder()
+        self.data = self.folder / "data"
+        self.log = self.folder / "postgres.log"
+        self._settings = {
+            "listen_addresses": listen,
+            "port": str(port),
+            "unix_socket_directories": str(self.socket_folder),
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "log_line_prefix": "%m [%p] ",
+            "fsync": "on" if fsync else "off",
+            "full_page_writes": "on" if fsync else "off",
+            **self.TEST_SETTINGS,
+            **(settings or {}),
+        }
+        atexit.register(self.close)
+
+    def __enter__(self) -> Postgres:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Life
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's."""
+        if not self._process:
+            raise RuntimeError("this PostgreSQL is not running")
+        return self._process.pid
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Returns when it accepts connections. The first start makes the cluster."""
+        if self.running():
+            return
+        if not (self.data / "PG_VERSION").exists():
+            self._initdb()
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        # PDEATHSIG of the postmaster: an immediate shutdown, for it takes its children with it; SIGKILL would not.
+        self._process = self._spawn([self._bin / "postgres", "-D", self.data, *options], signal.SIGQUIT)
+        try:
+            wait_until(self._accepts, START_TIMEOUT_S, "PostgreSQL's start")
+        except Exception:
+            self.stop("immediate")
+            raise
+
+    def stop(self, mode: str = "fast") -> None:
+        """`smart`, `fast` or `immediate`, as pg_ctl has them. The cluster stays and can be started again."""
+        self.sigcont()
+        if not self._process:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(self.SIGNALS[mode])
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                for pid in [self.pid, *self._children()]:
+                    os.kill(pid, signal.SIGKILL)
+                self._process.wait()
+        self._process = None
+
+    def kill_immediate(self) -> None:
+        """A crash: no checkpoint, connections cut. The next start recovers from the WAL."""
+        self.stop("immediate")
+
+    def restart(self, mode: str = "fast") -> None:
+        self.stop(mode)
+        self.start()
+
+    def close(self) -> None:
+        """Ends the server and removes everything that it wrote. May be called again."""
+        if os.getpid() != self._owner_pid:  # a fork of ours that exits
+            return
+        atexit.unregister(self.close)
+        self.stop("immediate")
+        for folder in [self.folder, *self._temporary]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sigstop(self) -> None:
+        """Freezes the postmaster and all its children: connections stay open, nobody answers."""
+        if self._freezer:
+            return
+        postmaster = self.pid
+        os.kill(postmaster, signal.SIGSTOP)  # first, so that no child comes while we count them
+        frozen = [postmaster, *self._children()]
+        for pid in frozen[1:]:
+            os.kill(pid, signal.SIGSTOP)
+        # A stopped process obeys no death signal. The pipe's end wakes them all, be it ours in sigcont() or the
+        # kernel's when we are killed.
+        script = 'read -r _; kill -CONT "$@" 2>/dev/null; exit 0'
+        argv = ["/bin/sh", "-c", script, "sh", *map(str, frozen)]
+        self._freezer = subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
+
+    def sigcont(self) -> None:
+        if self._freezer:
+            self._freezer.communicate()
+            self._freezer = None
+
+    # Databases
+
+    def url(self, dbname: str = "postgres") -> str:
+        return f"postgresql://postgres@/{quote(dbname)}?host={quote(str(self.socket_folder))}&port={self.port}"
+
+    def connect(self, dbname: str = "postgres", autocommit: bool = True) -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(self.url(dbname), connect_timeout=10)
+        connection.autocommit = autocommit
+        return connection
+
+    def execute(self, statement: str | sql.Composable, dbname: str = "postgres") -> None:
+        """One statement on a connection of its own, outside a transaction."""
+        connection = self.connect(dbname)
+        try:
+            connection.cursor().execute(statement)
+        finally:
+            connection.close()
+
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Returns the new database's url. Nobody may be connected to the template."""
+        self.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Cuts whoever is connected."""
+        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    # Inside
+
+    @staticmethod
+    def _find_binaries() -> Path:
+        versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+        if versions:
+            return max(versions, key=lambda path: float(path.parent.name))
+        found = shutil.which("postgres")
+        if not found:
+            raise RuntimeError("no PostgreSQL server found: install the package `postgresql`")
+        return Path(found).resolve().parent
+
+    def _make_folder(self, folder: Path) -> Path:
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._user.own(folder)
+        if self._user.reaches(folder):
+            return folder
+        self._temporary.append(folder)  # made by us, stays empty
+        return self._make_temporary()
+
+    def _make_socket_folder(self) -> Path:
+        if len(os.fsencode(self.folder / f".s.PGSQL.{self.port}")) <= SOCKET_PATH_MAX_BYTES:
+            return self.folder
+        folder = self._make_temporary()
+        self._temporary.append(folder)
+        return folder
+
+    def _make_temporary(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self._user.own(folder)
+        folder.chmod(0o755)
+        return folder
+
+    def _spawn(self, argv: Sequence[str | Path], death_signal: int) -> subprocess.Popen[bytes]:
+        log: IO[bytes]
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+                start_new_session=True,
+                preexec_fn=dies_with_us(death_signal),
+                **self._user.popen_args(),
+            )
+
+    def _initdb(self) -> None:
+        argv = [self._bin / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
+        process = self._spawn([*argv, "-A", "trust", "--no-sync", "--no-instructions"], signal.SIGTERM)
+        if process.wait(START_TIMEOUT_S) != 0:
+            raise RuntimeError(f"initdb failed:\n{self._log_tail()}")
+
+    def _accepts(self) -> bool:
+        if not self.running():
+            raise RuntimeError(f"PostgreSQL did not start:\n{self._log_tail()}")
+        try:
+            self.connect().close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def _log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def _children(self) -> list[int]:
+        """Every backend leads a session of its own, so a process group would not find them."""
+        children = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[1]) == self.pid:
+                children.append(int(stat.parent.name))
+        return children
