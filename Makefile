@@ -7,68 +7,202 @@
 CC      ?= cc
 PREFIX  ?= /usr/local
 SAN     ?=
-B       := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
 comma   := ,
+# Each compiler and each set of sanitizers has a folder of its own; other changes of flags build anew.
+B       := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(addprefix -,$(filter-out cc gcc,$(notdir $(CC))))
 
 PKGS    := libpq openssl jansson
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla $(if $(DEVELOPER),-Werror)
-HARDEN  := $(if $(SAN),,-D_FORTIFY_SOURCE=3) -fstack-protector-strong -fPIE
+# Sanitizers and code that is not optimized do not go with it.
+FORTIFY = $(if $(SAN),,$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))
+HARDEN  = $(FORTIFY) -fstack-protector-strong -fPIE
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 VERSION := $(shell cat VERSION)
 
-CPPFLAGS += -D_GNU_SOURCE -DPERDURA_VERSION='"$(VERSION)"' -Isrc -I$(B)/gen -include src/base/banned.h
+# Asked once, and only when something is built: `make test` installs pkg-config first.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $$(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $$(PKGS)))$(PKG_LIBS)
+
+BANNED   := -include src/base/banned.h
+CPPFLAGS += -D_GNU_SOURCE -DPERDURA_VERSION='"$(VERSION)"' -Isrc -I$(B)/gen $(BANNED)
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = $(CFLAGS) -std=gnu17 $(WARN) $(HARDEN) $(SANFLAG) -pthread $(shell pkg-config --cflags $(PKGS))
+ALL_CFLAGS = $(CFLAGS) -std=gnu17 $(WARN) $(HARDEN) $(SANFLAG) -pthread $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) -pie -Wl,-z,relro,-z,now $(SANFLAG) -pthread
-LIBS     = $(shell pkg-config --libs $(PKGS)) -lb64
+LIBS     = $(PKG_LIBS) -lb64
 
 SRC  := $(wildcard src/*/*.c)
+SQL  := $(wildcard sql/*.sql)
+MIGRATIONS := $(wildcard migrations/*.sql)
 GEN  := $(B)/gen/sql.c $(B)/gen/migrations.c
-OBJ  := $(patsubst src/%.c,$(B)/%.o,$(SRC)) $(patsubst $(B)/gen/%.c,$(B)/gen/%.o,$(GEN))
+OBJ  := $(patsubst src/%.c,$(B)/%.o,$(SRC)) $(GEN:.c=.o)
 MAIN := $(B)/cli/main.o
 LIB  := $(filter-out $(MAIN),$(OBJ))
 
-UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
+FUZZ_SECONDS ?= 10
 
-.PHONY: all run test unit integration fuzz bench check-layers check-headers lint format install clean deps help
+# The system's Python: any other lacks the modules that Debian packages.
+PYTHON := /usr/bin/python3
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+
+.PHONY: all help run test unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
+	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
 all: $(B)/perdura
 
 help:
-	@echo "make all | run | test | unit | integration | fuzz | bench | check-layers | check-headers | lint | format | install | clean"
+	@echo "make            the program, $(B)/perdura"
+	@echo "make run        installs what is missing, builds, and runs it with a PostgreSQL of its own; Ctrl-C ends it"
+	@echo "make test       installs what is missing, builds, and runs all tests"
+	@echo "make unit | integration | fault | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
+	@echo "make bench      measures beside bare libpq"
+	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
+	@echo "make format | install | clean"
+	@echo "Variables: SAN=address,undefined SAN=thread DEVELOPER=1 CC=clang CFLAGS FUZZ_SECONDS PREFIX DESTDIR"
 
-$(B)/perdura: $(OBJ)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+# Building. V=1 shows the commands.
 
-$(B)/libperdura.a: $(LIB)
-	rm -f $@ && ar rcs $@ $^
+say = $(if $(V),,@echo "  $(1)  $@" && )
 
-$(B)/%.o: src/%.c $(B)/gen/sql.h $(B)/gen/migrations.h
+$(B)/perdura: $(OBJ) $(B)/files
+	$(call say,LINK)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJ) $(LIBS)
+
+$(B)/libperdura.a: $(LIB) $(B)/files
+	$(call say,AR  )rm -f $@ && ar rcs $@ $(LIB)
+
+$(B)/%.o: src/%.c $(B)/flags | $(B)/gen/sql.h $(B)/gen/migrations.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/gen/%.o: $(B)/gen/%.c
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
+	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # One rule for the .c and the .h: the script writes both.
-$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(wildcard sql/*.sql)
+$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(B)/files
 	@mkdir -p $(@D)
-	src/tools/embed sql $(B)/gen/sql sql/*.sql
+	$(call say,SQL )src/tools/embed sql $(B)/gen/sql $(SQL)
 
-$(B)/gen/migrations.c $(B)/gen/migrations.h &: src/tools/embed $(wildcard migrations/*.sql)
+$(B)/gen/migrations.c $(B)/gen/migrations.h &: src/tools/embed $(MIGRATIONS) $(B)/files
 	@mkdir -p $(@D)
-	src/tools/embed migrations $(B)/gen/migrations migrations/*.sql
+	$(call say,SQL )src/tools/embed migrations $(B)/gen/migrations $(MIGRATIONS)
 
 # AVX2 code stands in a file of its own; the rest runs on any machine of the architecture.
-$(B)/codec/base64_avx2.o: ALL_CFLAGS += $(if $(filter x86_64,$(shell uname -m)),-mavx2)
+$(B)/codec/base64_avx2.o: private ALL_CFLAGS += $(if $(filter x86_64,$(shell uname -m)),-mavx2)
 
-$(B)/unit/%: tests/unit/%.c $(B)/libperdura.a
+# What no time stamp tells: other flags, or a file that is gone. Each is written only when it changes.
+$(B)/flags: export TEXT = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
+$(B)/files: export TEXT = $(SRC) $(SQL) $(MIGRATIONS)
+$(B)/flags $(B)/files: FORCE
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(ALL_LDFLAGS) $(B)/libperdura.a $(LIBS) -lcmocka -lmagic
+	@echo "$$TEXT" | cmp -s - $@ || echo "$$TEXT" > $@
+
+LINK_TEST = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -MF $@.d -MT $@ -o $@ $< $(ALL_LDFLAGS) $(B)/libperdura.a $(LIBS)
+
+$(B)/unit/%: tests/unit/%.c $(B)/libperdura.a $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK_TEST) -lcmocka -lmagic
+
+$(B)/fuzz/%: tests/fuzz/%.c $(B)/libperdura.a $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK)$(subst fuzzer-no-link,fuzzer,$(LINK_TEST))
+
+build/bench/%: tests/bench/%.c $(B)/libperdura.a $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,LINK)$(LINK_TEST)
+
+-include $(OBJ:.o=.d) $(UNIT:=.d) $(FUZZ:=.d) $(BENCH:=.d)
+
+# Running. A sub-make, because what was installed a moment ago changes what make must know.
+
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
+
+run:
+	@src/tools/install-deps build run
+	@+$(SUBMAKE) all
+	@$(B)/perdura dev
+
+# Testing. Temporary files of tests stay beneath build/, and any report of a sanitizer ends the program that it is about.
+
+TEST_ENV = env TMPDIR=$(CURDIR)/build/tmp PERDURA_BIN=$(CURDIR)/$(B)/perdura PYTHONDONTWRITEBYTECODE=1
+ifneq ($(SAN),)
+SUPPRESS := suppressions=$(CURDIR)/tests/sanitizers
+TEST_ENV += \
+	ASAN_OPTIONS=halt_on_error=1:exitcode=99:detect_leaks=1:detect_stack_use_after_return=1 \
+	UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1 \
+	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1
+endif
+# gcc 12's thread sanitizer cannot start where the kernel spreads addresses wider than it knows.
+ifeq ($(SAN),thread)
+TEST_ENV += $(shell setarch -R true 2> /dev/null && echo setarch -R)
+endif
+
+test:
+	@src/tools/install-deps build run test
+	@+B=$(B) SAN=$(SAN) MAKE="$(MAKE) --no-print-directory" SUBMAKE="$(SUBMAKE)" src/tools/run-tests
+
+binaries: all $(UNIT)
+
+unit: $(UNIT)
+	@mkdir -p build/tmp
+	@$(TEST_ENV) src/tools/run-unit $(UNIT)
+
+valgrind: $(UNIT)
+	@mkdir -p build/tmp
+	@RUN_WITH="valgrind -q --error-exitcode=99 --leak-check=full" $(TEST_ENV) src/tools/run-unit $(UNIT)
+
+# Half the time that CI has is more than any of them takes: whatever goes on hangs.
+integration fault: all
+	@mkdir -p build/tmp
+	@$(TEST_ENV) timeout --foreground -s INT -k 30 600 $(PYTEST) tests/$@ < /dev/null
+
+fuzz:
+	@+$(SUBMAKE) CC=clang SAN=fuzzer-no-link,address,undefined B=build/fuzz fuzz-run
+
+fuzz-run: $(FUZZ)
+	@mkdir -p build/tmp
+	@$(TEST_ENV) src/tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+bench: all $(BENCH)
+	@mkdir -p build/tmp
+	$(TEST_ENV) $(PYTHON) tests/bench/bulk.py
+
+# Looking
+
+check-layers:
+	@src/tools/check-layers
+
+check-headers: $(GEN)
+	@for header in src/*/*.h; do \
+	    $(CC) $(filter-out $(BANNED),$(CPPFLAGS)) $(ALL_CFLAGS) -Werror -fsyntax-only -x c $$header || exit 1; \
+	done
+
+C_FILES = $(wildcard src/*/*.[ch] tests/*/*.[ch])
+
+lint:
+	@src/tools/install-deps build test lint
+	@+$(SUBMAKE) DEVELOPER=1 CC=gcc B=build/lint-gcc binaries
+	@+$(SUBMAKE) DEVELOPER=1 CC=clang B=build/lint-clang binaries
+	@+$(SUBMAKE) CC=clang B=build/lint-clang lint-sources
+
+.PHONY: lint-sources $(SRC:%=tidy/%)
+lint-sources: $(SRC:%=tidy/%)
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck -q -j$$(nproc) --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	    --suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -Isrc -I$(B)/gen src
+
+$(SRC:%=tidy/%): tidy/%: % $(GEN)
+	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) $(ALL_CFLAGS)
+
+format:
+	clang-format -i $(C_FILES)
+
+install: all
+	install -Dm755 $(B)/perdura $(DESTDIR)$(PREFIX)/bin/perdura
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/perdura LICENSE $(wildcard README.md docs/*.md docs/*.yaml)
+	$(if $(wildcard docs/perdura.1),install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/perdura.1)
 
 clean:
 	rm -rf build
-
--include $(OBJ:.o=.d) $(UNIT:=.d)

@@ -143,6 +143,8 @@ static int read_option(struct cli *cli, struct arguments *args, int argc, char *
     if (!o)
         o = find_option(shared, name);
     if (o && o->kind == CLI_FLAG) {
+        if (strchr(argv[*at], '='))
+            return cli_usage(cli, "--%s takes no value", name);
         *(int *)o->value = 1;
         return 0;
     }

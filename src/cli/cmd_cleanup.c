@@ -25,6 +25,8 @@ static int run(struct cli *cli)
     struct report report;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
+    if (cli->collection)
+        return cli_usage(cli, "works on all collections at once");
     struct store *store = cli_store(cli, &e);
     if (!store)
         return cli_fail_settings(&e);

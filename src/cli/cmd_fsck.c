@@ -13,6 +13,8 @@ static int run(struct cli *cli)
     char sound[OUTPUT_SIZE], linked[OUTPUT_SIZE], damaged[OUTPUT_SIZE];
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
+    if (cli->collection)
+        return cli_usage(cli, "works on all collections at once");
     struct store *store = cli_store(cli, &e);
     if (!store)
         return cli_fail_settings(&e);

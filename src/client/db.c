@@ -4,7 +4,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +25,8 @@ struct db_conn {
     PGconn *pq;
     struct db_pool *pool;
     const struct db_options *options;
+    struct db_watch *watch;
+    int slot; /* -1: none yet */
     int lost;
     int unconfirmed; /* the server said that the standby did not confirm the commit */
     int first, in_flight;
@@ -123,12 +124,14 @@ static int connected(struct db_conn *conn, struct error *e)
     int version = PQserverVersion(conn->pq);
     if (version < OLDEST_SERVER)
         return error_set(e, -ENOTCONN, "the database server is PostgreSQL %d; 13 or newer is needed", version / 10000);
-    if (PQsetnonblocking(conn->pq, 1) != 0 || !PQenterPipelineMode(conn->pq))
+    if (!PQenterPipelineMode(conn->pq))
         return lose(conn, e);
+    conn->slot = db_watch_take(conn->watch, PQsocket(conn->pq));
     return 0;
 }
 
-int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct error *e)
+int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct db_watch *watch,
+                 struct error *e)
 {
     /* Those before dbname are defaults that the url may override. */
     static const char *const names[] = {"connect_timeout", "keepalives_idle", "tcp_user_timeout",
@@ -140,6 +143,8 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
         return error_set(e, -ENOMEM, "out of memory");
     conn->pool = pool;
     conn->options = options;
+    conn->watch = watch;
+    conn->slot = -1;
     conn->pq = PQconnectdbParams(names, values, 1);
     if (!conn->pq) {
         free(conn);
@@ -157,6 +162,8 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
 
 void db_conn_close(struct db_conn *conn)
 {
+    if (conn->slot >= 0)
+        db_watch_give(conn->watch, conn->slot);
     PQfinish(conn->pq);
     free(conn);
 }
@@ -176,40 +183,19 @@ int db_in_flight(const struct db_conn *conn)
     return conn->in_flight;
 }
 
-/* Waits until the socket is readable (or writable as well), reads what came, and writes what waits. */
-static int pump(struct db_conn *conn, int unsent, int64_t deadline_ms, struct error *e)
+/* libpq blocks: each call into it that may wait stands between these two. */
+static void arm(struct db_conn *conn)
 {
-    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = unsent ? POLLIN | POLLOUT : POLLIN};
-    int r;
-    do
-        r = poll(&fd, 1, clock_left_ms(deadline_ms));
-    while (r < 0 && errno == EINTR);
-    if (r < 0)
-        return lose(conn, e);
-    if (r == 0) {
-        conn->lost = 1; /* what the server does with the statement is unknown, and its answer may still come */
-        return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds",
-                         conn->options->timeout_ms / 1000);
-    }
-    if ((fd.revents & ~POLLOUT) && !PQconsumeInput(conn->pq))
-        return lose(conn, e);
-    return 0;
+    db_watch_arm(conn->watch, conn->slot, clock_monotonic_ms() + conn->options->timeout_ms);
 }
 
-/* Hands everything queued to the kernel, reading meanwhile: a server that can't write would not read either. */
-static int flush(struct db_conn *conn, struct error *e)
+/* -ETIMEDOUT when the time ran out: what the server does with the statement is unknown, and the connection is gone. */
+static int disarm(struct db_conn *conn, struct error *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + conn->options->timeout_ms;
-    for (;;) {
-        int unsent = PQflush(conn->pq);
-        if (unsent < 0)
-            return lose(conn, e);
-        if (!unsent)
-            return 0;
-        int r = pump(conn, 1, deadline_ms, e);
-        if (r < 0)
-            return r;
-    }
+    if (!db_watch_disarm(conn->watch, conn->slot))
+        return 0;
+    conn->lost = 1;
+    return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds", conn->options->timeout_ms / 1000);
 }
 
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
@@ -223,46 +209,32 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
     assert(conn->in_flight < IN_FLIGHT_MAX);
     if (conn->lost)
         return error_set(e, -ENOTCONN, "database: the connection was lost");
+    arm(conn);
     if (prepares)
         sent = PQsendPrepare(conn->pq, name, query->text, 0, NULL);
-    sent = sent && PQsendQueryPrepared(conn->pq, name, p->count, p->values, p->lengths, p->formats, 1);
-    if (!sent || !PQpipelineSync(conn->pq))
-        return lose(conn, e);
+    sent = sent && PQsendQueryPrepared(conn->pq, name, p->count, p->values, p->lengths, p->formats, 1) &&
+           PQpipelineSync(conn->pq);
+    int r = disarm(conn, e);
+    if (r == 0 && !sent)
+        r = lose(conn, e);
+    if (r < 0)
+        return r;
 
     conn->flights[(conn->first + conn->in_flight) % IN_FLIGHT_MAX] = (struct flight){query, prepares};
     conn->in_flight++;
     conn->prepared[query->index] = conn->options->prepared != 0;
-    return flush(conn, e);
-}
-
-/* The next result, NULL between two statements. */
-static int next_result(struct db_conn *conn, PGresult **ret, struct error *e)
-{
-    int64_t deadline_ms = clock_monotonic_ms() + conn->options->timeout_ms;
-    while (PQisBusy(conn->pq)) {
-        int unsent = PQflush(conn->pq);
-        int r = unsent < 0 ? lose(conn, e) : pump(conn, unsent, deadline_ms, e);
-        if (r < 0)
-            return r;
-    }
-    *ret = PQgetResult(conn->pq);
     return 0;
 }
 
 /* The one result of a statement and the NULL behind it. */
 static int statement_result(struct db_conn *conn, PGresult **ret, struct error *e)
 {
-    PGresult *res, *end;
-    int r = next_result(conn, &res, e);
-    if (r < 0)
-        return r;
-    if (!res)
-        return lose(conn, e);
-    r = next_result(conn, &end, e);
-    if (r < 0 || end) {
+    PGresult *res = PQgetResult(conn->pq);
+    PGresult *end = res ? PQgetResult(conn->pq) : NULL;
+    if (!res || end) {
         PQclear(end);
         PQclear(res);
-        return r < 0 ? r : lose(conn, e);
+        return lose(conn, e);
     }
     *ret = res;
     return 0;
@@ -270,10 +242,7 @@ static int statement_result(struct db_conn *conn, PGresult **ret, struct error *
 
 static int sync_result(struct db_conn *conn, struct error *e)
 {
-    PGresult *res;
-    int r = next_result(conn, &res, e);
-    if (r < 0)
-        return r;
+    PGresult *res = PQgetResult(conn->pq);
     int synced = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
     PQclear(res);
     return synced ? 0 : lose(conn, e);
@@ -292,14 +261,11 @@ static int judge(struct db_conn *conn, const PGresult *res, const struct sql_que
     return r;
 }
 
-int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
+/* The results of one flight: of its Parse if it had one, of the statement, of the Sync. *ret is the statement's. */
+static int flight_results(struct db_conn *conn, struct flight flight, PGresult **ret, struct error *e)
 {
-    assert(conn->in_flight > 0);
-    struct flight flight = conn->flights[conn->first];
     PGresult *res = NULL;
     int outcome = 0;
-    conn->unconfirmed = 0;
-
     if (flight.prepares) {
         int r = statement_result(conn, &res, e);
         if (r < 0)
@@ -319,6 +285,23 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
         if (outcome == 0)
             outcome = r;
     }
+    if (outcome < 0)
+        PQclear(res);
+    else
+        *ret = res;
+    return outcome;
+}
+
+int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
+{
+    assert(conn->in_flight > 0);
+    PGresult *res = NULL;
+    conn->unconfirmed = 0;
+    arm(conn);
+    int outcome = flight_results(conn, conn->flights[conn->first], &res, e);
+    int late = disarm(conn, outcome < 0 ? e : NULL);
+    if (late < 0 && outcome < 0)
+        outcome = late;
     conn->first = (conn->first + 1) % IN_FLIGHT_MAX;
     conn->in_flight--;
     if (outcome == 0 && conn->unconfirmed)
@@ -340,11 +323,8 @@ int db_query(struct db_conn *conn, const struct sql_query *query, const struct d
 
 void db_conn_drain(struct db_conn *conn)
 {
-    while (conn->in_flight && !db_conn_lost(conn)) {
-        int before = conn->in_flight;
-        if (db_recv(conn, NULL, NULL) < 0 && conn->in_flight == before)
-            conn->lost = 1;
-    }
+    while (conn->in_flight && !db_conn_lost(conn))
+        (void)!db_recv(conn, NULL, NULL);
 }
 
 static int script_error(PGconn *pq, const PGresult *res, struct error *e)
@@ -366,12 +346,11 @@ int db_script(struct db_conn *conn, const char *script, struct error *e)
     assert(conn->in_flight == 0);
     if (conn->lost || !PQexitPipelineMode(conn->pq))
         return lose(conn, e);
-    PQsetnonblocking(conn->pq, 0);
     PGresult *res = PQexec(conn->pq, script);
     ExecStatusType status = PQresultStatus(res);
     int r = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : script_error(conn->pq, res, e);
     PQclear(res);
-    if (PQstatus(conn->pq) != CONNECTION_OK || PQsetnonblocking(conn->pq, 1) != 0 || !PQenterPipelineMode(conn->pq))
+    if (PQstatus(conn->pq) != CONNECTION_OK || !PQenterPipelineMode(conn->pq))
         conn->lost = 1;
     return r;
 }

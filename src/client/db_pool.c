@@ -16,6 +16,7 @@
 
 struct db_pool {
     struct db_options options;
+    struct db_watch *watch;
     pthread_mutex_t lock;
     pthread_cond_t returned;
     int opened; /* idle, in use, or being opened */
@@ -40,6 +41,12 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
     }
     if (pool->options.max_connections > CONNECTIONS_MAX)
         pool->options.max_connections = CONNECTIONS_MAX;
+    r = db_watch_start(&pool->watch, pool->options.max_connections);
+    if (r < 0) {
+        free((char *)pool->options.url);
+        free(pool);
+        return error_set(e, r, "no thread to watch over the database connections: %s", strerror(-r));
+    }
 
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -58,6 +65,7 @@ void db_pool_close(struct db_pool *pool)
     assert(pool->opened == pool->idle_count);
     while (pool->idle_count)
         db_conn_close(pool->idle[--pool->idle_count]);
+    db_watch_stop(pool->watch);
     pthread_cond_destroy(&pool->returned);
     pthread_mutex_destroy(&pool->lock);
     free((char *)pool->options.url);
@@ -107,7 +115,7 @@ int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e)
     if (r < 0)
         return r;
     if (!conn) {
-        r = db_conn_open(&conn, pool, &pool->options, e);
+        r = db_conn_open(&conn, pool, &pool->options, pool->watch, e);
         if (r < 0) {
             forget_one(pool);
             return r;

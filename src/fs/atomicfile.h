@@ -16,6 +16,7 @@
 #ifndef FS_ATOMICFILE_H
 #define FS_ATOMICFILE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 

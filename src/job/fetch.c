@@ -52,13 +52,14 @@ static void hand_on(const struct fetch_ops *ops, void *thread, struct batch *b, 
         struct image_meta meta;
         struct image *image = NULL;
         struct error why = {0};
-        tier_db_meta(rows, row, &meta);
+        tier_db_core(rows, row, &meta);
         void *tag = take_tag(b, meta.id);
         if (!tag)
             continue;
-        if (tier_db_image(rows, row, &image, &why) < 0)
-            image = NULL;
-        ops->image(thread, tag, &meta, image, &why);
+        int r = tier_db_image(rows, row, &image, &why);
+        if (r == 0)
+            r = image_verify(&meta, image->bytes, (size_t)image->meta.size, &why);
+        ops->image(thread, tag, &meta, r == 0 ? image : NULL, &why);
         image_unref(image);
     }
     tell_rest(ops, thread, b, -ENOENT, "was deleted meanwhile");

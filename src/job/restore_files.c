@@ -11,7 +11,8 @@
 #define GROUP_FILES 256
 #define GROUP_BYTES (32 << 20)
 
-/* Temporaries of one collection in one thread. */
+/* Temporaries of one collection in one thread. Each has a staging folder of its own: threads that create files in one
+ * folder wait for each other. */
 struct group {
     const char *collection;
     struct staging *staging;
@@ -68,7 +69,11 @@ static void publish(struct restorer *t, struct group *g)
 
 static int ready(struct restorer *t, struct group *g, struct error *e)
 {
-    int r = g->staging ? 0 : tier_disk_staging(store_disk(t->job->store), g->collection, &g->staging, e);
+    int root, r = 0;
+    if (!g->staging)
+        r = tier_disk_root(store_disk(t->job->store), g->collection, TIER_DISK_MAKE, &root, e);
+    if (r == 0 && !g->staging)
+        r = staging_open(root, &g->staging, e);
     if (r < 0 || g->files)
         return r;
     g->files = calloc(GROUP_FILES, sizeof *g->files);
@@ -126,10 +131,14 @@ static void leave(void *thread)
 {
     struct restorer *t = thread;
     for (size_t i = 0; i < t->groups_len; i++) {
-        if (t->groups[i].count)
-            publish(t, &t->groups[i]);
-        free(t->groups[i].files);
-        free(t->groups[i].sizes);
+        struct group *g = &t->groups[i];
+        if (g->count)
+            publish(t, g);
+        if (g->staging)
+            (void)!staging_sync(g->staging); /* the last renames */
+        staging_close(g->staging);
+        free(g->files);
+        free(g->sizes);
     }
     free(t);
 }

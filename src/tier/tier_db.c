@@ -7,30 +7,32 @@
 #include "codec/base64.h"
 #include "sql.h"
 
-/* The columns of sql/image_info.sql, in their order. */
+/* The columns that all queries for images begin with, then those of sql/image_info.sql. */
 enum column {
     COL_ID,
     COL_COLLECTION,
     COL_PATH,
-    COL_CONTENT_TYPE,
-    COL_OBJECT_ID,
-    COL_VARIANT,
     COL_MIME,
     COL_URL,
     COL_SIZE,
     COL_SHA256,
-    COL_WIDTH,
-    COL_HEIGHT,
     COL_MTIME,
     COL_MTIME_NS,
+    CORE_COLUMNS,
+    COL_CONTENT_TYPE = CORE_COLUMNS,
+    COL_OBJECT_ID,
+    COL_VARIANT,
+    COL_WIDTH,
+    COL_HEIGHT,
     COL_CREATED,
     COL_UPDATED,
     COL_ACCESSED,
     COL_ACCESS_COUNT,
     COL_DELETED,
-    COL_DATA /* only where the query selects it */
+    META_COLUMNS,
+    COL_DATA = CORE_COLUMNS, /* in sql/image_get.sql and image_fetch.sql */
 };
-_Static_assert(COL_DATA == TIER_DB_META_COLUMNS, "every column of image_info.sql has its name here");
+_Static_assert(META_COLUMNS == TIER_DB_META_COLUMNS, "every column of image_info.sql has its name here");
 
 struct tier_db {
     struct db_pool *pool;
@@ -70,7 +72,7 @@ int tier_db_accepts(const struct tier_db *db, int64_t size, struct error *e)
                      (long long)size, (long long)db->inline_max_bytes);
 }
 
-void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
+void tier_db_core(const struct db_result *rows, int row, struct image_meta *ret)
 {
     size_t sha256_len;
     const void *sha256 = db_bytes(rows, row, COL_SHA256, &sha256_len);
@@ -78,29 +80,34 @@ void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
     *ret = (struct image_meta){
         .id = db_int(rows, row, COL_ID),
         .key = {db_text(rows, row, COL_COLLECTION), db_text(rows, row, COL_PATH)},
-        .content_type = db_text(rows, row, COL_CONTENT_TYPE),
-        .object_id = db_text(rows, row, COL_OBJECT_ID),
-        .variant = db_text(rows, row, COL_VARIANT),
         .mime = db_text(rows, row, COL_MIME),
         .url = db_text(rows, row, COL_URL),
         .size = db_int(rows, row, COL_SIZE),
-        .width = (int)db_int(rows, row, COL_WIDTH),
-        .height = (int)db_int(rows, row, COL_HEIGHT),
         .mtime_ns = db_time(rows, row, COL_MTIME) * 1000 + db_int(rows, row, COL_MTIME_NS),
-        .created_us = db_time(rows, row, COL_CREATED),
-        .updated_us = db_time(rows, row, COL_UPDATED),
-        .accessed_us = db_time(rows, row, COL_ACCESSED),
-        .access_count = db_int(rows, row, COL_ACCESS_COUNT),
-        .deleted_us = db_time(rows, row, COL_DELETED),
     };
     if (sha256_len == sizeof ret->sha256) /* the table's CHECK says so */
         memcpy(ret->sha256, sha256, sha256_len);
 }
 
+void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
+{
+    tier_db_core(rows, row, ret);
+    ret->content_type = db_text(rows, row, COL_CONTENT_TYPE);
+    ret->object_id = db_text(rows, row, COL_OBJECT_ID);
+    ret->variant = db_text(rows, row, COL_VARIANT);
+    ret->width = (int)db_int(rows, row, COL_WIDTH);
+    ret->height = (int)db_int(rows, row, COL_HEIGHT);
+    ret->created_us = db_time(rows, row, COL_CREATED);
+    ret->updated_us = db_time(rows, row, COL_UPDATED);
+    ret->accessed_us = db_time(rows, row, COL_ACCESSED);
+    ret->access_count = db_int(rows, row, COL_ACCESS_COUNT);
+    ret->deleted_us = db_time(rows, row, COL_DELETED);
+}
+
 int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
 {
     struct image_meta meta;
-    tier_db_meta(rows, row, &meta);
+    tier_db_core(rows, row, &meta);
     if (db_is_null(rows, row, COL_DATA))
         return error_set(e, -ENOTSUP, "is kept at %s; this release reads only images kept in the database",
                          meta.url ? meta.url : "no address");
@@ -114,14 +121,9 @@ int tier_db_image(const struct db_result *rows, int row, struct image **ret, str
     struct image *image = image_new(&meta);
     if (!image)
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta.size);
-    int r = base64_decode(image->bytes, &len, encoded, encoded_len);
-    if (r < 0)
-        r = error_set(e, -EBADMSG, "its row holds damaged base64");
-    else
-        r = image_verify(&meta, image->bytes, len, e);
-    if (r < 0) {
+    if (base64_decode(image->bytes, &len, encoded, encoded_len) < 0 || (int64_t)len != meta.size) {
         image_unref(image);
-        return r;
+        return error_set(e, -EBADMSG, "its row holds damaged base64");
     }
     *ret = image;
     return 0;

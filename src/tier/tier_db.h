@@ -21,13 +21,15 @@ int64_t tier_db_inline_max(const struct tier_db *db);
 /* -EFBIG, with a text that names the settings, when an image of this size is not kept in the row. */
 int tier_db_accepts(const struct tier_db *db, int64_t size, struct error *e) __attribute__((warn_unused_result));
 
-/* Reads row `row` of a result whose query selects the columns of sql/image_info.sql first. Strings are borrowed from
- * the result. */
+/* Reads row `row` of a result: all that sql/image_info.sql selects. Strings are borrowed from the result. */
 void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret);
 #define TIER_DB_META_COLUMNS 19
 
-/* Makes the image of a row whose query also selects image_data behind the columns above: decodes it and compares its
- * sha256. -EBADMSG: damaged; -ENOTSUP: its bytes are at meta->url; -ENOMEM. */
+/* Likewise, only the columns that every query for images begins with: id, key, type, url, size, sha256, mtime. */
+void tier_db_core(const struct db_result *rows, int row, struct image_meta *ret);
+
+/* Makes the image of a row whose query selects image_data behind those: decodes it, and does not compare its sha256
+ * (image_verify does). -EBADMSG: damaged base64; -ENOTSUP: its bytes are at meta->url; -ENOMEM. */
 int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
     __attribute__((warn_unused_result));
 
@@ -67,7 +69,7 @@ int tier_db_reader_open(struct tier_db *db, int patience_ms, struct tier_db_read
 int tier_db_reader_ask(struct tier_db_reader *r, const int64_t *ids, int count, struct error *e)
     __attribute__((warn_unused_result));
 
-/* The rows of the oldest request, in any order, for tier_db_meta and tier_db_image; rows deleted meanwhile are not
+/* The rows of the oldest request, in any order, for tier_db_core and tier_db_image; rows deleted meanwhile are not
  * among them. The caller frees the result. */
 int tier_db_reader_receive(struct tier_db_reader *r, struct db_result **ret, struct error *e)
     __attribute__((warn_unused_result));

@@ -129,22 +129,6 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
     return r;
 }
 
-int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
-{
-    struct root *root;
-    int r = acquire(disk, collection, TIER_DISK_MAKE, 1, &root, e);
-    if (r == 0)
-        *ret = root->staging;
-    return r;
-}
-
-void tier_disk_sync(struct tier_disk *disk)
-{
-    for (size_t i = 0; i < disk->count; i++)
-        if (disk->roots[i].staging)
-            (void)!staging_sync(disk->roots[i].staging);
-}
-
 static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
 {
     struct tier_disk *disk = self;

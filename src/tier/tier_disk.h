@@ -26,11 +26,4 @@ enum tier_disk_folder {
 int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int *ret_fd,
                    struct error *e) __attribute__((warn_unused_result));
 
-/* Where temporaries of a collection are written, borrowed; makes the folder when it is missing. */
-int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
-    __attribute__((warn_unused_result));
-
-/* Makes everything published so far durable, in the folders that something was written to. */
-void tier_disk_sync(struct tier_disk *disk);
-
 #endif

@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests: one real PostgreSQL for the session, one fresh database and folder a test.
+"""Fixtures of the tests that need servers: one real PostgreSQL for the session, one fresh database and folder a test.
 
     def test_it(perdura):
         (perdura.media / "a.jpg").write_bytes(...)
@@ -25,10 +25,10 @@ from typing import Any
 import psycopg2
 import pytest
 
-TESTS = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
-from servers import Postgres, dies_with_us  # noqa: E402
+from servers import Postgres, dies_with_us, wait_until  # noqa: E402
 
 BUILD = TESTS.parent / "build"
 RUN_TIMEOUT_S = 60
@@ -83,6 +83,20 @@ class Database:
         """The first column of the first row."""
         return self.query(statement, *values)[0][0]
 
+    def rows_written(self) -> dict[str, tuple[int, int, int]]:
+        """Rows inserted, updated and deleted so far, of each of our tables and of their TOAST.
+
+        A server process reports its numbers when it goes, so this waits until all others have gone.
+        """
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+        wait_until(lambda: self.value(others, self.name) == 0, RUN_TIMEOUT_S, "the end of all connections")
+        rows = self.query(
+            "SELECT coalesce(o.relname || ' toast', s.relname), n_tup_ins, n_tup_upd, n_tup_del"
+            " FROM pg_stat_all_tables s LEFT JOIN pg_class o ON o.reltoastrelid = s.relid"
+            " WHERE s.relid >= 16384"  # what initdb made lies below
+        )
+        return {name: tuple(counts) for name, *counts in rows}
+
 
 @dataclass
 class Result:
@@ -105,7 +119,7 @@ class Perdura:
 
     binary: Path
     folder: Path  # the working directory; removed after the test
-    database: Database
+    database: Database | None  # None: DATABASE_URL names a server that is not there
     env: dict[str, str] = field(default_factory=dict)
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -116,9 +130,8 @@ class Perdura:
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder),
             "LC_ALL": "C.UTF-8",
-            "DATABASE_URL": self.database.url,
+            "DATABASE_URL": self.database.url if self.database else f"postgresql:///none?host={self.folder}",
             "PERDURA_MEDIA_ROOT": str(self.media),
-            "PERDURA_CACHE_DIR": str(self.folder / "cache"),
             **{name: os.environ[name] for name in SANITIZERS if name in os.environ},
             **self.env,
         }
@@ -134,6 +147,7 @@ class Perdura:
         input: bytes | str | None = None,
         env: dict[str, str] | None = None,
         timeout: float = RUN_TIMEOUT_S,
+        **popen: Any,
     ) -> Result:
         """Runs it to its end. With `check`, any exit code but 0 fails the test and shows what it printed."""
         done = subprocess.run(
@@ -145,6 +159,7 @@ class Perdura:
             env={**self.env, **(env or {})},
             timeout=timeout,
             preexec_fn=dies_with_us(),
+            **popen,
         )
         result = Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
         if check and result.code != 0:
@@ -192,7 +207,7 @@ def session_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def postgres(session_folder: Path) -> Iterator[Postgres]:
     """Shared by all tests: whoever stops or freezes it puts it back."""
-    with Postgres(session_folder / "pg") as server:
+    with Postgres(session_folder / "pg", fsync=False) as server:
         yield server
 
 
@@ -232,6 +247,14 @@ def empty_database(postgres: Postgres, folder: Path) -> Iterator[Database]:
 def database(postgres: Postgres, folder: Path, migrated_template: str) -> Iterator[Database]:
     """Migrated, no rows."""
     yield from fresh_database(postgres, folder, migrated_template)
+
+
+@pytest.fixture
+def offline(folder: Path) -> Iterator[Perdura]:
+    """As `perdura`, without a server: for what needs none, and for what must not do without."""
+    program = Perdura(perdura_binary(), folder, None)
+    yield program
+    program.end_started()
 
 
 @pytest.fixture

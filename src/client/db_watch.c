@@ -1,0 +1,140 @@
+#include "client/db_watch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define NEVER INT64_MAX
+
+struct slot {
+    int fd;              /* -1: free */
+    int64_t deadline_ms; /* NEVER: not armed */
+    int fired;
+};
+
+struct db_watch {
+    pthread_mutex_t lock;
+    pthread_cond_t woken;
+    pthread_t thread;
+    int stopping;
+    int64_t wakes_ms; /* when the thread looks next; arming for later needs no signal */
+    int count;
+    struct slot slots[];
+};
+
+/* Shuts down what is overdue and returns the earliest deadline of the rest. */
+static int64_t fire(struct db_watch *w)
+{
+    int64_t earliest = NEVER, now_ms = clock_monotonic_ms();
+    for (int i = 0; i < w->count; i++) {
+        struct slot *s = &w->slots[i];
+        if (s->deadline_ms <= now_ms) {
+            shutdown(s->fd, SHUT_RDWR);
+            s->fired = 1;
+            s->deadline_ms = NEVER;
+        }
+        if (s->deadline_ms < earliest)
+            earliest = s->deadline_ms;
+    }
+    return earliest;
+}
+
+static void *run(void *arg)
+{
+    struct db_watch *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stopping) {
+        w->wakes_ms = fire(w);
+        if (w->wakes_ms == NEVER) {
+            pthread_cond_wait(&w->woken, &w->lock);
+        } else {
+            struct timespec until = clock_timespec(w->wakes_ms * 1000000);
+            pthread_cond_timedwait(&w->woken, &w->lock, &until);
+        }
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+int db_watch_start(struct db_watch **ret, int slots)
+{
+    struct db_watch *w = calloc(1, sizeof *w + (size_t)slots * sizeof w->slots[0]);
+    if (!w)
+        return -ENOMEM;
+    w->count = slots;
+    w->wakes_ms = NEVER;
+    for (int i = 0; i < slots; i++)
+        w->slots[i] = (struct slot){.fd = -1, .deadline_ms = NEVER};
+
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->woken, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&w->lock, NULL);
+    int r = pthread_create(&w->thread, NULL, run, w);
+    if (r) {
+        free(w);
+        return -r;
+    }
+    *ret = w;
+    return 0;
+}
+
+void db_watch_stop(struct db_watch *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = 1;
+    pthread_cond_signal(&w->woken);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->woken);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+int db_watch_take(struct db_watch *w, int fd)
+{
+    int slot = 0;
+    pthread_mutex_lock(&w->lock);
+    while (slot < w->count && w->slots[slot].fd >= 0)
+        slot++;
+    assert(slot < w->count);
+    w->slots[slot] = (struct slot){.fd = fd, .deadline_ms = NEVER};
+    pthread_mutex_unlock(&w->lock);
+    return slot;
+}
+
+void db_watch_give(struct db_watch *w, int slot)
+{
+    pthread_mutex_lock(&w->lock);
+    w->slots[slot] = (struct slot){.fd = -1, .deadline_ms = NEVER};
+    pthread_mutex_unlock(&w->lock);
+}
+
+void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms)
+{
+    pthread_mutex_lock(&w->lock);
+    w->slots[slot].deadline_ms = deadline_ms;
+    if (deadline_ms < w->wakes_ms) {
+        w->wakes_ms = deadline_ms;
+        pthread_cond_signal(&w->woken);
+    }
+    pthread_mutex_unlock(&w->lock);
+}
+
+int db_watch_disarm(struct db_watch *w, int slot)
+{
+    pthread_mutex_lock(&w->lock);
+    w->slots[slot].deadline_ms = NEVER;
+    int fired = w->slots[slot].fired;
+    pthread_mutex_unlock(&w->lock);
+    return fired;
+}

@@ -1,0 +1,73 @@
+"""What the tests put on disk, and how they look at it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import images
+
+MIB = 1024 * 1024
+
+
+class Print(NamedTuple):
+    """What must be the same after a restore."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(path: Path, data: bytes, mtime_ns: int | None = None) -> Path:
+    """A file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    if mtime_ns is not None:
+        os.utime(path, ns=(mtime_ns, mtime_ns))
+    return path
+
+
+def picture(path: Path, seed: object = 1, mtime_ns: int | None = None) -> bytes:
+    """A small PNG; returns its bytes."""
+    data = images.make("png", seed)
+    write(path, data, mtime_ns)
+    return data
+
+
+def fingerprint(root: Path) -> dict[str, Print]:
+    """Every file beneath root, by its path; our own temporary files are no exception."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                data = file.read()
+                found[os.path.relpath(path, root)] = Print(sha256(data), len(data), os.fstat(file.fileno()).st_mtime_ns)
+    return found
+
+
+def names(root: Path) -> set[str]:
+    """Paths of everything beneath root that is no folder."""
+    return {os.path.relpath(os.path.join(folder, name), root) for folder, _, found in os.walk(root) for name in found}
+
+
+def someone_unprivileged() -> dict[str, Any]:
+    """Arguments of Perdura.run() for a user whom permissions bind: root reads and writes everything."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def give(path: Path) -> None:
+    """Makes that user the owner."""
+    user = someone_unprivileged()
+    if user:
+        os.chown(path, user["user"], user["group"], follow_symlinks=False)
