@@ -46,7 +46,7 @@ CREATE UNIQUE INDEX image_cache_key ON image_cache (collection, original_path);
 CREATE INDEX image_cache_entity ON image_cache (content_type, object_id, variant) WHERE content_type IS NOT NULL;
 -- Hottest first: the order of restore; read from its other end, the order of cleanup.
 CREATE INDEX image_cache_hot ON image_cache (last_accessed DESC, access_count DESC, id DESC) WHERE deleted_at IS NULL;
-CREATE INDEX image_cache_trash ON image_cache (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX image_cache_trash ON image_cache (deleted_at DESC, id DESC) WHERE deleted_at IS NOT NULL;
 CREATE INDEX image_cache_changed ON image_cache (changed_xid);
 
 -- Whoever changes an image, psql included, moves its row to the end of the change order. A touch of last_accessed

@@ -9,15 +9,26 @@
 #include "fs/safepath.h"
 #include "job/check.h"
 
+/* More files than this are counted and no longer listed in JSON. */
+#define FILES_LISTED 100000
+
 static int quick, all;
 
 /* One line a file: the mark, the path, and for what needs words, the words. */
 static void print_mark(void *arg, enum check_mark mark, const struct image_key *key, const struct error *why)
 {
-    struct cli *cli = arg;
+    struct report *report = arg;
     char path[4 * SAFEPATH_MAX + 1];
-    if (cli->json || (mark == CHECK_SAME && !all))
+    if (mark == CHECK_SAME && !all)
         return;
+    if (report->files) {
+        char text[] = {(char)mark, '\0'};
+        if (json_array_size(report->files) < FILES_LISTED)
+            json_array_append_new(report->files,
+                                  json_pack("{s:s, s:s, s:s, s:s?}", "mark", text, "collection", key->collection,
+                                            "path", key->path, "why", why ? why->text : NULL));
+        return;
+    }
     progress_clear_line();
     int named = strcmp(key->collection, "media") != 0;
     printf("%c %s%s%s%s%s\n", mark, named ? key->collection : "", named ? ": " : "",
@@ -36,9 +47,11 @@ static int run(struct cli *cli)
         return cli_fail_settings(&e);
 
     struct check_options options = {
-        .collections = cli_collections(cli), .quick = quick, .mark = print_mark, .arg = cli};
+        .collections = cli_collections(cli), .quick = quick, .mark = print_mark, .arg = &report};
     check_init(&job, store);
     report_begin(&report, cli, &job);
+    if (cli->json)
+        report.files = json_array();
     (void)!check_run(&job, &options);
     int64_t different = job_counted(&job, CHECK_COUNT_DISK_ONLY) + job_counted(&job, CHECK_COUNT_STORE_ONLY) +
                         job_counted(&job, CHECK_COUNT_DIFFERS) + job_counted(&job, CHECK_COUNT_ERRORS);

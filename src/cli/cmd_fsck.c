@@ -35,6 +35,6 @@ const struct command command_fsck = {
     .name = "fsck",
     .arguments = "",
     .summary = "Read every stored image and compare it with its sha256",
-    .details = "Damaged ones are named. `perdura put` or `cache-all` of an intact copy mends them.",
+    .details = "Damaged ones are named. `perdura put` of an intact copy mends them.",
     .run = run,
 };

@@ -1,49 +1,49 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/readfile.h"
 
 static const char *content_type, *object_id, *variant;
 
-/* Reads the file, which may lie anywhere, through the folder that it lies in. */
+/* Reads the file, which may lie anywhere; whoever names a link means its target. */
 static int read_source(const char *file, size_t max_bytes, struct buf *bytes, struct error *e)
 {
-    char *for_dir = strdup(file), *for_base = strdup(file);
     struct stat st;
-    int r = -ENOMEM;
-    if (for_dir && for_base) {
-        int folder = open(dirname(for_dir), O_PATH | O_DIRECTORY | O_CLOEXEC);
-        r = folder < 0 ? -errno
-                       : readfile(folder, basename(for_base), SAFEPATH_BENEATH, max_bytes, bytes, &st, e);
-        if (folder >= 0)
-            close(folder);
-        else
-            error_set(e, r, "can't be opened: %s", strerror(-r));
+    char *path = realpath(file, NULL);
+    if (!path)
+        return error_set(e, -errno, "can't be opened: %s", strerror(errno));
+
+    int r, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        r = error_set(e, -errno, "can't be opened: %s", strerror(errno));
+    } else {
+        r = readfile(root, path[1] ? path + 1 : ".", SAFEPATH_NO_LINKS, max_bytes, bytes, &st, e);
+        close(root);
     }
-    free(for_dir);
-    free(for_base);
+    free(path);
     return r;
 }
 
 static void print_result(const struct cli *cli, const struct image_meta *meta, enum store_written written)
 {
     static const char *const words[] = {"created", "replaced", "unchanged"};
-    char sha256[DIGEST_HEX_SIZE], bytes[OUTPUT_SIZE];
+    char sha256[DIGEST_HEX_SIZE], bytes[OUTPUT_SIZE], path[4 * SAFEPATH_MAX + 1];
     digest_hex(sha256, meta->sha256);
     if (cli->json)
         output_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "result", words[written], "collection",
                               meta->key.collection, "original_path", meta->key.path, "content_type_header", meta->mime,
                               "file_size", (json_int_t)meta->size, "sha256", sha256));
     else
-        printf("%s %s (%s, %s)\n", words[written], meta->key.path, meta->mime, output_bytes(bytes, meta->size));
+        printf("%s %s (%s, %s)\n", words[written], printable(path, sizeof path, meta->key.path), meta->mime,
+               output_bytes(bytes, meta->size));
 }
 
 static int run(struct cli *cli)

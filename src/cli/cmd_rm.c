@@ -1,13 +1,16 @@
 #include <stdio.h>
 
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "fs/safepath.h"
 
 static int force;
 
 static int run(struct cli *cli)
 {
     struct error e;
+    char path[4 * SAFEPATH_MAX + 1];
     int code = CLI_OK;
     if (!cli->argc)
         return cli_usage(cli, "name the images to remove");
@@ -21,7 +24,8 @@ static int run(struct cli *cli)
         if (r < 0)
             code = cli_fail_image(&key, &e);
         else
-            printf("%s %s into the trash\n", cli->dry_run ? "would move" : "moved", key.path);
+            printf("%s %s into the trash\n", cli->dry_run ? "would move" : "moved",
+                   printable(path, sizeof path, key.path));
     }
     return code;
 }

@@ -44,6 +44,8 @@ static json_t *counters(struct report *r)
     json_object_set_new(object, "seconds", json_real(report_seconds(r)));
     json_object_set_new(object, "dry_run", json_boolean(r->job->dry_run));
     json_object_set_new(object, "errors", r->errors);
+    if (r->files)
+        json_object_set_new(object, "files", r->files);
     if (r->job->failure.code)
         json_object_set_new(object, "failure", json_string(r->job->failure.text));
     return object;

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define CONNECT_TIMEOUT_S "5"
 #define OLDEST_SERVER 130000
 #define IN_FLIGHT_MAX 8
+/* An idle server says little: reads until its last words and the end behind them have come. */
+#define GOODBYE_READS 8
 
 struct flight {
     const struct sql_query *query;
@@ -47,6 +50,7 @@ static const struct {
     {"40", -EAGAIN, NULL},       /* serialization failure, deadlock */
     {"55P03", -EAGAIN, NULL},    /* lock not available */
     {"57014", -ETIMEDOUT, NULL}, /* canceled by statement_timeout */
+    {"22P05", -EILSEQ, "the database's encoding can't hold it: use a database in UTF8"},
     {"42P01", -ENXIO, "the database has no Perdura tables (or older ones): run `perdura migrate`"},
     {"42703", -ENXIO, "the database has older Perdura tables: run `perdura migrate`"},
     {"25006", -EROFS, "the server is read-only (a standby?): DATABASE_URL must name the primary"},
@@ -173,6 +177,18 @@ int db_conn_lost(const struct db_conn *conn)
     return conn->lost || PQstatus(conn->pq) != CONNECTION_OK;
 }
 
+int db_conn_alive(struct db_conn *conn)
+{
+    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = POLLIN};
+    for (int i = 0; i < GOODBYE_READS && !db_conn_lost(conn); i++) {
+        if (poll(&fd, 1, 0) == 0)
+            return 1;
+        if (!PQconsumeInput(conn->pq))
+            conn->lost = 1;
+    }
+    return 0;
+}
+
 struct db_pool *db_conn_pool(const struct db_conn *conn)
 {
     return conn->pool;
@@ -255,6 +271,8 @@ static int judge(struct db_conn *conn, const PGresult *res, const struct sql_que
     ExecStatusType status = PQresultStatus(res);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return 0;
+    if (!PQresultErrorField(res, PG_DIAG_SQLSTATE)) /* libpq's own words, not the server's */
+        return lose(conn, e);
     int r = sqlstate_error(res, query, e);
     if (r == -ENOTCONN)
         conn->lost = 1;

@@ -53,6 +53,11 @@ int db_pool_max(const struct db_pool *pool);
 /* A connection, idle and healthy: a free one, a new one, or the next that is put back. -ENOTCONN, -ETIMEDOUT. */
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));
 
+/* As db_get, for whoever is in the middle of some work: a server that was reached before and is not now is asked again,
+ * with growing pauses, until `deadline_ms` (clock_monotonic_ms). One that was never reached fails at once. */
+int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Gives it back. Results not yet received are waited for and dropped. A lost connection is closed. NULL is allowed. */
 void db_put(struct db_conn *conn);
 

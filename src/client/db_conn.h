@@ -20,6 +20,9 @@ void db_conn_drain(struct db_conn *conn);
 /* Whether the connection is of no more use. */
 int db_conn_lost(const struct db_conn *conn);
 
+/* For an idle connection: whether the server is still at its other end, as far as can be told without asking it. */
+int db_conn_alive(struct db_conn *conn);
+
 struct db_pool *db_conn_pool(const struct db_conn *conn);
 
 #endif

@@ -20,6 +20,7 @@ struct db_pool {
     pthread_mutex_t lock;
     pthread_cond_t returned;
     int opened; /* idle, in use, or being opened */
+    int reached; /* a connection was opened once */
     int idle_count;
     struct db_conn *idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */
 };
@@ -111,18 +112,46 @@ static int take_or_open(struct db_pool *pool, struct db_conn **ret, struct error
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
     struct db_conn *conn;
-    int r = take_or_open(pool, &conn, e);
-    if (r < 0)
-        return r;
-    if (!conn) {
-        r = db_conn_open(&conn, pool, &pool->options, pool->watch, e);
-        if (r < 0) {
-            forget_one(pool);
+    for (;;) {
+        int r = take_or_open(pool, &conn, e);
+        if (r < 0)
             return r;
+        if (!conn)
+            break;
+        if (db_conn_alive(conn)) {
+            *ret = conn;
+            return 0;
         }
+        db_conn_close(conn); /* the server ended it while it was idle */
+        forget_one(pool);
     }
+    int r = db_conn_open(&conn, pool, &pool->options, pool->watch, e);
+    if (r < 0) {
+        forget_one(pool);
+        return r;
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->reached = 1;
+    pthread_mutex_unlock(&pool->lock);
     *ret = conn;
     return 0;
+}
+
+static int was_reached(struct db_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    int reached = pool->reached;
+    pthread_mutex_unlock(&pool->lock);
+    return reached;
+}
+
+int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms, struct error *e)
+{
+    int r = db_get(pool, ret, e);
+    if (!db_unavailable(r) || !was_reached(pool))
+        return r;
+    *ret = NULL;
+    return db_reconnect(ret, pool, deadline_ms, e);
 }
 
 void db_put(struct db_conn *conn)

@@ -20,7 +20,7 @@
 struct publishing {
     struct staging *s;
     struct atomicfile *files;
-    int is_few;
+    int one_by_one; /* files and folders are synced each for itself */
     int folder_fd;      /* -1 when none is open */
     const char *path;   /* of the file for whose sake the folder was opened */
     size_t path_len;    /* of the folder's part of it */
@@ -94,11 +94,16 @@ static int sync_one(struct staging *s, const struct atomicfile *f)
     return r;
 }
 
-static int sync_temporaries(const struct publishing *p, int count)
+static int sync_temporaries(struct publishing *p, int count)
 {
-    if (!p->is_few)
-        return syncfs(staging_folder(p->s)) < 0 ? -errno : 0;
     int r = 0;
+    if (!p->one_by_one) {
+        r = syncfs(staging_folder(p->s)) < 0 ? -errno : 0;
+        if (r != -ENOSYS && r != -EPERM)
+            return r;
+        p->one_by_one = 1; /* a seccomp filter refuses the call */
+        r = 0;
+    }
     for (int i = 0; i < count && r == 0; i++)
         r = sync_one(p->s, &p->files[i]);
     return r;
@@ -135,7 +140,7 @@ static void folder_leave(struct publishing *p, int end)
     if (p->folder_fd < 0)
         return;
     int r = 0;
-    if (p->is_few && p->folder_changed) {
+    if (p->one_by_one && p->folder_changed) {
         r = sync_folder(p->folder_fd);
         if (r == 0 && p->folder_is_new)
             r = sync_ancestors(staging_root(p->s), p->path, p->path_len);
@@ -180,6 +185,12 @@ static int folder_enter(struct publishing *p, int i)
     return 0;
 }
 
+static int same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           clock_ns(a->st_mtim) == clock_ns(b->st_mtim);
+}
+
 /* 0 when what is at `name` is what `seen` describes. */
 static int check_seen(int folder_fd, const char *name, const struct stat *seen)
 {
@@ -188,17 +199,42 @@ static int check_seen(int folder_fd, const char *name, const struct stat *seen)
         return -errno;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
-    if (st.st_dev != seen->st_dev || st.st_ino != seen->st_ino || st.st_size != seen->st_size ||
-        clock_ns(st.st_mtim) != clock_ns(seen->st_mtim))
-        return -EEXIST;
-    return 0;
+    return same(&st, seen) ? 0 : -EEXIST;
+}
+
+/* Puts the temporary in the place of the file `seen`, and of no other: the two are exchanged, and what comes out tells
+ * whether somebody wrote there since check_seen(). If so, it goes back, again and again as long as what comes out is
+ * not what was put in: the last to write wins. */
+static int rename_over(int from_fd, const char *from, int to_fd, const char *to, const struct stat *seen)
+{
+    struct stat expected = *seen, in, out;
+    int replaced = 1;
+    for (;;) {
+        if (fstatat(from_fd, from, &in, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        if (renameat2(from_fd, from, to_fd, to, RENAME_EXCHANGE) < 0)
+            break;
+        if (fstatat(from_fd, from, &out, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        if (same(&out, &expected)) {
+            (void)unlinkat(from_fd, from, 0);
+            return replaced ? 0 : -EEXIST;
+        }
+        expected = in;
+        replaced = 0;
+    }
+    int r = -errno;
+    /* Where that can't be done, what is written between check_seen() and here is lost. */
+    if (replaced && (r == -EINVAL || r == -ENOSYS || r == -EPERM))
+        r = renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
+    return r;
 }
 
 static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
 {
     int r = renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
-    if (r == -EINVAL || r == -ENOSYS) {
-        /* The filesystem or the kernel can't. A second link does not replace either. */
+    if (r == -EINVAL || r == -ENOSYS || r == -EPERM) {
+        /* The filesystem or the kernel can't, or a seccomp filter refuses. A second link does not replace either. */
         r = linkat(from_fd, from, to_fd, to, 0) < 0 ? -errno : 0;
         if (r == 0)
             (void)unlinkat(from_fd, from, 0);
@@ -216,9 +252,7 @@ static int give_name(struct publishing *p, const struct atomicfile *f)
     if (!f->replace)
         return rename_new(from_fd, f->name, p->folder_fd, name);
     int r = check_seen(p->folder_fd, name, &f->seen);
-    if (r < 0)
-        return r;
-    return renameat(from_fd, f->name, p->folder_fd, name) < 0 ? -errno : 0;
+    return r < 0 ? r : rename_over(from_fd, f->name, p->folder_fd, name, &f->seen);
 }
 
 static int explain(struct error *e, int r)
@@ -269,7 +303,7 @@ static void publish_one(struct publishing *p, int i)
 
 int atomicfile_publish(struct staging *s, struct atomicfile *files, int count)
 {
-    struct publishing p = {.s = s, .files = files, .is_few = count <= FEW, .folder_fd = -1};
+    struct publishing p = {.s = s, .files = files, .one_by_one = count <= FEW, .folder_fd = -1};
     int r = sync_temporaries(&p, count);
     if (r < 0) {
         for (int i = 0; i < count; i++) {

@@ -271,7 +271,12 @@ void staging_close(struct staging *s)
 
 int staging_sync(struct staging *s)
 {
-    return syncfs(s->root_fd) < 0 ? -errno : 0;
+    if (syncfs(s->root_fd) == 0)
+        return 0;
+    if (errno != ENOSYS && errno != EPERM)
+        return -errno;
+    sync(); /* a seccomp filter refuses the call: this one waits for all filesystems */
+    return 0;
 }
 
 /* dup3 puts the new folder under the old descriptors in one step, so that other threads need no lock to use them. */

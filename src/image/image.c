@@ -75,7 +75,7 @@ static const char *guess(const unsigned char *bytes, size_t n)
         return "a video";
     size_t look = n < 512 ? n : 512;
     for (size_t i = 0; i < look; i++)
-        if (bytes[i] < 0x20 && !strchr("\t\n\r\f", bytes[i]))
+        if (bytes[i] < 0x20 && !memchr("\t\n\r\f", bytes[i], 4))
             return "unknown data";
     return n >= 1 && bytes[0] == '<' ? "HTML or XML" : "text";
 }

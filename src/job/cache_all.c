@@ -10,13 +10,13 @@
 #include "base/workers.h"
 #include "codec/sniff.h"
 #include "fs/readfile.h"
+#include "fs/staging.h"
 #include "job/survey.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
 #define QUEUE_FILES 1024
 #define HEAD_BYTES 4096
-#define PATIENCE_MS 30000
 
 static const char *const counters[] = {
     [CACHE_ALL_CACHED] = "cached",   [CACHE_ALL_UNCHANGED] = "unchanged", [CACHE_ALL_IN_TRASH] = "in_trash",
@@ -138,8 +138,10 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
         if (same_time) {
             job_count(job, item->row_in_trash ? CACHE_ALL_IN_TRASH : CACHE_ALL_UNCHANGED, 1);
         } else if (!item->same && store_wins(c, item, &meta)) {
-            error_set(&why, 0, "is older than what is stored, which stays; `perdura restore` puts it on disk, "
-                               "PERDURA_CONFLICT=disk takes the file instead");
+            int by_age = store_config(job->store)->conflict == CONFIG_CONFLICT_NEWEST;
+            error_set(&why, 0, "%s what is stored, which stays; `perdura restore%s` puts it on disk, "
+                               "PERDURA_CONFLICT=disk takes the file instead",
+                      by_age ? "is older than" : "differs from", by_age ? "" : " --force");
             job_problem(job, CACHE_ALL_OLDER, &item->key, &why);
         } else if (job->dry_run) {
             job_count(job, item->same ? CACHE_ALL_UNCHANGED : CACHE_ALL_CACHED, 1);
@@ -164,7 +166,7 @@ static void run(void *arg, struct workers *w)
 
     buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
     if (!c->job->dry_run &&
-        tier_db_writer_open(store_db(c->job->store), PATIENCE_MS, written, c->job, &writer, &why) < 0) {
+        tier_db_writer_open(store_db(c->job->store), JOB_PATIENCE_MS, written, c->job, &writer, &why) < 0) {
         job_fail(c->job, &why);
         workers_stop(w);
     } else {
@@ -247,7 +249,11 @@ static int walk_collection(struct cache_all *c, const char *collection, struct e
 {
     c->collection = collection;
     int r = tier_disk_root(store_disk(c->job->store), collection, TIER_DISK_EXISTING, &c->root, e);
-    return r < 0 ? r : survey(c->job, collection, visit, c, e);
+    if (r < 0)
+        return r;
+    if (!c->job->dry_run)
+        (void)staging_sweep(c->root);
+    return survey(c->job, collection, visit, c, e);
 }
 
 int cache_all_run(struct job *job, const struct cache_all_options *options)

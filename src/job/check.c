@@ -1,7 +1,9 @@
 #include "job/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "codec/sniff.h"
@@ -104,6 +106,33 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     return 0;
 }
 
+/* A row that the walk may not have come across: its file is not there, or something else is. Links and unreadable
+ * folders on the way were told by the walk. */
+static void look_for(struct check *c, const struct image_meta *meta)
+{
+    const char *path = meta->key.path;
+    struct error why = {0};
+    int r = safepath_check(path, strlen(path), &why);
+    if (r < 0) {
+        mark(c, CHECK_ERROR, path, &why);
+        return;
+    }
+    r = store_file_matches(c->job->store, meta);
+    if (r == -ENOENT) {
+        mark(c, CHECK_STORE_ONLY, path, NULL);
+    } else if (r == -ENOTDIR) {
+        error_set(&why, r, "a file has the name of a folder above it");
+        mark(c, CHECK_ERROR, path, &why);
+    } else if (r == 0) {
+        int fd = safepath_open(c->root, path, O_PATH | O_DIRECTORY, SAFEPATH_BENEATH);
+        if (fd < 0)
+            return;
+        close(fd);
+        error_set(&why, -EISDIR, "a folder has its name");
+        mark(c, CHECK_ERROR, path, &why);
+    }
+}
+
 /* The rows whose files are not there. */
 static int find_missing(struct check *c, struct error *e)
 {
@@ -112,7 +141,11 @@ static int find_missing(struct check *c, struct error *e)
     int count;
     do {
         struct store_page *next;
-        int r = store_list_by_path(c->job->store, c->collection, "", after, PAGE, &next, e);
+        int64_t deadline_ms = 0;
+        int r;
+        do
+            r = store_list_by_path(c->job->store, c->collection, "", after, PAGE, &next, e);
+        while (job_ask_again(c->job, r, &deadline_ms));
         store_page_free(page);
         if (r < 0)
             return r;
@@ -120,8 +153,7 @@ static int find_missing(struct check *c, struct error *e)
         count = store_page_count(page);
         for (int i = 0; i < count; i++) {
             store_page_meta(page, i, &meta);
-            if (store_file_matches(c->job->store, &meta) == -ENOENT)
-                mark(c, CHECK_STORE_ONLY, meta.key.path, NULL);
+            look_for(c, &meta);
         }
         after = &meta;
     } while (count == PAGE);

@@ -7,7 +7,6 @@
 #include "tier/tier_db.h"
 
 #define QUEUE_BATCHES 8
-#define PATIENCE_MS 30000
 
 struct batch {
     int count;
@@ -107,7 +106,7 @@ static void run(void *arg, struct workers *w)
     if (!thread)
         r = error_set(&why, -ENOMEM, "out of memory");
     if (r == 0)
-        r = tier_db_reader_open(store_db(f->job->store), PATIENCE_MS, &reader, &why);
+        r = tier_db_reader_open(store_db(f->job->store), JOB_PATIENCE_MS, &reader, &why);
     if (r == 0)
         r = run_reader(f, w, thread, reader, &why);
     tier_db_reader_close(reader);

@@ -49,7 +49,11 @@ static int ask_for_all(struct job *job, struct fetch *fetch, struct error *e)
     int count;
     do {
         struct store_page *page;
-        int r = store_list_by_id(job->store, after, PAGE, &page, e);
+        int64_t deadline_ms = 0;
+        int r;
+        do
+            r = store_list_by_id(job->store, after, PAGE, &page, e);
+        while (job_ask_again(job, r, &deadline_ms));
         if (r < 0)
             return r;
         count = store_page_count(page);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "client/db.h"
 
 void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
               job_problem_fn *problem, void *arg)
@@ -65,6 +66,21 @@ void job_fail(struct job *job, const struct error *why)
 int job_stopped(const struct job *job)
 {
     return atomic_load_explicit(&job->stopped, memory_order_relaxed);
+}
+
+int job_ask_again(struct job *job, int code, int64_t *deadline_ms)
+{
+    struct db_conn *conn;
+    if (!db_unavailable(code) || job_stopped(job))
+        return 0;
+    if (!*deadline_ms)
+        *deadline_ms = clock_monotonic_ms() + JOB_PATIENCE_MS;
+    else if (!clock_left_ms(*deadline_ms))
+        return 0;
+    if (db_get_again(store_pool(job->store), &conn, *deadline_ms, NULL) < 0)
+        return 0;
+    db_put(conn);
+    return 1;
 }
 
 int job_threads(const struct job *job, int wanted)

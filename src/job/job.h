@@ -57,6 +57,13 @@ void job_problem(struct job *job, int counter, const struct image_key *key, cons
 void job_fail(struct job *job, const struct error *why);
 int job_stopped(const struct job *job);
 
+/* How long a job waits for a database that it had reached and lost. */
+#define JOB_PATIENCE_MS 30000
+
+/* For a question to the database that may be put twice: whether to put it again after the outcome `code`, waiting for
+ * the database if need be. *deadline_ms is 0 at first and kept between the calls. */
+int job_ask_again(struct job *job, int code, int64_t *deadline_ms);
+
 /* How many threads may move images, each over a connection of its own, while one more connection looks things up. */
 int job_threads(const struct job *job, int wanted);
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "fs/readfile.h"
+#include "fs/staging.h"
 #include "job/fetch.h"
 #include "job/restore_files.h"
 #include "tier/tier_disk.h"
@@ -36,6 +37,23 @@ static int same_content(int root, const struct image_meta *meta)
     return same;
 }
 
+/* Whether what is at the path, described by st, is the stored image, or a link within the folder to just that. */
+static int is_there(int root, const struct image_meta *meta, const struct stat *st)
+{
+    struct stat target = *st;
+    if (S_ISLNK(st->st_mode)) {
+        int fd = safepath_open(root, meta->key.path, O_PATH, SAFEPATH_BENEATH);
+        if (fd < 0)
+            return 0;
+        int r = fstat(fd, &target);
+        close(fd);
+        if (r < 0)
+            return 0;
+    }
+    return S_ISREG(target.st_mode) && target.st_size == meta->size &&
+           (clock_ns(target.st_mtim) == meta->mtime_ns || same_content(root, meta));
+}
+
 enum verdict { VERDICT_FETCH, VERDICT_PRESENT, VERDICT_NEWER };
 
 /* Compares a row with what is on disk. Sets *ret, and *target when it is to be fetched. */
@@ -43,8 +61,11 @@ static int judge(struct job *job, const struct restore_options *options, const s
                  enum verdict *ret, struct restore_target *target, struct error *e)
 {
     int root;
-    int r = tier_disk_root(store_disk(job->store), meta->key.collection,
-                           job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, &root, e);
+    int r = safepath_check(meta->key.path, strlen(meta->key.path), e); /* anyone may have written the row */
+    if (r < 0)
+        return r;
+    r = tier_disk_root(store_disk(job->store), meta->key.collection,
+                       job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, &root, e);
     if (r == -ENOENT && job->dry_run) {
         *ret = VERDICT_FETCH;
         return 0;
@@ -70,7 +91,7 @@ static int judge(struct job *job, const struct restore_options *options, const s
     if (S_ISDIR(st->st_mode))
         return error_set(e, -EISDIR, "can't be put back: a folder has its name");
     int64_t mtime_ns = clock_ns(st->st_mtim);
-    if (S_ISREG(st->st_mode) && st->st_size == meta->size && (mtime_ns == meta->mtime_ns || same_content(root, meta)))
+    if (is_there(root, meta, st))
         *ret = VERDICT_PRESENT;
     else if (mtime_ns > meta->mtime_ns && !options->force)
         *ret = VERDICT_NEWER;
@@ -115,7 +136,11 @@ static int restore_all(struct job *job, const struct restore_options *options, s
         front_us = INT64_MIN;
         while (!reached_end) {
             struct store_page *next;
-            int r = store_list_hottest(job->store, options->collections, after, PAGE, &next, e);
+            int64_t deadline_ms = 0;
+            int r;
+            do
+                r = store_list_hottest(job->store, options->collections, after, PAGE, &next, e);
+            while (job_ask_again(job, r, &deadline_ms));
             store_page_free(page);
             if (r < 0)
                 return r;
@@ -141,6 +166,15 @@ static int restore_all(struct job *job, const struct restore_options *options, s
     }
 }
 
+/* What killed runs left goes even where no file is missing. */
+static void sweep(struct job *job, const char *const *collections)
+{
+    int root;
+    for (size_t i = 0; collections[i]; i++)
+        if (tier_disk_root(store_disk(job->store), collections[i], TIER_DISK_EXISTING, &root, NULL) == 0)
+            (void)staging_sweep(root);
+}
+
 static void restore_keys(struct job *job, const struct restore_options *options, struct fetch *fetch)
 {
     for (int i = 0; i < options->keys_len && !job_stopped(job); i++) {
@@ -149,8 +183,12 @@ static void restore_keys(struct job *job, const struct restore_options *options,
         struct image_meta meta;
         struct error why = {0};
         int r = safepath_check(key->path, strlen(key->path), &why);
-        if (r == 0)
-            r = store_info(job->store, key, &page, &why);
+        int64_t deadline_ms = 0;
+        if (r == 0) {
+            do
+                r = store_info(job->store, key, &page, &why);
+            while (job_ask_again(job, r, &deadline_ms));
+        }
         if (r < 0) {
             job_problem(job, RESTORE_FAILED, key, &why);
             if (r != -ENOENT && r != -EINVAL && r != -ENAMETOOLONG && r != -EILSEQ)
@@ -173,6 +211,8 @@ int restore_run(struct job *job, const struct restore_options *options)
     struct fetch *fetch = NULL;
     struct error why = {0};
     int r = 0;
+    if (!job->dry_run && !options->keys)
+        sweep(job, options->collections);
     if (!job->dry_run)
         r = fetch_start(&fetch, job, job_threads(job, options->threads), &restore_files_ops, &why);
     if (r == 0 && options->keys)

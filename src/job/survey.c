@@ -27,22 +27,43 @@ static void forget(struct survey *s)
     s->count = 0;
 }
 
-static int look_up(struct survey *s)
+/* Files `first` to `end`. A path that the database's encoding can't hold fails the whole question: halving finds it, and
+ * it counts as not stored. */
+static int look_up_part(struct survey *s, int first, int end)
 {
-    struct store_page *page;
-    if (!s->count)
-        return 0;
-    int r = store_lookup(s->job->store, s->collection, s->paths, s->count, s->rows, &page, s->e);
-    if (r < 0)
-        return r;
-    for (int i = 0; i < s->count && r == 0; i++) {
+    struct store_page *page = NULL;
+    struct error why = {0};
+    int64_t deadline_ms = 0;
+    int r;
+    do
+        r = store_lookup(s->job->store, s->collection, s->paths + first, end - first, s->rows + first, &page, &why);
+    while (job_ask_again(s->job, r, &deadline_ms));
+    if (r == -EILSEQ && end - first > 1) {
+        int middle = first + (end - first) / 2;
+        r = look_up_part(s, first, middle);
+        return r < 0 ? r : look_up_part(s, middle, end);
+    }
+    if (r == -EILSEQ)
+        s->rows[first] = -1;
+    else if (r < 0)
+        return error_set(s->e, r, "%s", why.text);
+
+    r = 0;
+    for (int i = first; i < end && r == 0; i++) {
         struct image_meta row;
         if (s->rows[i] >= 0)
             store_page_meta(page, s->rows[i], &row);
         r = s->fn(s->arg, &s->entries[i], s->rows[i] >= 0 ? &row : NULL);
     }
     store_page_free(page);
-    forget(s);
+    return r;
+}
+
+static int look_up(struct survey *s)
+{
+    int r = s->count ? look_up_part(s, 0, s->count) : 0;
+    if (r == 0)
+        forget(s);
     return r;
 }
 

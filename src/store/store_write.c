@@ -11,8 +11,9 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
-/* Whether the row already holds this content; sets *ret to what the write will have been. */
-static int already_stored(struct store *store, const struct image_meta *meta, enum store_written *ret, struct error *e)
+/* Whether the row already holds this content; sets *ret to what the write will have been. The file belongs to the row,
+ * so what is stored already keeps the row's modification time. */
+static int already_stored(struct store *store, struct image_meta *meta, enum store_written *ret, struct error *e)
 {
     struct store_page *page;
     *ret = STORE_CREATED;
@@ -31,8 +32,23 @@ static int already_stored(struct store *store, const struct image_meta *meta, en
                        strcmp(old.variant, meta->variant) == 0);
     if (!old.deleted_us)
         *ret = same ? STORE_UNCHANGED : STORE_REPLACED;
+    if (same && same_entity)
+        meta->mtime_ns = old.mtime_ns;
     store_page_free(page);
     return same && same_entity;
+}
+
+/* Whether the durable copy can't be read: a row may be damaged and still name the right sha256. */
+static int is_damaged(struct store *store, const struct image_key *key)
+{
+    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    struct image *image;
+    int r = durable->ops->read(durable->self, key, &image, NULL);
+    if (r == 0) {
+        r = image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL);
+        image_unref(image);
+    }
+    return r == -EBADMSG;
 }
 
 /* 1: stored already; 0: to be written; or why not. */
@@ -44,7 +60,12 @@ static int accept(struct store *store, struct image_meta *meta, const void *byte
         r = image_describe(meta, bytes, (size_t)meta->size, e);
     if (r == 0)
         r = tier_db_accepts(store->db, meta->size, e);
-    return r < 0 ? r : already_stored(store, meta, ret, e);
+    if (r == 0)
+        r = already_stored(store, meta, ret, e);
+    if (r <= 0 || !is_damaged(store, &meta->key))
+        return r;
+    *ret = STORE_REPLACED;
+    return 0;
 }
 
 int store_would_accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,

@@ -24,7 +24,7 @@ int tier_db_reader_open(struct tier_db *db, int patience_ms, struct tier_db_read
         return error_set(e, -ENOMEM, "out of memory");
     r->pool = tier_db_pool(db);
     r->patience_ms = patience_ms;
-    int code = db_get(r->pool, &r->conn, e);
+    int code = db_get_again(r->pool, &r->conn, clock_monotonic_ms() + patience_ms, e);
     if (code < 0) {
         free(r);
         return code;

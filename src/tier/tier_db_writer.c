@@ -255,7 +255,7 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
     if (!w)
         return error_set(e, -ENOMEM, "out of memory");
     w->pool = tier_db_pool(db);
-    int r = db_get(w->pool, &w->conn, e);
+    int r = db_get_again(w->pool, &w->conn, clock_monotonic_ms() + patience_ms, e);
     if (r < 0) {
         free(w);
         return r;
