@@ -1,0 +1,272 @@
+/* A private PostgreSQL to try Perdura with. Whatever happens to us, it goes: our end is ordered below, and the kernel
+ * tells the server when we are killed; what then stays of the folder, the next `dev` removes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/printable.h"
+#include "cli/commands.h"
+#include "cli/dev_advice.h"
+#include "cli/dev_folder.h"
+#include "cli/dev_story.h"
+#include "cli/private_postgres.h"
+#include "cli/stop_signals.h"
+#include "cli/subprocess.h"
+
+#define COMMAND_STOP_MS 10000 /* for COMMAND to end after it was told to */
+#define NOT_EXECUTABLE  126   /* as shells have it */
+#define NOT_FOUND       127
+
+struct dev {
+    char **command;         /* NULL: the story */
+    char program[PATH_MAX]; /* of the command */
+    struct stop_signals signals;
+    struct dev_folder folder;
+    struct private_postgres pg;
+    struct config config;
+    char media[PATH_MAX];     /* absolute */
+    char shown[4 * PATH_MAX]; /* the folder, from the working directory where it lies beneath that */
+};
+
+static const char *dir = "./.perdura-dev";
+static int keep;
+
+/* Servers of the system stay out of it: neither we nor COMMAND shall find one by chance. */
+static int clear_environment(struct error *e)
+{
+    static const char *const names[] = {"PERDURA_DATABASE_URL", "SCALINGO_POSTGRESQL_URL", "PERDURA_LISTEN_URL"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    for (char **at = environ; at && *at;) {
+        char name[64];
+        size_t n = strcspn(*at, "=");
+        if (strncmp(*at, "PG", 2) != 0 || n >= sizeof name) {
+            at++;
+            continue;
+        }
+        snprintf(name, sizeof name, "%.*s", (int)n, *at);
+        if (unsetenv(name) < 0)
+            return error_set(e, -errno, "the environment can't be changed: %s", strerror(errno));
+        at = environ; /* it has moved up */
+    }
+    return 0;
+}
+
+/* A descriptor that we open shall not be taken for a standard one. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void show_folder(struct dev *d)
+{
+    char cwd[PATH_MAX];
+    const char *path = d->folder.path;
+    size_t n = getcwd(cwd, sizeof cwd) ? strlen(cwd) : 0;
+    if (n > 1 && strncmp(path, cwd, n) == 0 && path[n] == '/')
+        path += n + 1;
+    printable(d->shown, sizeof d->shown, path);
+}
+
+/* Takes the folder, starts PostgreSQL, makes the settings. */
+static int begin(struct dev *d, struct error *e)
+{
+    int r = dev_folder_open(&d->folder, dir, &d->signals, e);
+    if (r < 0)
+        return r;
+    show_folder(d);
+    if (!d->command)
+        printf("perdura dev: a private PostgreSQL and a media folder, both in %s\n", d->shown);
+    if (snprintf(d->media, sizeof d->media, "%s/media", d->folder.path) >= PATH_MAX)
+        r = error_set(e, -ENAMETOOLONG, "the path of %.80s... is too long", d->folder.path);
+    else if (mkdirat(d->folder.fd, "media", 0777) < 0)
+        r = error_set(e, -errno, "%s can't be made: %s", d->media, strerror(errno));
+    if (r == 0)
+        r = private_postgres_start(&d->pg, &d->folder, &d->signals, e);
+    if (r == 0)
+        r = dev_story_config(&d->config, &d->pg, d->media, e);
+    if (r < 0) {
+        private_postgres_stop(&d->pg);
+        (void)!dev_folder_close(&d->folder, DEV_FOLDER_REMOVE, NULL);
+    }
+    return r;
+}
+
+static int end(struct dev *d, int code)
+{
+    struct error e;
+    config_release(&d->config);
+    private_postgres_stop(&d->pg);
+    subprocess_end_others(&d->signals);
+    int r = dev_folder_close(&d->folder, keep ? DEV_FOLDER_KEEP : DEV_FOLDER_REMOVE, &e);
+    if (r < 0)
+        cli_fail(&e);
+    return r < 0 && code == CLI_OK ? CLI_FAILED : code;
+}
+
+static int wait_for_stop(struct dev *d)
+{
+    while (!stop_signals_asked(&d->signals)) {
+        if (!private_postgres_running(&d->pg)) {
+            fprintf(stderr, "perdura: PostgreSQL has ended by itself (its last words are above)\n");
+            return CLI_UNREACHABLE;
+        }
+        (void)stop_signals_wait(&d->signals, INT64_MAX);
+    }
+    return CLI_OK;
+}
+
+static int run_story(struct dev *d)
+{
+    char media[sizeof d->shown + 8];
+    snprintf(media, sizeof media, "%s/media", d->shown);
+    int code = dev_story(&d->folder, &d->pg, &d->config, media, &d->signals);
+    if (code == CLI_OK && !stop_signals_asked(&d->signals)) {
+        dev_advice_print(&d->pg, d->media);
+        printf("\nCtrl-C here stops PostgreSQL%s%s.\n", keep ? "; the folder stays: " : " and removes ", d->shown);
+        code = fflush(stdout) == 0 ? wait_for_stop(d) : CLI_FAILED;
+    }
+    if (d->signals.first)
+        printf("\nstopping PostgreSQL%s%s\n", keep ? "; kept: " : ", removing ", d->shown);
+    return code;
+}
+
+/* For COMMAND. The PG* variables make a plain `psql` find the private server, too. */
+static int set_environment(const struct dev *d)
+{
+    return setenv("DATABASE_URL", d->pg.url, 1) < 0 || setenv("PERDURA_MEDIA_ROOT", d->media, 1) < 0 ||
+                   setenv("PGHOST", d->pg.socket_folder, 1) < 0 || setenv("PGPORT", "5432", 1) < 0 ||
+                   setenv("PGUSER", "postgres", 1) < 0 || setenv("PGDATABASE", "postgres", 1) < 0
+               ? -errno
+               : 0;
+}
+
+/* Hands on what we are told, unless the terminal has told COMMAND already. SIGINT is for it to obey or not; after
+ * another signal it must end. */
+static int wait_for_command(struct dev *d, pid_t pid)
+{
+    int64_t deadline_ms = INT64_MAX;
+    int status, r;
+    while ((r = subprocess_wait(pid, &d->signals, deadline_ms, &status)) == -EINTR) {
+        int number = d->signals.latest;
+        if (!d->signals.from_terminal)
+            kill(pid, number);
+        if (number != SIGINT && deadline_ms == INT64_MAX)
+            deadline_ms = clock_monotonic_ms() + COMMAND_STOP_MS;
+    }
+    if (r == -ETIMEDOUT) {
+        kill(pid, SIGKILL);
+        while ((r = subprocess_wait(pid, &d->signals, INT64_MAX, &status)) == -EINTR)
+            ;
+    }
+    return r < 0 ? CLI_FAILED : subprocess_code(status);
+}
+
+static int run_command(struct dev *d)
+{
+    struct error e;
+    pid_t pid;
+    int applied;
+    if (dev_story_migrate(&d->config, &applied, &e) < 0)
+        return cli_fail(&e);
+    if (stop_signals_asked(&d->signals))
+        return 128 + d->signals.first;
+    if (set_environment(d) < 0) {
+        fprintf(stderr, "perdura: out of memory\n");
+        return CLI_FAILED;
+    }
+    const struct subprocess command = {.path = d->program,
+                                       .argv = d->command,
+                                       .output = -1,
+                                       .held = -1,
+                                       .session = SUBPROCESS_OUR_SESSION,
+                                       .death_signal = SIGTERM,
+                                       .signals = &d->signals};
+    if (subprocess_start(&command, &pid, &e) < 0) {
+        cli_fail(&e);
+        return NOT_EXECUTABLE;
+    }
+    return wait_for_command(d, pid);
+}
+
+/* Looks for it before anything is started. 0 or an exit code. */
+static int find_command(struct dev *d, const struct cli *cli)
+{
+    if (cli->argc == 0)
+        return 0;
+    int r = subprocess_find(cli->argv[0], d->program);
+    if (r < 0) {
+        fprintf(stderr, "perdura: %s can't be run: %s\n", cli->argv[0], strerror(-r));
+        return r == -ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
+    }
+    d->command = calloc((size_t)cli->argc + 1, sizeof *d->command);
+    if (!d->command) {
+        fprintf(stderr, "perdura: out of memory\n");
+        return CLI_FAILED;
+    }
+    memcpy(d->command, cli->argv, (size_t)cli->argc * sizeof *d->command);
+    return 0;
+}
+
+static int run_all(struct dev *d)
+{
+    struct error e;
+    open_standard_descriptors();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (clear_environment(&e) < 0 || stop_signals_open(&d->signals, &e) < 0)
+        return cli_fail(&e);
+    subprocess_adopt();
+    int r = begin(d, &e);
+    if (r == -ECANCELED && d->command)
+        return 128 + d->signals.first;
+    if (r == -ECANCELED) {
+        printf("\nstopped before it began; nothing is left\n");
+        return CLI_OK;
+    }
+    return r < 0 ? cli_fail(&e) : end(d, d->command ? run_command(d) : run_story(d));
+}
+
+static int run(struct cli *cli)
+{
+    static struct dev d; /* too large for a stack */
+    if (cli->json || cli->dry_run || cli->collection)
+        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
+    if (cli->config.origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
+        cli->config.origins[CONFIG_ID_media_root].source == CONFIG_FROM_FLAG)
+        return cli_usage(cli, "has a database and a media folder of its own");
+    int code = find_command(&d, cli);
+    if (code == 0)
+        code = run_all(&d);
+    free(d.command);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"dir", CLI_TEXT, &dir, 0, 0, "the folder to use instead of ./.perdura-dev: a new one, or an empty one"},
+    {"keep", CLI_FLAG, &keep, 0, 0, "leave the folder for a look; the next `dev` removes it"},
+    {0},
+};
+
+const struct command command_dev = {
+    .name = "dev",
+    .arguments = "[-- COMMAND...]",
+    .summary = "Show what Perdura does, with a private PostgreSQL that goes away again",
+    .details =
+        "Starts a PostgreSQL of its own on a unix socket (no port, no system database), writes some images, stores\n"
+        "them, wipes the disk, restores and compares them, and says what to try. Ctrl-C ends and removes it all.\n"
+        "With COMMAND there is no story: it runs with DATABASE_URL and PERDURA_MEDIA_ROOT set to a migrated\n"
+        "database and an empty folder, and its exit code is ours.",
+    .options = options,
+    .run = run,
+};

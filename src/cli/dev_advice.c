@@ -1,0 +1,54 @@
+#include "cli/dev_advice.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* 'text' so that a shell takes it as one word. */
+static void print_quoted(const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:@,";
+    if (*text && !text[strspn(text, plain)]) {
+        printf("%s", text);
+        return;
+    }
+    putchar('\'');
+    for (; *text; text++) {
+        if (*text == '\'')
+            printf("'\\''");
+        else
+            putchar(*text);
+    }
+    putchar('\'');
+}
+
+static void print_program(void)
+{
+    char program[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n < 0 ? 0 : n] = '\0';
+    print_quoted(n < 0 ? "perdura" : program);
+}
+
+void dev_advice_print(const struct private_postgres *pg, const char *media)
+{
+    printf("\nTry it. In another terminal, first:\n\n  export DATABASE_URL=");
+    print_quoted(pg->url);
+    printf("\n  export PERDURA_MEDIA_ROOT=");
+    print_quoted(media);
+    printf("\n  alias perdura=");
+    print_program();
+    printf("\n\nthen:\n\n"
+           "  perdura status                           what is stored, and what the last jobs did\n"
+           "  perdura list                             the images\n"
+           "  perdura info avatars/7/me.png            all that is known of one\n"
+           "  perdura get avatars/7/me.png > me.png    one image's bytes, from disk or else from PostgreSQL\n"
+           "  perdura put me.png avatars/8/me.png      store one more, and put it on disk\n"
+           "  perdura rm avatars/8/me.png              move it to the trash ...\n"
+           "  perdura restore avatars/8/me.png         ... and take it out again\n"
+           "  rm -r \"$PERDURA_MEDIA_ROOT\"/*            lose all files, as in a deploy ...\n"
+           "  perdura check                            ... see what is missing on disk ...\n"
+           "  perdura restore --all                    ... and have it back\n"
+           "  perdura fsck                             compare every stored image with its sha256\n"
+           "  psql \"$DATABASE_URL\" -c 'SELECT original_path, file_size FROM image_cache LIMIT 5'\n");
+}

@@ -1,0 +1,24 @@
+/* What `perdura dev` shows to someone who has never seen Perdura: images are written, cached, wiped from the disk,
+ * restored and compared, each step by the same code that the other commands use. */
+#ifndef CLI_DEV_STORY_H
+#define CLI_DEV_STORY_H
+
+#include "cli/dev_folder.h"
+#include "cli/private_postgres.h"
+#include "cli/stop_signals.h"
+#include "config/config.h"
+
+/* The settings that lead to this PostgreSQL and this media folder, and to nothing that the environment names. */
+int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Brings the empty database up to date. Sets how many migrations were applied. */
+int dev_story_migrate(const struct config *config, int *ret_applied, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Tells the whole story on stdout, from step 1. `shown` is how the media folder is called. Returns an enum cli_exit;
+ * ends early, with CLI_OK, when we were asked to stop. */
+int dev_story(struct dev_folder *folder, struct private_postgres *pg, const struct config *config, const char *shown,
+              struct stop_signals *signals);
+
+#endif
