@@ -14,22 +14,27 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import images
-from conftest import Database, Perdura, Result
+import pytest
+from conftest import Database, Perdura, Result, fresh_database, perdura_binary
+from servers import Postgres
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "12"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 LONG_FORM = ROUNDS >= 100
-FILES = 1000
+FILES = 800
 END_TIMEOUT_S = 60
 OWN_FOLDER = ".perdura"
+COMMANDS = ("cache-all", "restore")
 YEAR_2020_NS = 1_577_836_800 * 10**9
 
 
@@ -121,12 +126,22 @@ def check_files(files: Files, media: Path, complete: bool = False) -> int:
 
 
 def check_rows(files: Files, database: Database, complete: bool = False) -> int:
-    """Every row is whole and is one version of its file; the counters agree. How many are new."""
-    rows = database.query(
+    """Every row is whole and is one version of its file; the counters agree. How many are new.
+
+    All of it in one snapshot: servers of a killed client may still be at work.
+    """
+    connection = database.connect()
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    cursor = connection.cursor()
+    cursor.execute(
         "SELECT original_path, image_data, file_size, sha256, deleted_at IS NULL,"
         " round(extract(epoch FROM source_mtime)::numeric * 1000000)::bigint * 1000 + source_mtime_ns"
         " FROM image_cache"
     )
+    rows = cursor.fetchall()
+    cursor.execute("SELECT coalesce(sum(images), 0), coalesce(sum(bytes), 0) FROM image_count")
+    counted = tuple(map(int, cursor.fetchone()))
+    connection.close()
     new = 0
     seen = set()
     for path, data, size, digest, live, mtime_ns in rows:
@@ -139,8 +154,7 @@ def check_rows(files: Files, database: Database, complete: bool = False) -> int:
         new += found == files.versions[path][1]
     if complete:
         assert new == len(files)
-    counted = database.query("SELECT coalesce(sum(images), 0), coalesce(sum(bytes), 0) FROM image_count")[0]
-    assert tuple(map(int, counted)) == (len(rows), sum(row[2] for row in rows)), "the counters are wrong"
+    assert counted == (len(rows), sum(row[2] for row in rows)), "the counters are wrong"
     return new
 
 
@@ -152,6 +166,8 @@ class Shop:
         self.files = files
         self.media = perdura.media
         self.database = perdura.database
+        self.seconds: dict[tuple[str, str, str], float] = {}
+        self._complete = False  # folder and table are known to hold the new versions of all files
         self._remember("old")
         self._remember("new")
 
@@ -181,8 +197,12 @@ class Shop:
 
     def prepare(self, command: str, start: str) -> None:
         """Before `cache-all`, the folder is complete and the table holds `start`; before `restore`, the reverse."""
-        self.files.put(self.media, "new" if command == "cache-all" else start)
-        self.store(start if command == "cache-all" else "new")
+        folder, rows = ("new", start) if command == "cache-all" else (start, "new")
+        if not self._complete or folder != "new":
+            self.files.put(self.media, folder)
+        if not self._complete or rows != "new":
+            self.store(rows)
+        self._complete = False
 
     def arguments(self, command: str) -> list[str]:
         return [command, "--json"] + (["--all"] if command == "restore" else [])
@@ -191,9 +211,7 @@ class Shop:
         return self.perdura.run(*self.arguments(command), check=check, **options)
 
     def start(self, command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        return self.perdura.start(
-            *self.arguments(command), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        return start_into_files(self.perdura, *self.arguments(command), env=env)
 
     def check(self, command: str, complete: bool = False) -> int:
         """What the command writes is whole. How much of it is there."""
@@ -217,38 +235,81 @@ class Shop:
         counter = "unchanged" if command == "cache-all" else "present"
         assert again[counter] == len(self.files) and again["bytes"] == 0, again
         assert not (self.media / OWN_FOLDER).exists(), "temporaries were left behind"
+        self._complete = True
 
-    def seconds(self, command: str, start: str, env: dict[str, str] | None = None) -> float:
-        """How long an undisturbed run takes: the middle of three."""
-        times = []
-        for _ in range(3):
+    def expected_seconds(self, command: str, start: str, pool: str) -> float:
+        """How long an undisturbed run takes: measured at first, then corrected by whoever saw a quicker one."""
+        key = (command, start, pool)
+        if key not in self.seconds:
             self.prepare(command, start)
             began = time.monotonic()
-            self.run(command, env=env)
-            times.append(time.monotonic() - began)
-        return sorted(times)[1]
+            self.run(command, env={"PERDURA_DB_POOL": pool})
+            self.seconds[key] = time.monotonic() - began
+        return self.seconds[key]
+
+
+@cache
+def _files(folder: Path) -> Files:
+    return Files(folder)
+
+
+@pytest.fixture(scope="module")
+def files(session_folder: Path) -> Files:
+    """The same for all modules: making them takes a while."""
+    return _files(session_folder / "files")
+
+
+@pytest.fixture(scope="module")
+def shop(
+    request: pytest.FixtureRequest, session_folder: Path, postgres: Postgres, migrated_template: str, files: Files
+) -> Iterator[Shop]:
+    """One for all tests of a module: each prepares what it needs."""
+    folder = session_folder / f"shop_{request.module.__name__}"
+    folder.mkdir()
+    for database in fresh_database(postgres, folder, migrated_template):
+        perdura = Perdura(perdura_binary(), folder, database)
+        yield Shop(perdura, files)
+        perdura.end_started()
+
+
+def start_into_files(perdura: Perdura, *args: str, **popen: Any) -> subprocess.Popen[bytes]:
+    """Its output goes to files, for finish(): while the test does other things, a full pipe would stop the program."""
+    files = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+    process = perdura.start(*args, stdout=files[0], stderr=files[1], **popen)
+    _outputs[process.pid] = files
+    return process
+
+
+_outputs: dict[int, list[Any]] = {}  # by process id: stdout, stderr
 
 
 def finish(process: subprocess.Popen[bytes], timeout: float = END_TIMEOUT_S) -> Result:
-    stdout, stderr = process.communicate(timeout=timeout)
-    return Result(process.returncode, stdout, stderr.decode(errors="replace"))
+    process.wait(timeout=timeout)
+    texts = []
+    for file in _outputs.pop(process.pid):
+        file.seek(0)
+        texts.append(file.read())
+        file.close()
+    return Result(process.returncode, texts[0], texts[1].decode(errors="replace"))
 
 
 @dataclass
 class Tally:
-    """Where in the work the fault came, over all rounds."""
+    """Where in the work the faults came. A round whose process had ended before does not count."""
 
-    running: int = 0  # the process was still there
+    missed: int = 0
     middle: int = 0  # something was done, and not all
-    rounds: list[tuple[float, int]] = field(default_factory=list)  # seconds from the start, images done by then
+    hits: list[tuple[float, int]] = field(default_factory=list)  # seconds from the start, images done by then
 
-    def add(self, after_s: float, was_running: bool, done: int, before: int, total: int) -> None:
-        self.running += was_running
-        self.middle += was_running and before < done < total
-        self.rounds.append((after_s, done))
+    def hit(self, after_s: float, done: int, total: int) -> None:
+        self.hits.append((round(after_s, 4), done))
+        self.middle += 0 < done < total
 
     def __str__(self) -> str:
-        return f"{len(self.rounds)} rounds, {self.running} while it ran, {self.middle} in the middle of the work"
+        return (
+            f"{len(self.hits)} times while it ran, {self.middle} of them with some of the work done and not all;"
+            f" {self.missed} more came too late"
+        )
 
 
 @contextmanager

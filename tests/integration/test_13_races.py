@@ -1,0 +1,203 @@
+"""An app, or an attacker, that is at the folder while we are."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import images
+import pytest
+from conftest import Perdura
+from files import fingerprint, names, picture, sha256, write
+from servers import wait_until
+
+ROUNDS = 15
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def again_and_again(action: Callable[[], None]) -> Iterator[list[int]]:
+    """A thread that does it until the block ends. Yields a list whose length is how often it was done."""
+    done: list[int] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            action()
+            done.append(1)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        thread.join()
+
+
+def stored(perdura: Perdura) -> dict[str, str]:
+    """The sha256 of what PostgreSQL itself decodes."""
+    return dict(
+        perdura.database.query(
+            "SELECT original_path, encode(sha256(decode(image_data, 'base64')), 'hex') FROM image_cache"
+        )
+    )
+
+
+def exchange(one: Path, other: Path) -> None:
+    """renameat2(2) with RENAME_EXCHANGE: at no moment is either name without anything."""
+    if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2) != 0:
+        raise OSError(ctypes.get_errno(), "renameat2")
+
+
+def swap(folder: Path, link: Path) -> Callable[[], None]:
+    """The folder is now itself, now a link to another."""
+
+    def action() -> None:
+        exchange(folder, link)
+        exchange(folder, link)
+
+    return action
+
+
+def test_nothing_from_outside_is_stored_through_a_swapped_folder(perdura: Perdura) -> None:
+    outside = perdura.folder / "outside"
+    ours = set()
+    for n in range(40):
+        picture(outside / f"{n}.png", seed=("secret", n))
+        ours.add(sha256(picture(perdura.media / f"uploads/{n}.png", seed=n)))
+    link = perdura.media / "link"
+    link.symlink_to(outside)
+    with again_and_again(swap(perdura.media / "uploads", link)) as swaps:
+        for _ in range(ROUNDS):
+            perdura.run("cache-all", "--checksum", check=False)
+            perdura.database.query("UPDATE image_cache SET source_mtime = '2000-01-01'")
+    assert len(swaps) > ROUNDS
+    assert set(stored(perdura).values()) <= ours
+    perdura.run("cache-all", check=False)
+    assert len(stored(perdura)) >= 40
+
+
+def test_nothing_outside_is_written_through_a_swapped_folder(perdura: Perdura) -> None:
+    outside = perdura.folder / "outside"
+    for n in range(40):
+        picture(perdura.media / f"uploads/{n}.png", seed=n)
+    perdura.run("cache-all")
+    outside.mkdir()
+    link = perdura.media / "link"
+    link.symlink_to(outside)
+    with again_and_again(swap(perdura.media / "uploads", link)):
+        for _ in range(ROUNDS):
+            perdura.run("restore", "--all", "--force", check=False)
+            assert names(outside) == set()
+            for name in ("uploads", "link"):
+                for n in range(40):
+                    (perdura.media / name / f"{n}.png").unlink(missing_ok=True)
+    perdura.run("restore", "--all")
+    assert len(names(perdura.media / "uploads")) == 40 and names(outside) == set()
+
+
+def test_file_that_is_rewritten_in_place_is_stored_whole(perdura: Perdura) -> None:
+    """The writer takes the file's first bytes away before it changes anything and puts them there last, so that a file
+    that it has not finished is no image: only bytes of two moments could pass for one."""
+    versions = [images.sized("bmp", 4_000_000 + n * 100_000, n) for n in range(4)]
+    path = write(perdura.media / "a.bmp", versions[0])
+    turn = iter(range(1, 1 << 30))
+
+    def rewrite() -> None:
+        data = versions[next(turn) % len(versions)]
+        with open(path, "r+b", buffering=0) as file:
+            os.pwrite(file.fileno(), bytes(16), 0)
+            os.ftruncate(file.fileno(), len(data))
+            os.pwrite(file.fileno(), data[16:], 16)
+            os.pwrite(file.fileno(), data[:16], 0)
+
+    whole = {sha256(data) for data in versions}
+    with again_and_again(rewrite) as writes:
+        for _ in range(ROUNDS):
+            result = perdura.run("cache-all", check=False)
+            assert result.code == 0 or result.stderr.startswith("perdura: a.bmp ")
+            assert set(stored(perdura).values()) <= whole
+    assert len(writes) > ROUNDS
+    perdura.run("cache-all")
+    assert stored(perdura) == {"a.bmp": sha256(path.read_bytes())}
+
+
+def test_file_that_is_replaced_by_rename_is_stored_whole(perdura: Perdura) -> None:
+    """The app writes as it should: every look finds one version or the other."""
+    versions = [images.sized("png", 200_000, n) for n in range(4)]
+    path = write(perdura.media / "a.png", versions[0])
+    turn = iter(range(1, 1 << 30))
+
+    def replace() -> None:
+        write(perdura.folder / "new", versions[next(turn) % len(versions)])
+        os.rename(perdura.folder / "new", path)
+
+    whole = {sha256(data) for data in versions}
+    with again_and_again(replace):
+        for _ in range(ROUNDS):
+            perdura.run("cache-all", check=False)
+            assert set(stored(perdura).values()) <= whole
+    perdura.run("cache-all")
+    assert stored(perdura) == {"a.png": sha256(path.read_bytes())}
+
+
+def test_restore_never_replaces_what_the_app_writes_meanwhile(perdura: Perdura) -> None:
+    """The app makes files under the very names that are being restored: its own content must be what stays."""
+    count = 300
+    for n in range(count):
+        picture(perdura.media / f"{n}.png", seed=n % 10)
+    perdura.run("cache-all")
+    for n in range(count):
+        (perdura.media / f"{n}.png").unlink()
+    mine = images.make("png", "the app's")
+    restoring = perdura.start("restore", "--all", "--parallelism", "1")
+    for n in range(count):  # written whole and moved into place, as an app should
+        write(perdura.folder / "new", mine)
+        os.rename(perdura.folder / "new", perdura.media / f"{n}.png")
+    assert restoring.wait(60) in (0, 1)
+    assert set(fingerprint(perdura.media)) == {f"{n}.png" for n in range(count)}
+    assert {file.sha256 for file in fingerprint(perdura.media).values()} == {sha256(mine)}
+
+
+def test_two_at_once_store_each_image_once(perdura: Perdura) -> None:
+    for n in range(200):
+        picture(perdura.media / f"{n}.png", seed=n)
+    running = [perdura.start("cache-all") for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert perdura.run("status", "--json").json["images"] == 200
+    assert perdura.database.value("SELECT count(*) FROM image_cache") == 200
+    assert perdura.run("fsck", "--json").json["sound"] == 200
+
+
+def test_two_restores_at_once(perdura: Perdura) -> None:
+    for n in range(300):
+        picture(perdura.media / f"{n % 7}/{n}.png", seed=n)
+    before = fingerprint(perdura.media)
+    perdura.run("cache-all")
+    for path in before:
+        (perdura.media / path).unlink()
+    running = [perdura.start("restore", "--all") for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert fingerprint(perdura.media) == before
+
+
+def test_row_changed_by_others_during_cache_all(perdura: Perdura) -> None:
+    """Another writer holds the rows for a while: cache-all waits for it and the outcome is one of the two."""
+    data = picture(perdura.media / "a.png", seed="disk")
+    perdura.run("cache-all")
+    data = picture(perdura.media / "a.png", seed="disk, later")
+    holder = perdura.database.server.connect(perdura.database.name, autocommit=False)
+    holder.cursor().execute("UPDATE image_cache SET access_count = access_count + 1")
+    waiting = perdura.start("cache-all")
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    wait_until(lambda: perdura.database.value(blocked, perdura.database.name) == 1, 60, "cache-all at the lock")
+    holder.commit()
+    holder.close()
+    assert waiting.wait(60) == 0
+    assert stored(perdura) == {"a.png": sha256(data)}

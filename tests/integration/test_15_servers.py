@@ -1,0 +1,202 @@
+"""Databases that are not as usual: another encoding, other rights, a server that is down or busy."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+from conftest import Database, Perdura, perdura_binary
+from files import fingerprint, names, picture
+
+ENCODABLE = {"a.png", "caf\u00e9/b.png", "z.png"}
+NOT_IN_LATIN1 = "\u5199\u771f.png"
+
+
+def of_encoding(perdura: Perdura, encoding: str) -> Perdura:
+    """The same program on a migrated database of that encoding."""
+    server, name = perdura.database.server, f"{perdura.database.name}_{encoding.lower()}"
+    server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    database = Database(server, name)
+    program = Perdura(perdura_binary(), perdura.folder, database)
+    program.run("migrate")
+    return program
+
+
+@pytest.fixture
+def latin1(perdura: Perdura) -> Iterator[Perdura]:
+    program = of_encoding(perdura, "LATIN1")
+    yield program
+    program.database.server.drop_database(program.database.name)
+
+
+@pytest.fixture
+def sql_ascii(perdura: Perdura) -> Iterator[Perdura]:
+    program = of_encoding(perdura, "SQL_ASCII")
+    yield program
+    program.database.server.drop_database(program.database.name)
+
+
+def paths(perdura: Perdura) -> set[str]:
+    return {image["original_path"] for image in perdura.run("list", "--json").json}
+
+
+def test_database_in_latin1(latin1: Perdura) -> None:
+    for path in ENCODABLE:
+        picture(latin1.media / path, seed=path)
+    before = fingerprint(latin1.media)
+    latin1.run("cache-all")
+    assert paths(latin1) == ENCODABLE
+    assert latin1.run("cache-all", "--json").json["unchanged"] == 3
+    for path in before:
+        (latin1.media / path).unlink()
+    latin1.run("restore", "--all")
+    assert fingerprint(latin1.media) == before
+
+
+def test_path_that_latin1_can_not_hold_fails_alone(latin1: Perdura) -> None:
+    for path in (*ENCODABLE, NOT_IN_LATIN1, NOT_IN_LATIN1 + ".gif"):
+        picture(latin1.media / path, seed=path)
+    for _ in range(2):
+        result = latin1.run("cache-all", check=False)
+        assert result.code == 1
+        lines = sorted(result.stderr.splitlines())
+        assert [line.split(" ")[1] for line in lines] == [NOT_IN_LATIN1, NOT_IN_LATIN1 + ".gif"]
+        assert all("LATIN1" in line and "use a database in UTF8" in line for line in lines)
+        assert paths(latin1) == ENCODABLE
+    result = latin1.run("check", check=False)
+    assert result.code == 1 and sorted(result.stdout.split()) == ["+", "+", NOT_IN_LATIN1, NOT_IN_LATIN1 + ".gif"]
+    for args in (("put", latin1.media / NOT_IN_LATIN1), ("info", NOT_IN_LATIN1), ("restore", NOT_IN_LATIN1)):
+        result = latin1.run(*args, check=False)
+        assert result.code == 1 and "LATIN1" in result.stderr
+
+
+def test_database_without_encoding(sql_ascii: Perdura) -> None:
+    for path in (*ENCODABLE, NOT_IN_LATIN1):
+        picture(sql_ascii.media / path, seed=path)
+    before = fingerprint(sql_ascii.media)
+    sql_ascii.run("cache-all")
+    for path in before:
+        (sql_ascii.media / path).unlink()
+    sql_ascii.run("restore", "--all")
+    assert fingerprint(sql_ascii.media) == before
+    assert paths(sql_ascii) == set(before)
+
+
+@pytest.fixture
+def three(perdura: Perdura) -> Perdura:
+    for n in range(3):
+        picture(perdura.media / f"{n}.png", seed=n)
+    return perdura
+
+
+@pytest.mark.parametrize("pool, prepared", itertools.product(["2", "3", "20"], ["on", "off"]))
+def test_every_command_works_with_each_pool(three: Perdura, pool: str, prepared: str) -> None:
+    three.env |= {"PERDURA_DB_POOL": pool, "PERDURA_DB_PREPARED": prepared}
+    before = fingerprint(three.media)
+    three.run("cache-all")
+    three.run("put", "media/0.png", "copy.png")
+    three.run("rm", "copy.png")
+    three.run("restore", "copy.png")
+    assert three.run("get", "copy.png").stdout_bytes == (three.media / "0.png").read_bytes()
+    three.run("rm", "copy.png", "1.png")
+    three.run("cleanup")
+    three.run("restore", "--all", "--force")
+    three.run("check")
+    three.run("fsck")
+    three.run("migrate", "status")
+    del before["1.png"]
+    assert fingerprint(three.media) == before
+    assert three.run("status", "--json").json["images"] == 2
+
+
+def test_never_more_connections_than_the_pool_allows(three: Perdura) -> None:
+    """A small plan allows few: the server refuses the third."""
+    server, name = three.database.server, three.database.name
+    server.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 2")
+    server.execute("DROP ROLE IF EXISTS app")
+    server.execute("CREATE ROLE app LOGIN")
+    try:
+        server.execute(f"ALTER DATABASE {name} OWNER TO app")
+        three.database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO app")
+        three.env["DATABASE_URL"] = three.env["DATABASE_URL"].replace("postgres@", "app@")
+        three.env["PERDURA_DB_POOL"] = "2"
+        for n in range(200):
+            picture(three.media / f"more/{n}.png", seed=n)
+        three.run("cache-all")
+        for path in names(three.media):
+            (three.media / path).unlink()
+        assert three.run("restore", "--all", "--parallelism", "100", "--json").json["restored"] == 203
+        three.run("migrate", "status")
+    finally:
+        server.drop_database(name)
+        server.create_database(name)  # for whoever drops it next
+        server.execute("DROP ROLE app")
+
+
+def test_server_that_refuses_connections_exits_3(three: Perdura) -> None:
+    three.env["DATABASE_URL"] = re.sub("/[^/?]*[?]", "/no_such_database?", three.env["DATABASE_URL"])
+    result = three.run("cache-all", check=False)
+    assert result.code == 3
+    assert 'database "no_such_database" does not exist' in result.stderr
+
+
+def test_stopped_server_exits_3_and_get_serves_from_disk(three: Perdura) -> None:
+    three.run("cache-all")
+    three.database.server.stop()
+    try:
+        for args in (("status",), ("list",), ("info", "0.png"), ("migrate", "status")):
+            result = three.run(*args, check=False)
+            assert result.code == 3 and "cannot reach the database" in result.stderr
+        assert three.run("get", "0.png").stdout_bytes == (three.media / "0.png").read_bytes()
+        (three.media / "0.png").unlink()
+        assert three.run("get", "0.png", check=False).code == 3
+    finally:
+        three.database.server.start()
+    assert three.run("check", check=False).stdout == "- 0.png\n"
+
+
+def test_role_without_rights_is_told(three: Perdura) -> None:
+    three.env["DATABASE_URL"] += "&options=-crole%3Dpg_read_all_data"
+    result = three.run("cache-all", check=False)
+    assert result.code == 1
+    assert "permission denied" in result.stderr
+    assert three.run("status", "--json").json["images"] == 0
+
+
+def test_read_only_server_is_told(three: Perdura) -> None:
+    """A standby, or a primary after a failover."""
+    three.env["DATABASE_URL"] += "&options=-cdefault_transaction_read_only%3Don"
+    result = three.run("cache-all", check=False)
+    assert result.code == 1
+    assert "read-only" in result.stderr and "primary" in result.stderr
+    assert three.run("list", "--json").json == []
+
+
+def test_session_settings_of_the_database_do_not_matter(three: Perdura) -> None:
+    """Others set them for their own app."""
+    before = fingerprint(three.media)
+    for setting in (
+        "timezone = 'Asia/Kathmandu'",
+        "datestyle = 'German, DMY'",
+        "intervalstyle = 'sql_standard'",
+        "bytea_output = 'escape'",
+        "standard_conforming_strings = off",
+        "client_encoding = 'LATIN1'",
+        "default_transaction_isolation = 'serializable'",
+        "lc_messages = 'C'",
+        "extra_float_digits = 0",
+        "enable_seqscan = off",
+        "plan_cache_mode = 'force_generic_plan'",
+    ):
+        three.database.server.execute(f"ALTER DATABASE {three.database.name} SET {setting}")
+    three.run("cache-all")
+    for path in before:
+        (three.media / path).unlink()
+    three.run("restore", "--all")
+    assert fingerprint(three.media) == before
+    assert three.run("cache-all", "--json").json["unchanged"] == 3
+    three.run("rm", "0.png")
+    assert three.run("status", "--json").json["trash_images"] == 1
+    assert three.run("cleanup", "--json", "--dry-run").json["trashed"] == 0
