@@ -259,5 +259,10 @@ int cli_main(int argc, char **argv)
         print_command_help(stdout, cli.command);
         return CLI_OK;
     }
-    return run_command(&cli, &args);
+    int code = run_command(&cli, &args);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
+        fprintf(stderr, "perdura: stdout can't be written: %s\n", strerror(errno));
+        code = CLI_FAILED;
+    }
+    return code;
 }

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -20,6 +19,7 @@
 #define ELSEWHERE_NAME "perdura-dev-XXXXXX"
 #define TRIES          10
 #define DYING_MS       30000 /* for the PostgreSQL of a killed dev to end */
+#define OWNER_MS       1000  /* for the dev itself, which may have been killed a moment ago */
 #define TICK_MS        20
 
 static int foreign(struct error *e, const char *path)
@@ -40,25 +40,28 @@ static int read_lock(int lock, char text[LOCK_MAX])
     return 0;
 }
 
-/* The process that wrote the lock file, if it lives. 0: nobody. */
-static long living_owner(int lock)
+/* A record lock beside the flock tells a dev at work from what a killed one started: children do not inherit it. */
+static struct flock record_lock(void)
 {
-    char text[LOCK_MAX];
-    if (read_lock(lock, text) < 0 || strncmp(text, LOCK_HEAD, strlen(LOCK_HEAD)) != 0)
-        return 0;
-    long pid = strtol(text + strlen(LOCK_HEAD), NULL, 10);
-    return pid > 0 && pid <= INT_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? pid : 0;
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
 }
 
-/* Takes the lock. The PostgreSQL of a dev that was killed holds it a moment longer. */
+/* The dev at work, 0: there is none. */
+static long living_owner(int lock)
+{
+    struct flock record = record_lock();
+    return fcntl(lock, F_GETLK, &record) == 0 && record.l_type != F_UNLCK ? (long)record.l_pid : 0;
+}
+
+/* Takes both locks. The PostgreSQL of a dev that was killed holds the flock a moment longer. */
 static int take_lock(int lock, const char *path, struct stop_signals *s, struct error *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + DYING_MS;
+    int64_t deadline_ms = clock_monotonic_ms() + DYING_MS, owner_ms = clock_monotonic_ms() + OWNER_MS;
     while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
         long owner;
         if (errno != EWOULDBLOCK)
             return error_set(e, -errno, "%s/" LOCK_NAME " can't be locked: %s", path, strerror(errno));
-        if ((owner = living_owner(lock)))
+        if ((owner = living_owner(lock)) && clock_left_ms(owner_ms) == 0)
             return error_set(e, -EBUSY,
                              "another `perdura dev` (process %ld) is at work in %s: stop that one, or name "
                              "another folder with --dir",
@@ -71,6 +74,9 @@ static int take_lock(int lock, const char *path, struct stop_signals *s, struct 
         if (stop_signals_wait(s, clock_monotonic_ms() + TICK_MS))
             return error_set(e, -ECANCELED, "stopped");
     }
+    struct flock record = record_lock();
+    if (fcntl(lock, F_SETLK, &record) < 0)
+        return error_set(e, -errno, "%s/" LOCK_NAME " can't be locked: %s", path, strerror(errno));
     return 0;
 }
 

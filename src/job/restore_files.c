@@ -41,9 +41,15 @@ static void *enter(struct job *job)
     return t;
 }
 
-/* A full disk ends the job: every other file would meet the same fate. */
+/* A full disk ends the job, and so does a folder that is gone: every other file would meet the same fate. */
 static void tell_problem(struct job *job, const struct image_key *key, const struct error *why)
 {
+    struct error gone;
+    if (tier_disk_in_place(store_disk(job->store), key->collection, &gone) < 0) {
+        job_count(job, RESTORE_FAILED, 1);
+        job_fail(job, &gone);
+        return;
+    }
     job_problem(job, RESTORE_FAILED, key, why);
     if (why->code == -ENOSPC || why->code == -EDQUOT || why->code == -EROFS)
         job_fail(job, why);
@@ -134,8 +140,12 @@ static void leave(void *thread)
         struct group *g = &t->groups[i];
         if (g->count)
             publish(t, g);
-        if (g->staging)
+        if (g->staging) {
+            struct error gone;
             (void)!staging_sync(g->staging); /* the last renames */
+            if (tier_disk_in_place(store_disk(t->job->store), g->collection, &gone) < 0)
+                job_fail(t->job, &gone);
+        }
         staging_close(g->staging);
         free(g->files);
         free(g->sizes);

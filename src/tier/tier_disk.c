@@ -129,6 +129,23 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
     return r;
 }
 
+int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct error *e)
+{
+    struct root *root = find(disk, collection);
+    struct stat opened, named;
+    pthread_mutex_lock(&disk->lock);
+    int fd = root ? root->fd : -1;
+    pthread_mutex_unlock(&disk->lock);
+    if (fd < 0 || fstat(fd, &opened) < 0)
+        return 0;
+    if (stat(root->collection->root, &named) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino)
+        return 0;
+    return error_set(e, -ESTALE,
+                     "the folder %s of collection \"%s\" was moved, removed or replaced meanwhile: see what is there "
+                     "now, then run this again",
+                     root->collection->root, collection);
+}
+
 static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
 {
     struct tier_disk *disk = self;

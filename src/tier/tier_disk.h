@@ -26,4 +26,9 @@ enum tier_disk_folder {
 int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int *ret_fd,
                    struct error *e) __attribute__((warn_unused_result));
 
+/* 0 when the collection's folder, if it was opened, still has its name; -ESTALE when it was moved, removed or replaced
+ * since: what was written to it is not where it is looked for. */
+int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct error *e)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -30,6 +30,7 @@ from servers import Postgres
 
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "12"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
+FEW_ROUNDS = max(2, ROUNDS // 6)  # of faults that need less luck to hit
 LONG_FORM = ROUNDS >= 100
 FILES = 800
 END_TIMEOUT_S = 60
@@ -227,6 +228,9 @@ class Shop:
             )
         return count_new(self.files, self.media)
 
+    def temporaries(self) -> int:
+        return sum(1 for _ in (self.media / OWN_FOLDER).glob("tmp.*/[0-9]*"))
+
     def complete(self, command: str) -> None:
         """The next run does the rest and leaves nothing behind, and the one after that has nothing to do."""
         self.run(command)
@@ -238,7 +242,7 @@ class Shop:
         self._complete = True
 
     def expected_seconds(self, command: str, start: str, pool: str) -> float:
-        """How long an undisturbed run takes: measured at first, then corrected by whoever saw a quicker one."""
+        """How long an undisturbed run takes: measured at first, then corrected by whoever sees one."""
         key = (command, start, pool)
         if key not in self.seconds:
             self.prepare(command, start)
@@ -298,17 +302,21 @@ class Tally:
     """Where in the work the faults came. A round whose process had ended before does not count."""
 
     missed: int = 0
+    before: int = 0  # nothing was done yet
+    staged: int = 0  # there were temporaries and nothing else yet
     middle: int = 0  # something was done, and not all
-    hits: list[tuple[float, int]] = field(default_factory=list)  # seconds from the start, images done by then
+    hits: list[tuple[float, int, int]] = field(default_factory=list)  # seconds from the start, images done, temporaries
 
-    def hit(self, after_s: float, done: int, total: int) -> None:
-        self.hits.append((round(after_s, 4), done))
+    def hit(self, after_s: float, done: int, temporaries: int, total: int) -> None:
+        self.hits.append((round(after_s, 4), done, temporaries))
+        self.before += not done and not temporaries
+        self.staged += not done and temporaries > 0
         self.middle += 0 < done < total
 
     def __str__(self) -> str:
         return (
-            f"{len(self.hits)} times while it ran, {self.middle} of them with some of the work done and not all;"
-            f" {self.missed} more came too late"
+            f"{len(self.hits)} times while it ran: {self.before} before it had done anything, {self.staged} with nothing"
+            f" but temporaries, {self.middle} with some of the work done and not all; {self.missed} more came too late"
         )
 
 

@@ -13,7 +13,9 @@ from faults import COMMANDS, OWN_FOLDER, ROUNDS, Shop, Tally, files, finish, rng
 from servers import Postgres, wait_until
 
 STARTS = ("none", "old_half")
-POOLS = ("2", "3", "2", "4")  # connections: one of them looks things up, each of the others moves images
+# Connections: one of them looks things up, each of the others moves images. A thread that restores gives names to 256
+# files at a time, so the fewer there are, the more such moments.
+POOLS = {"cache-all": ("2", "3", "2", "4"), "restore": ("2", "2", "2", "4")}
 PATIENCE_S = 30
 COUNTERS = {
     "cache-all": ("cached", "unchanged", "in_trash", "older", "ignored", "failed"),
@@ -27,11 +29,12 @@ class Round(NamedTuple):
 
 
 def play(shop: Shop, command: str, rounds: int, name: str, tally: Tally) -> Iterator[Round]:
-    """Starts the command again and again and gives it back at a random moment of its run, `rounds` times."""
+    """Starts the command again and again and gives it back at a random moment of its run, `rounds` times or more: as
+    long as too few of these moments were in the middle of its work."""
     moments = rng(f"{name} {command}")
     number = 0
-    while len(tally.hits) < rounds:
-        start, pool = STARTS[number % 2], POOLS[number // 2 % len(POOLS)]
+    while len(tally.hits) < rounds or tally.middle < rounds * 0.15:
+        start, pool = STARTS[number % 2], POOLS[command][number // 2 % 4]
         after_s = moments.uniform(0, shop.expected_seconds(command, start, pool))
         shop.prepare(command, start)
         with told(f"{name} of {command}, round {number}, from {start} with {pool} connections, at {after_s:.4f} s"):
@@ -40,6 +43,7 @@ def play(shop: Shop, command: str, rounds: int, name: str, tally: Tally) -> Iter
             try:
                 process.wait(after_s)
             except subprocess.TimeoutExpired:
+                shop.seconds[command, start, pool] *= 1.02  # the machine may have become slower
                 yield Round(process, after_s)
             else:
                 tally.missed += 1
@@ -47,9 +51,8 @@ def play(shop: Shop, command: str, rounds: int, name: str, tally: Tally) -> Iter
                 assert finish(process).code == 0
                 shop.complete(command)
         number += 1
-        assert number < rounds * 3 + 10, f"the moments come too late: {tally}"
+        assert number < rounds * 3 + 10, f"too few moments are in the middle of the work: {tally}"
     print(f"\n    {name} of {command}: {tally}", flush=True)
-    assert tally.middle >= rounds * 0.2, f"{name} of {command} hit too seldom: {tally.hits}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -71,7 +74,8 @@ def test_a_killed_run_leaves_nothing_torn_and_the_next_completes_it(
             tally.missed += 1
         else:
             assert -result.code in signals, result
-            tally.hit(after_s, shop.check(command), len(shop.files))
+            temporaries = shop.temporaries()
+            tally.hit(after_s, shop.check(command), temporaries, len(shop.files))
         shop.complete(command)
 
 
@@ -82,7 +86,7 @@ def test_the_program_outlives_an_immediate_stop_of_postgresql(shop: Shop, comman
     for process, after_s in play(shop, command, ROUNDS, "immediate stop", tally):
         watch = shop.database.connect()
         wait_for_connection(watch, process)
-        done = shop.done(command)
+        done, temporaries = shop.done(command), shop.temporaries()
         watch.close()
         running = process.poll() is None
         postgres.kill_immediate()
@@ -94,7 +98,7 @@ def test_the_program_outlives_an_immediate_stop_of_postgresql(shop: Shop, comman
         report = result.json
         assert not report["errors"] and sum(report[name] for name in COUNTERS[command]) == len(shop.files), report
         if running:
-            tally.hit(after_s, done, len(shop.files))
+            tally.hit(after_s, done, temporaries, len(shop.files))
         else:
             tally.missed += 1
         shop.check(command, complete=True)

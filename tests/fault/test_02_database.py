@@ -12,8 +12,8 @@ import pytest
 from conftest import Perdura
 from faults import (  # noqa: F401
     COMMANDS,
+    FEW_ROUNDS,
     LONG_FORM,
-    ROUNDS,
     Files,
     Shop,
     check_files,
@@ -100,7 +100,7 @@ def test_connections_are_cut_again_and_again(shop: Shop, postgres: Postgres, com
           " AND application_name = 'perdura'"
     observer = postgres.connect()
     cursor = observer.cursor()
-    for i in range(max(3, ROUNDS // 4)):
+    for i in range(FEW_ROUNDS):
         cuts = 0
         shop.prepare(command, ("none", "old_half")[i % 2])
         process = shop.start(command)

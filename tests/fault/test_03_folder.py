@@ -17,8 +17,8 @@ import pytest
 from conftest import Perdura, Result
 from faults import (  # noqa: F401
     COMMANDS,
+    FEW_ROUNDS,
     OWN_FOLDER,
-    ROUNDS,
     Files,
     Shop,
     Version,
@@ -116,7 +116,7 @@ class App(threading.Thread):
 @pytest.mark.parametrize("start", ["none", "old_half"])
 def test_an_upload_in_the_middle_of_a_restore_wins(shop: Shop, start: str) -> None:
     numbers = rng(f"upload {start}")
-    for i in range(max(3, ROUNDS // 4)):
+    for i in range(FEW_ROUNDS):
         with told(f"uploads into a restore from {start}, round {i}"):
             shop.prepare("restore", start)
             app = App(shop, numbers)
@@ -172,7 +172,7 @@ def test_the_folder_is_moved_away_and_made_anew_meanwhile(shop: Shop) -> None:
 
 def disturb(shop: Shop, harm: Callable[[Path], None], others: list[Path] | None = None) -> None:
     numbers = rng(harm.__qualname__)
-    for i in range(max(4, ROUNDS // 4)):
+    for i in range(FEW_ROUNDS):
         shop.prepare("restore", ("none", "old_half")[i % 2])
         pool = ("2", "4")[i % 2]
         after_s = numbers.uniform(0, shop.expected_seconds("restore", "none", pool))
@@ -182,7 +182,10 @@ def disturb(shop: Shop, harm: Callable[[Path], None], others: list[Path] | None 
             time.sleep(after_s)
             while process.poll() is None:
                 harm(shop.media)
-            check_ended(finish(process))
+            result = finish(process)
+            check_ended(result)
+            if result.code == 1:
+                assert "was moved, removed or replaced meanwhile" in result.stderr and len(result.json["errors"]) < 9
             for folder in [shop.media, *(others or [])]:
                 if folder.is_dir():
                     check_files(shop.files, folder)

@@ -201,12 +201,17 @@ def test_get_tells_absent_from_unavailable(perdura: Perdura) -> None:
     assert "cannot reach the database" in unavailable.stderr
 
 
-def test_get_tells_when_its_output_can_not_be_written(perdura: Perdura, source) -> None:
+@pytest.mark.parametrize("args", [("get", "me.png"), ("list",), ("info", "me.png", "--json"), ("config",)])
+def test_output_that_can_not_be_written_is_told(perdura: Perdura, source, args: tuple[str, ...]) -> None:
     perdura.run("put", source[0])
     with open("/dev/full", "wb") as full:
-        process = perdura.start("get", "me.png", stdout=full, stderr=subprocess.PIPE)
+        process = perdura.start(*args, stdout=full, stderr=subprocess.PIPE)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1 and b"stdout can't be written: No space left on device" in errors
+
+
+def test_get_tells_when_its_output_file_can_not_be_made(perdura: Perdura, source) -> None:
+    perdura.run("put", source[0])
     result = perdura.run("get", "me.png", "--output", "no/where.png", check=False)
     assert result.code == 1 and "no/where.png can't be written" in result.stderr
 

@@ -197,7 +197,19 @@ def test_missing_media_folder_is_told(perdura: Perdura) -> None:
     assert result.code == 1
     (line,) = result.stderr.splitlines()
     assert str(perdura.media) in line and "PERDURA_MEDIA_ROOT" in line
+    assert str(perdura.media) in perdura.run("cache-all", "--json", check=False).json["failure"]
     assert not perdura.media.exists()
+
+
+def test_media_folder_may_be_a_link(perdura: Perdura) -> None:
+    """As deploy tools make them, to a folder that outlives the release."""
+    perdura.media.rmdir()
+    picture(perdura.folder / "shared/media/a.png")
+    perdura.media.symlink_to("shared/media")
+    assert cache_all(perdura)["cached"] == 1
+    (perdura.media / "a.png").unlink()
+    perdura.run("restore", "--all")
+    assert names(perdura.folder / "shared") == {"media/a.png"} and perdura.media.is_symlink()
 
 
 def test_links_within_the_folder_are_followed_to_files(perdura: Perdura) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import images
 import pytest
@@ -12,11 +13,17 @@ from files import Print, fingerprint
 COUNT = 2000
 
 
+@pytest.fixture(scope="module")
+def originals(session_folder: Path) -> Path:
+    images.tree(session_folder / "originals", COUNT)
+    return session_folder / "originals"
+
+
 @pytest.fixture
-def tree(perdura: Perdura) -> dict[str, Print]:
-    images.tree(perdura.media, COUNT)
+def tree(perdura: Perdura, originals: Path) -> dict[str, Print]:
+    shutil.copytree(originals, perdura.media, dirs_exist_ok=True)
     before = fingerprint(perdura.media)
-    assert len(before) == COUNT
+    assert len(before) == COUNT and before == fingerprint(originals)
     return before
 
 

@@ -217,11 +217,10 @@ def test_killed_leaves_no_process_and_the_next_one_cleans_up(anyone: Dev, moment
 
 
 def test_killed_and_started_again_at_once(dev: Dev) -> None:
-    """The old PostgreSQL may still be writing into the folder."""
+    """The old PostgreSQL may still be writing into the folder, and the old dev is still in the list of processes."""
     process = dev.start()
     dev.until_ready(process)
     process.kill()
-    process.wait()
     assert dev.run("--", "true") == 0, dev.output()
     dev.assert_nothing_left()
 
