@@ -44,7 +44,9 @@ static void print_command_help(FILE *to, const struct command *command)
     for (const struct cli_option *o = command->options; o && o->name; o++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s", o->name,
-                 o->kind == CLI_TEXT ? " TEXT" : o->kind == CLI_NUMBER ? " N" : "");
+                 o->kind == CLI_TEXT     ? " TEXT"
+                 : o->kind == CLI_NUMBER ? " N"
+                                         : "");
         fprintf(to, "  %-20s %s\n", left, o->help);
     }
     fprintf(to, "  %-20s %s\n  %-20s %s\n  %-20s %s\n  %-20s %s\n  %-20s %s\n", "--collection NAME",
@@ -129,12 +131,9 @@ static const struct cli_option *find_option(const struct cli_option *o, const ch
 static int read_option(struct cli *cli, struct arguments *args, int argc, char **argv, int *at)
 {
     const struct cli_option shared[] = {
-        {"json", CLI_FLAG, &cli->json, 0, 0, NULL},
-        {"dry-run", CLI_FLAG, &cli->dry_run, 0, 0, NULL},
-        {"help", CLI_FLAG, &args->help, 0, 0, NULL},
-        {"collection", CLI_TEXT, &cli->collection, 0, 0, NULL},
-        {"config", CLI_TEXT, &args->config_file, 0, 0, NULL},
-        {0},
+        {"json", CLI_FLAG, &cli->json, 0, 0, NULL},           {"dry-run", CLI_FLAG, &cli->dry_run, 0, 0, NULL},
+        {"help", CLI_FLAG, &args->help, 0, 0, NULL},          {"collection", CLI_TEXT, &cli->collection, 0, 0, NULL},
+        {"config", CLI_TEXT, &args->config_file, 0, 0, NULL}, {0},
     };
     char name[CONFIG_NAME_SIZE];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[*at] + 2, "="), argv[*at] + 2);

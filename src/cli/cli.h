@@ -22,8 +22,8 @@ enum cli_option_kind { CLI_FLAG, CLI_TEXT, CLI_NUMBER };
 struct cli_option {
     const char *name; /* without the dashes; NULL ends a list */
     enum cli_option_kind kind;
-    void *value;       /* int *, const char **, long * */
-    long min, max;     /* CLI_NUMBER */
+    void *value;   /* int *, const char **, long * */
+    long min, max; /* CLI_NUMBER */
     const char *help;
 };
 
@@ -31,11 +31,11 @@ struct cli;
 
 struct command {
     const char *name;
-    const char *arguments; /* "[PATH...]" */
-    const char *summary;   /* one line for the list of commands */
-    const char *details;   /* more for its own --help; may be NULL */
+    const char *arguments;            /* "[PATH...]" */
+    const char *summary;              /* one line for the list of commands */
+    const char *details;              /* more for its own --help; may be NULL */
     const struct cli_option *options; /* of its own; may be NULL */
-    int (*run)(struct cli *cli); /* returns an enum cli_exit, or a child's exit code */
+    int (*run)(struct cli *cli);      /* returns an enum cli_exit, or a child's exit code */
 };
 
 /* All of them, ended by NULL. */
@@ -44,11 +44,11 @@ extern const struct command *const commands[];
 struct cli {
     const struct command *command;
     struct config config;
-    struct store *store; /* NULL until cli_store */
-    int json;            /* --json */
-    int dry_run;         /* --dry-run */
+    struct store *store;    /* NULL until cli_store */
+    int json;               /* --json */
+    int dry_run;            /* --dry-run */
     const char *collection; /* --collection, or NULL */
-    int argc;            /* what is left: positional arguments */
+    int argc;               /* what is left: positional arguments */
     char **argv;
 };
 

@@ -13,11 +13,11 @@
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/dev_advice.h"
-#include "cli/dev_folder.h"
 #include "cli/dev_story.h"
-#include "cli/private_postgres.h"
-#include "cli/stop_signals.h"
-#include "cli/subprocess.h"
+#include "dev/dev_folder.h"
+#include "dev/private_postgres.h"
+#include "process/stop_signals.h"
+#include "process/subprocess.h"
 
 #define COMMAND_STOP_MS 10000 /* for COMMAND to end after it was told to */
 #define NOT_EXECUTABLE  126   /* as shells have it */

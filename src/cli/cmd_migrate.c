@@ -82,7 +82,8 @@ const struct command command_migrate = {
     .name = "migrate",
     .arguments = "[up | down N | status]",
     .summary = "Create Perdura's tables in the database, or bring them up to date",
-    .details = "Any number of instances may run it at once. `down N` takes the newest N back, and with them what their\n"
-               "tables held.",
+    .details =
+        "Any number of instances may run it at once. `down N` takes the newest N back, and with them what their\n"
+        "tables held.",
     .run = run,
 };

@@ -61,7 +61,9 @@ static int run(struct cli *cli)
 
     const char *slash = strrchr(cli->argv[0], '/');
     struct image_meta meta = {
-        .key = {cli_one_collection(cli), cli->argc > 1 ? cli->argv[1] : slash ? slash + 1 : cli->argv[0]},
+        .key = {cli_one_collection(cli), cli->argc > 1 ? cli->argv[1]
+                                         : slash       ? slash + 1
+                                                       : cli->argv[0]},
         .content_type = content_type,
         .object_id = object_id,
         .variant = variant,

@@ -69,7 +69,8 @@ const struct command command_restore = {
     .name = "restore",
     .arguments = "[PATH...]",
     .summary = "Put stored images back on disk",
-    .details = "Files that are there and identical are left alone. An image in the trash that is named comes out of it.",
+    .details =
+        "Files that are there and identical are left alone. An image in the trash that is named comes out of it.",
     .options = options,
     .run = run,
 };

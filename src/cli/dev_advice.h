@@ -2,7 +2,7 @@
 #ifndef CLI_DEV_ADVICE_H
 #define CLI_DEV_ADVICE_H
 
-#include "cli/private_postgres.h"
+#include "dev/private_postgres.h"
 
 /* Prints them on stdout; `media` is the media folder's absolute path. */
 void dev_advice_print(const struct private_postgres *pg, const char *media);

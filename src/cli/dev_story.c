@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
-#include "cli/media_snapshot.h"
 #include "cli/output.h"
-#include "cli/sample_images.h"
+#include "dev/media_snapshot.h"
+#include "dev/sample_images.h"
 #include "fs/remove_tree.h"
 #include "job/cache_all.h"
 #include "job/check.h"

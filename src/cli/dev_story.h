@@ -3,10 +3,10 @@
 #ifndef CLI_DEV_STORY_H
 #define CLI_DEV_STORY_H
 
-#include "cli/dev_folder.h"
-#include "cli/private_postgres.h"
-#include "cli/stop_signals.h"
 #include "config/config.h"
+#include "dev/dev_folder.h"
+#include "dev/private_postgres.h"
+#include "process/stop_signals.h"
 
 /* The settings that lead to this PostgreSQL and this media folder, and to nothing that the environment names. */
 int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)

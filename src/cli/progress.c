@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "cli/output.h"
 
-#define TERMINAL_MS 200
+#define TERMINAL_MS  200
 #define ELSEWHERE_MS 5000
-#define BAR_CELLS 24
+#define BAR_CELLS    24
 
 struct progress {
     struct job *job;

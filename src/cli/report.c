@@ -17,8 +17,8 @@ void report_problem(void *arg, const struct image_key *key, const struct error *
         return;
     }
     if (json_array_size(r->errors) < ERRORS_LISTED)
-        json_array_append_new(r->errors, json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path",
-                                                   key->path, "error", why->text));
+        json_array_append_new(r->errors, json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path", key->path,
+                                                   "error", why->text));
 }
 
 void report_begin(struct report *r, struct cli *cli, struct job *job)

@@ -9,7 +9,7 @@ struct report {
     struct cli *cli;
     struct job *job;
     json_t *errors; /* with --json: the problems, as {"collection", "path", "error"} */
-    json_t *files; /* those that `check` tells of; NULL but in JSON */
+    json_t *files;  /* those that `check` tells of; NULL but in JSON */
     struct progress *progress;
     int64_t started_ms;
 };

@@ -1,4 +1,4 @@
-#include "cli/sample_images.h"
+#include "dev/sample_images.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/sample_formats.h"
+#include "dev/sample_formats.h"
 #include "fs/safepath.h"
 
 #define IMAGE_MAX (4 << 20)

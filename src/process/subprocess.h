@@ -1,12 +1,12 @@
 /* Children: started with care, waited for with a deadline, none of them left behind. */
-#ifndef CLI_SUBPROCESS_H
-#define CLI_SUBPROCESS_H
+#ifndef PROCESS_SUBPROCESS_H
+#define PROCESS_SUBPROCESS_H
 
 #include <limits.h>
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "cli/stop_signals.h"
+#include "process/stop_signals.h"
 
 /* Somebody to become. */
 struct subprocess_user {

@@ -1,4 +1,4 @@
-#include "cli/sample_paint.h"
+#include "dev/sample_paint.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "cli/subprocess.h"
+#include "process/subprocess.h"
 
 #include <errno.h>
 #include <fcntl.h>

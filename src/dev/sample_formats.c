@@ -1,4 +1,4 @@
-#include "cli/sample_formats.h"
+#include "dev/sample_formats.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "cli/stop_signals.h"
+#include "process/stop_signals.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* A few dozen images as an app's uploads look: several kinds and sizes, nested folders, names with blanks and accents.
  */
-#ifndef CLI_SAMPLE_IMAGES_H
-#define CLI_SAMPLE_IMAGES_H
+#ifndef DEV_SAMPLE_IMAGES_H
+#define DEV_SAMPLE_IMAGES_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "cli/private_postgres.h"
+#include "dev/private_postgres.h"
 
 #include <errno.h>
 #include <fcntl.h>

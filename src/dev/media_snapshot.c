@@ -1,4 +1,4 @@
-#include "cli/media_snapshot.h"
+#include "dev/media_snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>

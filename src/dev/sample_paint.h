@@ -1,6 +1,6 @@
 /* Pictures to look at, painted by arithmetic: gradients, hills, rings. The same arguments give the same picture. */
-#ifndef CLI_SAMPLE_PAINT_H
-#define CLI_SAMPLE_PAINT_H
+#ifndef DEV_SAMPLE_PAINT_H
+#define DEV_SAMPLE_PAINT_H
 
 enum sample_motif {
     SAMPLE_HILLS, /* a sun over three ranges of hills */

@@ -2,8 +2,8 @@
  * are blocked and read from a descriptor, so that whatever was started and written can be put away first.
  *
  * For one thread, before any other is started: they inherit what is blocked. */
-#ifndef CLI_STOP_SIGNALS_H
-#define CLI_STOP_SIGNALS_H
+#ifndef PROCESS_STOP_SIGNALS_H
+#define PROCESS_STOP_SIGNALS_H
 
 #include <signal.h>
 #include <stdint.h>

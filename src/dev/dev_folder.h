@@ -4,13 +4,13 @@
  *
  * The lock is a flock(2) on that file. Whatever works in the folder keeps the descriptor open (dev_folder_lock), so the
  * lock lasts as long as any of it lives, even when the one who took it was killed. */
-#ifndef CLI_DEV_FOLDER_H
-#define CLI_DEV_FOLDER_H
+#ifndef DEV_FOLDER_H
+#define DEV_FOLDER_H
 
 #include <limits.h>
 
 #include "base/error.h"
-#include "cli/stop_signals.h"
+#include "process/stop_signals.h"
 
 struct dev_folder {
     int fd;

@@ -1,7 +1,7 @@
 /* What a folder of images held at one moment, to compare it with what it holds later: by sha256, size and modification
  * time, without asking any part of Perdura that had a hand in bringing it back. */
-#ifndef CLI_MEDIA_SNAPSHOT_H
-#define CLI_MEDIA_SNAPSHOT_H
+#ifndef DEV_MEDIA_SNAPSHOT_H
+#define DEV_MEDIA_SNAPSHOT_H
 
 #include "base/error.h"
 

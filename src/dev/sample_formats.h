@@ -1,9 +1,9 @@
 /* Writing pictures as image files, each by the simplest means its format allows: nothing is compressed. */
-#ifndef CLI_SAMPLE_FORMATS_H
-#define CLI_SAMPLE_FORMATS_H
+#ifndef DEV_SAMPLE_FORMATS_H
+#define DEV_SAMPLE_FORMATS_H
 
 #include "base/buf.h"
-#include "cli/sample_paint.h"
+#include "dev/sample_paint.h"
 
 /* Each appends a whole file. 0, -EMSGSIZE, -ENOMEM. */
 typedef int sample_format_fn(struct buf *out, const struct sample_picture *picture);

@@ -1,4 +1,4 @@
-#include "cli/dev_folder.h"
+#include "dev/dev_folder.h"
 
 #include <dirent.h>
 #include <errno.h>

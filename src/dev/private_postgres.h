@@ -3,16 +3,16 @@
  *
  * Its files lie in <dev folder>/postgres, and its log is <dev folder>/postgres.log. PostgreSQL refuses to run as root:
  * then it runs as user `postgres` or `nobody`, and its files lie elsewhere when that user can't get at the folder. */
-#ifndef CLI_PRIVATE_POSTGRES_H
-#define CLI_PRIVATE_POSTGRES_H
+#ifndef DEV_PRIVATE_POSTGRES_H
+#define DEV_PRIVATE_POSTGRES_H
 
 #include <limits.h>
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "cli/dev_folder.h"
-#include "cli/stop_signals.h"
-#include "cli/subprocess.h"
+#include "dev/dev_folder.h"
+#include "process/stop_signals.h"
+#include "process/subprocess.h"
 
 struct private_postgres {
     pid_t pid;               /* 0: not running */
