@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define LINE_MAX_BYTES 8192
+#define LINE_MAX_BYTES  8192
 #define VALUE_MAX_BYTES 1000
 
 static struct {

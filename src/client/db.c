@@ -14,8 +14,8 @@
 #include "sql.h"
 
 #define CONNECT_TIMEOUT_S "5"
-#define OLDEST_SERVER 130000
-#define IN_FLIGHT_MAX 8
+#define OLDEST_SERVER     130000
+#define IN_FLIGHT_MAX     8
 /* An idle server says little: reads until its last words and the end behind them have come. */
 #define GOODBYE_READS 8
 
@@ -42,8 +42,8 @@ static const struct {
     int code;
     const char *advice;
 } meanings[] = {
-    {"08", -ENOTCONN, NULL},     /* connection exception */
-    {"57P", -ENOTCONN, NULL},    /* shut down, crashed, starting up */
+    {"08", -ENOTCONN, NULL},  /* connection exception */
+    {"57P", -ENOTCONN, NULL}, /* shut down, crashed, starting up */
     {"53300", -ENOTCONN, "the server has no free connection: lower PERDURA_DB_POOL or raise the plan's limit"},
     {"53100", -ENOSPC, "the database server's disk is full"},
     {"53", -EAGAIN, NULL},       /* out of memory and other resources */
@@ -113,8 +113,9 @@ int db_conn_check_url(const char *url, struct error *e)
     if (why)
         PQfreemem(why); /* it quotes the url, and with it the password */
     if (!parsed)
-        return error_set(e, -EINVAL, "DATABASE_URL is not a PostgreSQL connection string; accepted: "
-                                     "postgresql://user:password@host:port/database or host=... dbname=...");
+        return error_set(e, -EINVAL,
+                         "DATABASE_URL is not a PostgreSQL connection string; accepted: "
+                         "postgresql://user:password@host:port/database or host=... dbname=...");
     PQconninfoFree(parsed);
     return 0;
 }
@@ -138,8 +139,13 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
                  struct error *e)
 {
     /* Those before dbname are defaults that the url may override. */
-    static const char *const names[] = {"connect_timeout", "keepalives_idle", "tcp_user_timeout",
-                                        "fallback_application_name", "dbname", "client_encoding", NULL};
+    static const char *const names[] = {"connect_timeout",
+                                        "keepalives_idle",
+                                        "tcp_user_timeout",
+                                        "fallback_application_name",
+                                        "dbname",
+                                        "client_encoding",
+                                        NULL};
     const char *const values[] = {CONNECT_TIMEOUT_S, "60", "60000", "perdura", options->url, "UTF8", NULL};
 
     struct db_conn *conn = calloc(1, sizeof *conn);

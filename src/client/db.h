@@ -31,10 +31,10 @@ struct db_conn;
 struct db_result;
 
 struct db_options {
-    const char *url;     /* any libpq connection string */
-    int max_connections; /* opened one at a time, when needed */
-    int prepared;        /* 0: no named statements */
-    int timeout_ms;      /* for one query, from its sending to its result */
+    const char *url;                                /* any libpq connection string */
+    int max_connections;                            /* opened one at a time, when needed */
+    int prepared;                                   /* 0: no named statements */
+    int timeout_ms;                                 /* for one query, from its sending to its result */
     void (*on_notice)(void *arg, const char *text); /* warnings of the server; may be NULL */
     void *notice_arg;
 };
@@ -85,8 +85,8 @@ struct db_params {
 void db_params_init(struct db_params *p);
 void db_param_text(struct db_params *p, const char *text); /* NULL for an SQL null */
 void db_param_bytes(struct db_params *p, const void *bytes, size_t n);
-void db_param_int(struct db_params *p, int64_t value);      /* for $n::bigint */
-void db_param_time(struct db_params *p, int64_t us);        /* for $n::timestamptz; microseconds since 1970 */
+void db_param_int(struct db_params *p, int64_t value);        /* for $n::bigint */
+void db_param_time(struct db_params *p, int64_t us);          /* for $n::timestamptz; microseconds since 1970 */
 void db_param_array(struct db_params *p, struct db_array *a); /* for $n::type[]; not empty */
 
 /* An array parameter in PostgreSQL's binary form (array_recv), built in place: large values are encoded straight

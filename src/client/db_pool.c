@@ -10,8 +10,8 @@
 
 #define CONNECTIONS_MAX 100
 /* How long a caller waits for another to put a connection back. */
-#define WAIT_MS 30000
-#define RECONNECT_FIRST_MS 50
+#define WAIT_MS              30000
+#define RECONNECT_FIRST_MS   50
 #define RECONNECT_LONGEST_MS 2000
 
 struct db_pool {
@@ -19,7 +19,7 @@ struct db_pool {
     struct db_watch *watch;
     pthread_mutex_t lock;
     pthread_cond_t returned;
-    int opened; /* idle, in use, or being opened */
+    int opened;  /* idle, in use, or being opened */
     int reached; /* a connection was opened once */
     int idle_count;
     struct db_conn *idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */

@@ -20,7 +20,7 @@
 struct publishing {
     struct staging *s;
     struct atomicfile *files;
-    int one_by_one; /* files and folders are synced each for itself */
+    int one_by_one;     /* files and folders are synced each for itself */
     int folder_fd;      /* -1 when none is open */
     const char *path;   /* of the file for whose sake the folder was opened */
     size_t path_len;    /* of the folder's part of it */

@@ -16,11 +16,15 @@
 #include "tier/tier_disk.h"
 
 #define QUEUE_FILES 1024
-#define HEAD_BYTES 4096
+#define HEAD_BYTES  4096
 
 static const char *const counters[] = {
-    [CACHE_ALL_CACHED] = "cached",   [CACHE_ALL_UNCHANGED] = "unchanged", [CACHE_ALL_IN_TRASH] = "in_trash",
-    [CACHE_ALL_OLDER] = "older",     [CACHE_ALL_IGNORED] = "ignored",     [CACHE_ALL_FAILED] = "failed",
+    [CACHE_ALL_CACHED] = "cached",
+    [CACHE_ALL_UNCHANGED] = "unchanged",
+    [CACHE_ALL_IN_TRASH] = "in_trash",
+    [CACHE_ALL_OLDER] = "older",
+    [CACHE_ALL_IGNORED] = "ignored",
+    [CACHE_ALL_FAILED] = "failed",
     NULL,
 };
 
@@ -139,8 +143,9 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
             job_count(job, item->row_in_trash ? CACHE_ALL_IN_TRASH : CACHE_ALL_UNCHANGED, 1);
         } else if (!item->same && store_wins(c, item, &meta)) {
             int by_age = store_config(job->store)->conflict == CONFIG_CONFLICT_NEWEST;
-            error_set(&why, 0, "%s what is stored, which stays; `perdura restore%s` puts it on disk, "
-                               "PERDURA_CONFLICT=disk takes the file instead",
+            error_set(&why, 0,
+                      "%s what is stored, which stays; `perdura restore%s` puts it on disk, "
+                      "PERDURA_CONFLICT=disk takes the file instead",
                       by_age ? "is older than" : "differs from", by_age ? "" : " --force");
             job_problem(job, CACHE_ALL_OLDER, &item->key, &why);
         } else if (job->dry_run) {
@@ -216,9 +221,10 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
         job_problem(c->job, CACHE_ALL_FAILED, &key, &entry->error);
         return 0;
     case WALK_SPECIAL:
-        error_set(&why, -ENXIO, "is a %s, not a file", S_ISFIFO(entry->st.st_mode)   ? "FIFO"
-                                                       : S_ISSOCK(entry->st.st_mode) ? "socket"
-                                                                                     : "device");
+        error_set(&why, -ENXIO, "is a %s, not a file",
+                  S_ISFIFO(entry->st.st_mode)   ? "FIFO"
+                  : S_ISSOCK(entry->st.st_mode) ? "socket"
+                                                : "device");
         job_problem(c->job, CACHE_ALL_FAILED, &key, &why);
         return 0;
     case WALK_FILE:

@@ -11,7 +11,7 @@
 #include "job/survey.h"
 #include "tier/tier_disk.h"
 
-#define PAGE 1000
+#define PAGE       1000
 #define HEAD_BYTES 4096
 
 static const char *const counters[] = {

@@ -13,8 +13,13 @@ enum check_mark {
     CHECK_ERROR = '!'
 };
 
-enum check_counter { CHECK_COUNT_SAME, CHECK_COUNT_DISK_ONLY, CHECK_COUNT_STORE_ONLY, CHECK_COUNT_DIFFERS,
-                     CHECK_COUNT_ERRORS };
+enum check_counter {
+    CHECK_COUNT_SAME,
+    CHECK_COUNT_DISK_ONLY,
+    CHECK_COUNT_STORE_ONLY,
+    CHECK_COUNT_DIFFERS,
+    CHECK_COUNT_ERRORS
+};
 
 struct check_options {
     const char *const *collections; /* ended by NULL */

@@ -1,8 +1,11 @@
 #include "job/cleanup.h"
 
 static const char *const counters[] = {
-    [CLEANUP_TRASHED] = "trashed",   [CLEANUP_TRASHED_BYTES] = "trashed_bytes", [CLEANUP_PURGED] = "purged",
-    [CLEANUP_PURGED_BYTES] = "purged_bytes", NULL,
+    [CLEANUP_TRASHED] = "trashed",
+    [CLEANUP_TRASHED_BYTES] = "trashed_bytes",
+    [CLEANUP_PURGED] = "purged",
+    [CLEANUP_PURGED_BYTES] = "purged_bytes",
+    NULL,
 };
 
 void cleanup_init(struct job *job, struct store *store)

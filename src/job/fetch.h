@@ -12,9 +12,9 @@ struct fetch_ops {
     void *(*enter)(struct job *job);
     /* An image and the tag it was asked for with; or image NULL and why: -EBADMSG (damaged), -ENOTSUP (not in the
      * row), -ENOENT (deleted meanwhile), -ECANCELED (the job was stopped). meta is the row's (its core, see
-     * tier_db_core), NULL with the last two; both are borrowed. Told once for each tag, possibly in fetch_add or fetch_finish. */
-    void (*image)(void *thread, void *tag, const struct image_meta *meta, struct image *image,
-                  const struct error *why);
+     * tier_db_core), NULL with the last two; both are borrowed. Told once for each tag, possibly in fetch_add or
+     * fetch_finish. */
+    void (*image)(void *thread, void *tag, const struct image_meta *meta, struct image *image, const struct error *why);
     void (*leave)(void *thread);
 };
 

@@ -98,8 +98,7 @@ void job_record(struct job *job)
     buf_init(&result, 4096);
     int r = buf_addstr(&result, "{");
     for (int i = 0; i < JOB_COUNTERS && job->counters[i].name && r == 0; i++)
-        r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name,
-                     (long long)job_counted(job, i));
+        r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name, (long long)job_counted(job, i));
     if (r == 0)
         r = buf_addstr(&result, "}");
     if (r == 0)

@@ -26,13 +26,13 @@ struct job {
     int dry_run;
     int64_t started_us;
     struct job_counter counters[JOB_COUNTERS]; /* up to the first without a name */
-    atomic_llong done;     /* images looked at */
-    atomic_llong expected; /* of so many; 0: unknown */
-    atomic_llong bytes;    /* moved */
+    atomic_llong done;                         /* images looked at */
+    atomic_llong expected;                     /* of so many; 0: unknown */
+    atomic_llong bytes;                        /* moved */
     job_problem_fn *problem;
     void *arg;
     pthread_mutex_t lock; /* over problem and failure */
-    atomic_int eventful; /* something was moved or went wrong: worth a line in the history */
+    atomic_int eventful;  /* something was moved or went wrong: worth a line in the history */
     atomic_int stopped;
     struct error failure; /* why it stopped; code 0: it did not */
 };

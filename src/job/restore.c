@@ -16,8 +16,11 @@
 #define PAGE 1000
 
 static const char *const counters[] = {
-    [RESTORE_RESTORED] = "restored", [RESTORE_PRESENT] = "present", [RESTORE_NEWER] = "newer",
-    [RESTORE_FAILED] = "failed",     NULL,
+    [RESTORE_RESTORED] = "restored",
+    [RESTORE_PRESENT] = "present",
+    [RESTORE_NEWER] = "newer",
+    [RESTORE_FAILED] = "failed",
+    NULL,
 };
 
 void restore_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
@@ -64,8 +67,8 @@ static int judge(struct job *job, const struct restore_options *options, const s
     int r = safepath_check(meta->key.path, strlen(meta->key.path), e); /* anyone may have written the row */
     if (r < 0)
         return r;
-    r = tier_disk_root(store_disk(job->store), meta->key.collection,
-                       job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, &root, e);
+    r = tier_disk_root(store_disk(job->store), meta->key.collection, job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE,
+                       &root, e);
     if (r == -ENOENT && job->dry_run) {
         *ret = VERDICT_FETCH;
         return 0;
@@ -79,9 +82,8 @@ static int judge(struct job *job, const struct restore_options *options, const s
     if (fd == -ENOENT)
         return 0;
     if (fd < 0)
-        return error_set(e, fd, "can't be put back: %s", fd == -EXDEV || fd == -ELOOP
-                                                             ? "a link in its path leads out of the folder"
-                                                             : strerror(-fd));
+        return error_set(e, fd, "can't be put back: %s",
+                         fd == -EXDEV || fd == -ELOOP ? "a link in its path leads out of the folder" : strerror(-fd));
     struct stat *st = &target->seen;
     r = fstat(fd, st) < 0 ? -errno : 0;
     close(fd);

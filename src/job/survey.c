@@ -27,8 +27,8 @@ static void forget(struct survey *s)
     s->count = 0;
 }
 
-/* Files `first` to `end`. A path that the database's encoding can't hold fails the whole question: halving finds it, and
- * it counts as not stored. */
+/* Files `first` to `end`. A path that the database's encoding can't hold fails the whole question: halving finds it,
+ * and it counts as not stored. */
 static int look_up_part(struct survey *s, int first, int end)
 {
     struct store_page *page = NULL;
@@ -78,8 +78,8 @@ static int visit(void *arg, const struct walk_entry *entry)
     char *path = strdup(entry->path);
     if (!path)
         return error_set(s->e, -ENOMEM, "out of memory");
-    s->entries[s->count] = (struct walk_entry){
-        .kind = entry->kind, .path = path, .path_len = entry->path_len, .st = entry->st};
+    s->entries[s->count] =
+        (struct walk_entry){.kind = entry->kind, .path = path, .path_len = entry->path_len, .st = entry->st};
     s->paths[s->count++] = path;
     return s->count == BATCH ? look_up(s) : 0;
 }

@@ -84,15 +84,17 @@ static int check_ledger(const struct migrator *m, struct error *e)
         const struct migration *migration = known(db_int(m->ledger, i, 0));
         struct migrate_entry entry;
         if (!migration)
-            return error_set(e, -EINVAL, "the database has migration %s, which this program (" PERDURA_VERSION
-                                         ") does not know: use the newer program, or take it back with that one",
+            return error_set(e, -EINVAL,
+                             "the database has migration %s, which this program (" PERDURA_VERSION
+                             ") does not know: use the newer program, or take it back with that one",
                              db_text(m->ledger, i, 1));
         int r = describe(m, migration, &entry, e);
         if (r < 0)
             return r;
         if (entry.state == MIGRATE_CHANGED)
-            return error_set(e, -EINVAL, "migration %s was changed after it had been applied to this database: restore "
-                                         "its text and put the change into a migration of its own",
+            return error_set(e, -EINVAL,
+                             "migration %s was changed after it had been applied to this database: restore "
+                             "its text and put the change into a migration of its own",
                              migration->name);
     }
     return 0;

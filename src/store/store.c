@@ -17,7 +17,8 @@ static void log_notice(void *arg, const char *text)
 int store_open(struct store **ret, const struct config *config, struct error *e)
 {
     if (!config->database_url)
-        return error_set(e, -EINVAL, "DATABASE_URL is not set; accepted: postgresql://user:password@host:port/database");
+        return error_set(e, -EINVAL,
+                         "DATABASE_URL is not set; accepted: postgresql://user:password@host:port/database");
 
     struct store *store = calloc(1, sizeof *store);
     if (!store)

@@ -81,7 +81,7 @@ int store_list_trash(struct store *store, const char *collection, const struct i
 
 /* How things stand, from counters: never a scan. */
 #define STORE_STATUS_COLLECTIONS 64
-#define STORE_STATUS_JOBS 16
+#define STORE_STATUS_JOBS        16
 
 struct store_status {
     char server_version[64];
@@ -90,7 +90,7 @@ struct store_status {
     int collections_len;
     struct store_status_collection {
         char name[IMAGE_COLLECTION_MAX + 1];
-        int64_t images, bytes; /* in the trash not included */
+        int64_t images, bytes;               /* in the trash not included */
         int64_t linked_images, linked_bytes; /* of these, in object storage */
         int64_t trash_images, trash_bytes;
     } collections[STORE_STATUS_COLLECTIONS];
@@ -98,7 +98,7 @@ struct store_status {
     struct store_status_job {
         char kind[32], state[16], host[64];
         int64_t started_us, finished_us;
-        char result[512]; /* JSON */
+        char result[512];      /* JSON */
     } jobs[STORE_STATUS_JOBS]; /* the last one of each kind */
 };
 

@@ -26,10 +26,9 @@ static int already_stored(struct store *store, struct image_meta *meta, enum sto
     struct image_meta old;
     store_page_meta(page, 0, &old);
     int same = !old.deleted_us && memcmp(old.sha256, meta->sha256, sizeof old.sha256) == 0;
-    int same_entity = !meta->content_type ||
-                      (old.content_type && strcmp(old.content_type, meta->content_type) == 0 && old.object_id &&
-                       strcmp(old.object_id, meta->object_id) == 0 && old.variant &&
-                       strcmp(old.variant, meta->variant) == 0);
+    int same_entity = !meta->content_type || (old.content_type && strcmp(old.content_type, meta->content_type) == 0 &&
+                                              old.object_id && strcmp(old.object_id, meta->object_id) == 0 &&
+                                              old.variant && strcmp(old.variant, meta->variant) == 0);
     if (!old.deleted_us)
         *ret = same ? STORE_UNCHANGED : STORE_REPLACED;
     if (same && same_entity)
@@ -132,8 +131,9 @@ static int check_deletable(struct store *store, const struct image_key *key, enu
     if (meta.deleted_us)
         r = error_set(e, -ENOENT, "is in the trash already");
     else if (how == STORE_DELETE_SAFE && store_file_matches(store, &meta) == 0)
-        r = error_set(e, -EBUSY, "was changed on disk since it was stored; run `perdura cache-all` first, or use "
-                                 "--force to remove both");
+        r = error_set(e, -EBUSY,
+                      "was changed on disk since it was stored; run `perdura cache-all` first, or use "
+                      "--force to remove both");
     store_page_free(page);
     return r;
 }

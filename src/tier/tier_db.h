@@ -56,9 +56,9 @@ void tier_db_writer_flush(struct tier_db_writer *w);
 void tier_db_writer_close(struct tier_db_writer *w);
 
 /* Reader: batches of ids are asked for ahead and received in order. Lost connections are mended as above. */
-#define TIER_DB_READ_AHEAD 2
+#define TIER_DB_READ_AHEAD   2
 #define TIER_DB_BATCH_IMAGES 64
-#define TIER_DB_BATCH_BYTES (2 << 20) /* of image bytes; a larger image is a batch of its own */
+#define TIER_DB_BATCH_BYTES  (2 << 20) /* of image bytes; a larger image is a batch of its own */
 
 struct tier_db_reader;
 

@@ -9,8 +9,8 @@
 #include "sql.h"
 #include "tier/tier_db.h"
 
-#define TRIES 5 /* of a batch that lost against another transaction */
-#define DATA_MAX ((size_t)80 << 20)
+#define TRIES     5 /* of a batch that lost against another transaction */
+#define DATA_MAX  ((size_t)80 << 20)
 #define SMALL_MAX ((size_t)1 << 20)
 
 /* The parameters of sql/image_put.sql, in their order. */
@@ -32,7 +32,7 @@ enum column {
 };
 
 static const enum db_type column_types[COLUMNS] = {
-    DB_TEXT, DB_TEXT, DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_INT8,
+    DB_TEXT, DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_TEXT, DB_INT8,
     DB_TEXT, DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8,
 };
 
@@ -60,7 +60,7 @@ struct tier_db_writer {
     void *arg;
     struct batch batches[2];
     struct batch *filling;
-    struct batch *flying; /* sent, its result not received; NULL: none */
+    struct batch *flying;    /* sent, its result not received; NULL: none */
     struct error send_error; /* of the flying batch; code 0 when it went out */
     struct touches touches;
 };

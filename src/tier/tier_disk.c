@@ -16,7 +16,7 @@
 
 struct root {
     const struct config_collection *collection;
-    int fd; /* -1 until it is needed */
+    int fd;                  /* -1 until it is needed */
     struct staging *staging; /* NULL until it is needed */
 };
 

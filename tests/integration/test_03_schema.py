@@ -210,8 +210,8 @@ OPERATIONS = (
     "UPDATE image_cache SET deleted_at = NULL WHERE id %% 3 = %(rows)s %% 3",
     "UPDATE image_cache SET last_accessed = now() - make_interval(days => %(value)s) WHERE id %% 4 = %(rows)s %% 4",
     "UPDATE image_cache SET access_count = access_count + 1 WHERE id %% 2 = %(rows)s %% 2",
-    "UPDATE image_cache SET image_data = repeat('YWJj', %(value)s + 1), file_size = 3 * (%(value)s + 1), image_url = NULL"
-    " WHERE id %% 6 = %(rows)s %% 6",
+    "UPDATE image_cache SET image_data = repeat('YWJj', %(value)s + 1), file_size = 3 * (%(value)s + 1),"
+    " image_url = NULL WHERE id %% 6 = %(rows)s %% 6",
     "UPDATE image_cache SET image_data = NULL, image_url = 'https://bucket.example/' WHERE id %% 8 = %(rows)s %% 8",
     "UPDATE image_cache SET collection = 'avatars' WHERE collection = 'media' AND id %% 9 = %(rows)s %% 9",
     "INSERT INTO image_cache (original_path, image_data, file_size, content_type_header, sha256)"
@@ -233,7 +233,8 @@ def scramble(database: Database, writer: int) -> None:
                 if rng.random() < 0.4:
                     for n in range(rng.randint(1, 5)):
                         path = f"{writer}/{number}/{rng.random()}/{n}.png"
-                        insert(cursor, path, rng.randbytes(rng.randint(1, 500)), accessed=f"2026-01-{rng.randint(1, 28)}")
+                        data = rng.randbytes(rng.randint(1, 500))
+                        insert(cursor, path, data, accessed=f"2026-01-{rng.randint(1, 28)}")
                 else:
                     values = {"rows": rng.randrange(1000), "value": rng.randrange(100)}
                     cursor.execute(rng.choice(OPERATIONS), values)

@@ -166,7 +166,9 @@ def test_link_out_of_the_folder_is_never_written_through(stored: Perdura) -> Non
     assert (stored.media / "d/e/f.png").exists()
 
 
-@pytest.mark.parametrize("path", ["../evil.png", "d/../../evil.png", "{folder}/evil.png", "d/./evil.png", "d//evil.png"])
+@pytest.mark.parametrize(
+    "path", ["../evil.png", "d/../../evil.png", "{folder}/evil.png", "d/./evil.png", "d//evil.png"]
+)
 @pytest.mark.parametrize("args", [("--all",), ("--all", "--dry-run")])
 def test_path_in_a_row_never_leads_out_of_the_folder(stored: Perdura, path: str, args: tuple[str, ...]) -> None:
     """Whoever can write rows must not be able to write files elsewhere."""
@@ -213,7 +215,8 @@ def test_hottest_first(perdura: Perdura) -> None:
     wipe(perdura)
     # As 7 and 600 share no factor, this is neither the order of path nor that of id.
     perdura.database.query(
-        "UPDATE image_cache SET last_accessed = now() - interval '1 s' * mod(7 * split_part(original_path, '.', 1)::int, 600)"
+        "UPDATE image_cache"
+        " SET last_accessed = now() - interval '1 s' * mod(7 * split_part(original_path, '.', 1)::int, 600)"
     )
     perdura.run("restore", "--all", "--parallelism", "1")
     quarters: list[list[int]] = [[], [], [], []]

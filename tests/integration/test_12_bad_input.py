@@ -1,4 +1,4 @@
-"""What is no image, can't be read, or has no name that can be kept: each has a line of its own, and the rest goes in."""
+"""What is no image, can't be read, or has a name that can't be kept: each is told in its own line, the rest goes in."""
 
 from __future__ import annotations
 

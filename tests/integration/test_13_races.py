@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import images
-import pytest
 from conftest import Perdura
 from files import fingerprint, names, picture, sha256, write
 from servers import wait_until

@@ -41,7 +41,8 @@ def test_restore_onto_a_full_disk_tells_and_leaves_whole_files_only(perdura: Per
         "UPDATE image_cache SET last_accessed = now() - (30 - left(original_path, 2)::int) * interval '1 day'"
     )
     (small_disk / "kept.txt").write_text("the app's")
-    result = perdura.run("restore", "--all", "--parallelism", "1", check=False, env={"PERDURA_MEDIA_ROOT": str(small_disk)})
+    perdura.env["PERDURA_MEDIA_ROOT"] = str(small_disk)
+    result = perdura.run("restore", "--all", "--parallelism", "1", check=False)
     assert result.code == 1
     assert "No space left on device" in result.stderr and "free some space" in result.stderr
     assert len(result.stderr.splitlines()) <= 5  # not one for each of the others

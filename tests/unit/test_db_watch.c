@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "client/db_watch.h"
 
-#define LONG_MS 60000
+#define LONG_MS  60000
 #define SHORT_MS 20
 
 /* Ends the program if a blocked read is not freed. */
