@@ -126,46 +126,60 @@ static void restore_one(struct job *job, const struct restore_options *options, 
     atomic_fetch_add(&job->done, 1);
 }
 
-/* Everything, the hottest first. A row that is touched meanwhile jumps to the front, where we no longer look; but only
- * rows touched after the start do, so the front is looked at again until it has nothing new. */
+static int next_page(struct job *job, const struct restore_options *options, const struct image_meta *after,
+                     struct store_page **ret, struct error *e)
+{
+    int64_t deadline_ms = 0;
+    int r;
+    do
+        r = store_list_hottest(job->store, options->collections, after, PAGE, ret, e);
+    while (job_ask_again(job, r, &deadline_ms));
+    return r;
+}
+
+/* What was accessed after until_us, the hottest first. Returns how many that were; *ret_hottest_us is the first one's
+ * time. */
+static int64_t restore_pass(struct job *job, const struct restore_options *options, struct fetch *fetch,
+                            int64_t until_us, int64_t *ret_hottest_us, struct error *e)
+{
+    struct store_page *page = NULL;
+    struct image_meta last, *after = NULL;
+    int64_t seen = 0;
+    int count, more;
+    do {
+        struct store_page *next;
+        int r = next_page(job, options, after, &next, e);
+        store_page_free(page);
+        if (r < 0)
+            return r;
+        page = next;
+        count = store_page_count(page);
+        more = count == PAGE;
+        for (int i = 0; i < count; i++) {
+            store_page_meta(page, i, &last);
+            if (last.accessed_us <= until_us || job_stopped(job)) {
+                more = 0;
+                break;
+            }
+            if (!seen++)
+                *ret_hottest_us = last.accessed_us;
+            restore_one(job, options, &last, fetch);
+        }
+        after = &last;
+    } while (more);
+    store_page_free(page);
+    return seen;
+}
+
+/* Everything. A row that is touched meanwhile jumps to the front, where a pass no longer looks; but only rows touched
+ * since the start do, so the front is looked at again until it has nothing new. */
 static int restore_all(struct job *job, const struct restore_options *options, struct fetch *fetch, struct error *e)
 {
-    int64_t front_us = INT64_MIN, pass_ends_us = INT64_MIN;
-    for (;;) {
-        struct store_page *page = NULL;
-        struct image_meta last, *after = NULL;
-        int fresh = 0, reached_end = 0;
-        front_us = INT64_MIN;
-        while (!reached_end) {
-            struct store_page *next;
-            int64_t deadline_ms = 0;
-            int r;
-            do
-                r = store_list_hottest(job->store, options->collections, after, PAGE, &next, e);
-            while (job_ask_again(job, r, &deadline_ms));
-            store_page_free(page);
-            if (r < 0)
-                return r;
-            page = next;
-            int count = store_page_count(page);
-            for (int i = 0; i < count && !reached_end; i++) {
-                store_page_meta(page, i, &last);
-                if (front_us == INT64_MIN)
-                    front_us = last.accessed_us;
-                reached_end = last.accessed_us <= pass_ends_us || job_stopped(job);
-                if (!reached_end) {
-                    restore_one(job, options, &last, fetch);
-                    fresh++;
-                }
-            }
-            after = &last;
-            reached_end = reached_end || count < PAGE;
-        }
-        store_page_free(page);
-        if (!fresh || job_stopped(job))
-            return 0;
-        pass_ends_us = front_us;
-    }
+    int64_t until_us = INT64_MIN, seen;
+    do
+        seen = restore_pass(job, options, fetch, until_us, &until_us, e);
+    while (seen > 0 && !job_stopped(job));
+    return seen < 0 ? (int)seen : 0;
 }
 
 /* What killed runs left goes even where no file is missing. */

@@ -23,7 +23,7 @@ def small_disk(perdura: Perdura) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=2m,mode=755", "tmpfs", folder], capture_output=True, text=True
     )
     if mount.returncode != 0:
-        pytest.skip(f"no filesystem can be mounted here: {mount.stderr.strip()}")
+        pytest.skip(f"no filesystem can be mounted here: {mount.stderr.splitlines()[0]}")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
