@@ -113,12 +113,14 @@ build/bench/%: tests/bench/%.c $(B)/libperdura.a $(B)/flags
 
 # Running. A sub-make, because what was installed a moment ago changes what make must know.
 
+# Whatever ends make, even kill -9: what it runs hears of it, and nothing stays behind.
+ENDS_WITH_MAKE = setpriv --pdeathsig TERM
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc))
 
 run:
 	@src/tools/install-deps build run
 	@+$(SUBMAKE) all
-	@$(B)/perdura dev
+	@exec $(ENDS_WITH_MAKE) $(B)/perdura dev
 
 # Testing. Temporary files of tests stay beneath build/, and any report of a sanitizer ends the program that it is about.
 
@@ -136,28 +138,29 @@ endif
 
 test:
 	@src/tools/install-deps build run test
-	@+B=$(B) SAN=$(SAN) MAKE="$(MAKE) --no-print-directory" SUBMAKE="$(SUBMAKE)" src/tools/run-tests
+	@+exec env B=$(B) SAN=$(SAN) MAKE="$(MAKE) --no-print-directory" SUBMAKE="$(SUBMAKE)" \
+	    $(ENDS_WITH_MAKE) src/tools/run-tests
 
 binaries: all $(UNIT)
 
 unit: $(UNIT)
 	@mkdir -p build/tmp
-	@$(TEST_ENV) src/tools/run-unit $(UNIT)
+	@exec $(TEST_ENV) src/tools/run-unit $(UNIT)
 
 valgrind: $(UNIT)
 	@mkdir -p build/tmp
-	@RUN_WITH="valgrind -q --error-exitcode=99 --leak-check=full" $(TEST_ENV) src/tools/run-unit $(UNIT)
+	@exec env RUN_WITH="valgrind -q --error-exitcode=99 --leak-check=full" $(TEST_ENV) src/tools/run-unit $(UNIT)
 
 integration fault: all
 	@mkdir -p build/tmp
-	@$(TEST_ENV) src/tools/run-pytest tests/$@
+	@exec $(TEST_ENV) src/tools/run-pytest tests/$@
 
 fuzz:
 	@+$(SUBMAKE) CC=clang SAN=fuzzer-no-link,address,undefined B=build/fuzz fuzz-run
 
 fuzz-run: $(FUZZ)
 	@mkdir -p build/tmp
-	@$(TEST_ENV) src/tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
+	@exec $(TEST_ENV) src/tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
 bench: all $(BENCH)
 	@mkdir -p build/tmp

@@ -48,6 +48,7 @@ struct cache_all {
     struct workers *workers;
     const char *collection; /* the one being walked */
     int root;
+    struct error closed; /* of a folder that could not be opened; code 0: there was none */
 };
 
 void cache_all_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
@@ -251,12 +252,12 @@ static void drop_item(void *arg, void *item)
     free(item);
 }
 
+/* A folder that can't be opened is told at the end, so that the others are taken all the same. */
 static int walk_collection(struct cache_all *c, const char *collection, struct error *e)
 {
     c->collection = collection;
-    int r = tier_disk_root(store_disk(c->job->store), collection, TIER_DISK_EXISTING, &c->root, e);
-    if (r < 0)
-        return r;
+    if (tier_disk_root(store_disk(c->job->store), collection, TIER_DISK_EXISTING, &c->root, &c->closed) < 0)
+        return 0;
     if (!c->job->dry_run)
         (void)staging_sweep(c->root);
     return survey(c->job, collection, visit, c, e);
@@ -280,6 +281,8 @@ int cache_all_run(struct job *job, const struct cache_all_options *options)
         job_fail(job, &why);
     }
     workers_finish(c.workers, drop_item, NULL);
+    if (c.closed.code)
+        job_fail(job, &c.closed);
     job_record(job);
     return job->failure.code;
 }

@@ -128,9 +128,10 @@ static int check_deletable(struct store *store, const struct image_key *key, enu
     if (r < 0)
         return r;
     store_page_meta(page, 0, &meta);
-    if (meta.deleted_us)
+    int matches = store_file_matches(store, &meta);
+    if (meta.deleted_us && matches < 0) /* else its file could not be removed the last time */
         r = error_set(e, -ENOENT, "is in the trash already");
-    else if (how == STORE_DELETE_SAFE && store_file_matches(store, &meta) == 0)
+    else if (how == STORE_DELETE_SAFE && matches == 0)
         r = error_set(e, -EBUSY,
                       "was changed on disk since it was stored; run `perdura cache-all` first, or use "
                       "--force to remove both");
@@ -148,8 +149,11 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
     int r = store_would_delete(store, key, how, e);
-    if (r == 0)
-        r = durable->ops->drop(durable->self, key, e);
+    if (r < 0)
+        return r;
+    r = durable->ops->drop(durable->self, key, e);
+    if (r == -ENOENT) /* in the trash already, and its file still there */
+        r = 0;
     for (int i = STORE_TIERS - 2; i >= 0 && r == 0; i--) {
         r = store->tiers[i].ops->drop(store->tiers[i].self, key, e);
         if (r == -ENOENT)

@@ -67,6 +67,18 @@ def test_rm_of_what_is_not_stored_says_so_and_goes_on(stored: Perdura) -> None:
     assert (again.code, again.stderr) == (1, "perdura: a.png is in the trash already\n")
 
 
+def test_rm_takes_the_file_of_what_is_in_the_trash_already(stored: Perdura) -> None:
+    """cleanup leaves files alone, and a file that could not be removed stays behind."""
+    bytes_before = (stored.media / "a.png").read_bytes()
+    stored.run("rm", "a.png")
+    stored.run("restore", "a.png")
+    stored.database.query("UPDATE image_cache SET deleted_at = now() WHERE original_path = 'a.png' RETURNING id")
+    assert (stored.media / "a.png").read_bytes() == bytes_before
+    stored.run("rm", "a.png")
+    assert not (stored.media / "a.png").exists()
+    assert in_trash(stored) == ["a.png"]
+
+
 def test_rm_does_not_take_a_change_that_is_not_stored(stored: Perdura) -> None:
     changed = picture(stored.media / "a.png", seed=2)
     result = stored.run("rm", "a.png", check=False)

@@ -94,6 +94,15 @@ def test_missing_folder_of_one_does_not_stop_restore(three: Perdura) -> None:
     assert media_files(three) == before
 
 
+def test_missing_folder_of_one_does_not_keep_the_others_from_being_cached(three: Perdura) -> None:
+    (three.folder / "public/avatars").rename(three.folder / "elsewhere")
+    result = three.run("cache-all", check=False)
+    assert result.code == 1
+    assert "./public/avatars" in result.stderr and "PERDURA_COLLECTIONS" in result.stderr
+    status = {c["name"]: c["images"] for c in three.run("status", "--json").json["collections"]}
+    assert status == {"media": 2, "scans": 2}
+
+
 def test_collection_that_is_no_longer_named_is_left_alone(three: Perdura) -> None:
     three.run("cache-all")
     del three.env["PERDURA_COLLECTIONS"]
