@@ -162,9 +162,13 @@ fuzz-run: $(FUZZ)
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
 
-bench: all $(BENCH)
+# PARTS="bulk rows": only these.
+PARTS ?= bulk rows
+bench:
+	@src/tools/install-deps build run test
+	@+$(SUBMAKE) all $(BENCH)
 	@mkdir -p build/tmp
-	$(TEST_ENV) /usr/bin/python3 tests/bench/bulk.py
+	@for part in $(PARTS); do $(TEST_ENV) /usr/bin/python3 tests/bench/$$part.py || exit; done
 
 # Looking
 
