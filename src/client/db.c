@@ -16,6 +16,8 @@
 #define CONNECT_TIMEOUT_S "5"
 #define OLDEST_SERVER     130000
 #define IN_FLIGHT_MAX     8
+/* A connection that answered so lately is not looked at again. */
+#define TRUSTED_MS 100
 /* An idle server says little: reads until its last words and the end behind them have come. */
 #define GOODBYE_READS 8
 
@@ -29,7 +31,8 @@ struct db_conn {
     struct db_pool *pool;
     const struct db_options *options;
     struct db_watch *watch;
-    int slot; /* -1: none yet */
+    int slot;         /* -1: none yet */
+    int64_t heard_ms; /* when it last answered */
     int lost;
     int unconfirmed; /* the server said that the standby did not confirm the commit */
     int first, in_flight;
@@ -185,6 +188,8 @@ int db_conn_lost(const struct db_conn *conn)
 
 int db_conn_alive(struct db_conn *conn)
 {
+    if (clock_monotonic_ms() - conn->heard_ms < TRUSTED_MS)
+        return !db_conn_lost(conn);
     struct pollfd fd = {.fd = PQsocket(conn->pq), .events = POLLIN};
     for (int i = 0; i < GOODBYE_READS && !db_conn_lost(conn); i++) {
         if (poll(&fd, 1, 0) == 0)
@@ -326,6 +331,7 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     int late = disarm(conn, outcome < 0 ? e : NULL);
     if (late < 0 && outcome < 0)
         outcome = late;
+    conn->heard_ms = clock_monotonic_ms();
     conn->first = (conn->first + 1) % IN_FLIGHT_MAX;
     conn->in_flight--;
     if (outcome == 0 && conn->unconfirmed)

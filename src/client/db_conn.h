@@ -20,7 +20,8 @@ void db_conn_drain(struct db_conn *conn);
 /* Whether the connection is of no more use. */
 int db_conn_lost(const struct db_conn *conn);
 
-/* For an idle connection: whether the server is still at its other end, as far as can be told without asking it. */
+/* For an idle connection: whether the server is still at its other end, as far as can be told without asking it. One
+ * that answered a moment ago is believed. */
 int db_conn_alive(struct db_conn *conn);
 
 struct db_pool *db_conn_pool(const struct db_conn *conn);

@@ -269,9 +269,9 @@ void staging_close(struct staging *s)
     free(s);
 }
 
-int staging_sync(struct staging *s)
+int staging_sync(int root_fd)
 {
-    if (syncfs(s->root_fd) == 0)
+    if (syncfs(root_fd) == 0)
         return 0;
     if (errno != ENOSYS && errno != EPERM)
         return -errno;

@@ -31,8 +31,8 @@ void staging_close(struct staging *s);
 /* Removes the leftovers of dead owners beneath root_fd; makes nothing. Returns how many temporaries went, or -errno. */
 int staging_sweep(int root_fd);
 
-/* Makes all renames so far durable (syncfs). 0 or -errno. */
-int staging_sync(struct staging *s) __attribute__((warn_unused_result));
+/* Makes all renames so far durable, of whatever staging beneath root_fd (syncfs). 0 or -errno. */
+int staging_sync(int root_fd) __attribute__((warn_unused_result));
 
 /* For atomicfile.c. */
 

@@ -93,6 +93,8 @@ void job_record(struct job *job)
 {
     if (job->dry_run || !atomic_load(&job->eventful))
         return;
+    if (db_unavailable(job->failure.code)) /* it would be written to what did not answer */
+        return;
 
     struct buf result;
     buf_init(&result, 4096);

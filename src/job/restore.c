@@ -239,6 +239,8 @@ int restore_run(struct job *job, const struct restore_options *options)
         job_fail(job, &why);
     if (fetch)
         fetch_finish(fetch);
+    if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)
+        tier_disk_sync(store_disk(job->store));
     job_record(job);
     return job->failure.code;
 }

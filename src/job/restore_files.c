@@ -8,7 +8,7 @@
 #include "tier/tier_disk.h"
 
 /* A group is published when it is this large; what is written and not yet published is lost work after a crash. */
-#define GROUP_FILES 256
+#define GROUP_FILES 1024
 #define GROUP_BYTES (32 << 20)
 
 /* Temporaries of one collection in one thread. Each has a staging folder of its own: threads that create files in one
@@ -142,7 +142,6 @@ static void leave(void *thread)
             publish(t, g);
         if (g->staging) {
             struct error gone;
-            (void)!staging_sync(g->staging); /* the last renames */
             if (tier_disk_in_place(store_disk(t->job->store), g->collection, &gone) < 0)
                 job_fail(t->job, &gone);
         }

@@ -146,6 +146,13 @@ int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct er
                      root->collection->root, collection);
 }
 
+void tier_disk_sync(struct tier_disk *disk)
+{
+    for (size_t i = 0; i < disk->count; i++)
+        if (disk->roots[i].fd >= 0)
+            (void)!staging_sync(disk->roots[i].fd);
+}
+
 static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
 {
     struct tier_disk *disk = self;

@@ -31,4 +31,7 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
 int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct error *e)
     __attribute__((warn_unused_result));
 
+/* Makes all that was put into the folders so far durable, names included. */
+void tier_disk_sync(struct tier_disk *disk);
+
 #endif

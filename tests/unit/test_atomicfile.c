@@ -90,7 +90,7 @@ static void test_publish(void **state)
     assert_int_equal(clock_ns(stat.st_mtim), INT64_C(1234567890123456789));
 
     assert_int_equal(put(st, "top", ""), 0);
-    assert_int_equal(staging_sync(st), 0);
+    assert_int_equal(staging_sync(staging_root(st)), 0);
     staging_close(st);
     assert_true(scratch_holds(s, "top", ""));
     assert_false(scratch_exists(s, ".perdura"));
@@ -197,7 +197,7 @@ static void publish_many(const struct scratch *s, int count)
         assert_int_equal(files[i].result, i == 1 ? -EEXIST : 0);
         assert_true(scratch_holds(s, paths[i], i == 1 ? "other" : paths[i]));
     }
-    assert_int_equal(staging_sync(st), 0);
+    assert_int_equal(staging_sync(staging_root(st)), 0);
     staging_close(st);
     assert_false(scratch_exists(s, ".perdura"));
 }
