@@ -4,12 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "job/restore.h"
 #include "tier/tier_disk.h"
 
-/* A group is published when it is this large; what is written and not yet published is lost work after a crash. */
+/* A group is published when it is this large or this old; what is written and not yet published nobody sees, and is
+ * lost work after a crash. */
 #define GROUP_FILES 1024
 #define GROUP_BYTES (32 << 20)
+#define GROUP_MS    500
 
 /* Temporaries of one collection in one thread. Each has a staging folder of its own: threads that create files in one
  * folder wait for each other. */
@@ -18,6 +21,7 @@ struct group {
     struct staging *staging;
     int count;
     int64_t bytes;
+    int64_t begun_ms;
     struct atomicfile *files; /* GROUP_FILES; their paths are owned */
     int64_t *sizes;
 };
@@ -104,9 +108,12 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
         return r;
     }
     file->path = path;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!g->count)
+        g->begun_ms = now_ms;
     g->sizes[g->count++] = image->meta.size;
     g->bytes += image->meta.size;
-    if (g->count == GROUP_FILES || g->bytes >= GROUP_BYTES)
+    if (g->count == GROUP_FILES || g->bytes >= GROUP_BYTES || now_ms - g->begun_ms >= GROUP_MS)
         publish(t, g);
     return 0;
 }

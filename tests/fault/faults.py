@@ -325,7 +325,8 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"{len(self.hits)} times while it ran: {self.before} before it had done anything, {self.staged} with"
-            f" nothing but temporaries, {self.middle} with some of the work done and not all; {self.missed} more came too late"
+            f" nothing but temporaries, {self.middle} with some of the work done and not all;"
+            f" {self.missed} more came too late"
         )
 
 
