@@ -26,7 +26,10 @@ int64_t clock_realtime_us(void)
 
 int64_t clock_ns(struct timespec ts)
 {
-    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)ts.tv_sec, NS_PER_S, &ns) || __builtin_add_overflow(ns, ts.tv_nsec, &ns))
+        return ts.tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX; /* the smallest stands for "no time" elsewhere */
+    return ns;
 }
 
 struct timespec clock_timespec(int64_t ns)

@@ -17,7 +17,8 @@ int clock_left_ms(int64_t deadline_ms);
 /* Microseconds since 1970-01-01 UTC. */
 int64_t clock_realtime_us(void);
 
-/* Nanoseconds since 1970 of a timespec, and back. */
+/* Nanoseconds since 1970 of a timespec, and back. What lies beyond the years 1677 to 2262 becomes the nearest that
+ * fits: a file's time can be set to anything. */
 int64_t clock_ns(struct timespec ts);
 struct timespec clock_timespec(int64_t ns);
 

@@ -13,7 +13,7 @@ struct error {
     char text[ERROR_TEXT_MAX];
 };
 
-/* Writes the formatted text (cut to fit; control characters are shown as \n, \t or \xHH) and the code into *e unless
+/* Writes the formatted text (made fit to be shown by printable()) and the code into *e unless
  * e is NULL. Returns `code`, so that `return error_set(e, -EINVAL, "...")` reads as one step. */
 int error_set(struct error *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

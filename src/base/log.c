@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define LINE_MAX_BYTES  8192
 #define VALUE_MAX_BYTES 1000
@@ -22,20 +23,36 @@ void log_setup(enum log_level least, enum log_format format)
     settings.format = format;
 }
 
-/* A value in double quotes; both forms escape alike. */
+/* A value in double quotes; both forms escape alike. What is not UTF-8 becomes U+FFFD. */
 static int add_quoted(struct buf *line, const char *text)
 {
+    size_t left = strnlen(text, VALUE_MAX_BYTES), len;
     int r = buf_addstr(line, "\"");
-    for (size_t i = 0; text[i] && i < VALUE_MAX_BYTES && r == 0; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
+    for (; left && r == 0; text += len, left -= len) {
+        unsigned char c = (unsigned char)*text;
+        len = utf8_len(text, left);
+        if (!len) {
+            len = 1;
+            r = buf_addstr(line, "\\ufffd");
+        } else if (c == '"' || c == '\\') {
             r = buf_addf(line, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
+        } else if (c < 0x20 || c == 0x7f) {
             r = buf_addf(line, "\\u%04x", c);
-        else
-            r = buf_add(line, &text[i], 1);
+        } else {
+            r = buf_add(line, text, len);
+        }
     }
     return r < 0 ? r : buf_addstr(line, "\"");
+}
+
+/* Whether logfmt needs no quotes. */
+static int is_plain(const char *text)
+{
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] <= 0x20 || strchr("\"=\\\x7f", text[i]))
+            return 0;
+    return n > 0 && n <= VALUE_MAX_BYTES && utf8_valid(text, n);
 }
 
 static int add_text(struct buf *line, const char *key, const char *text)
@@ -45,8 +62,7 @@ static int add_text(struct buf *line, const char *key, const char *text)
                  : buf_addf(line, "%s%s=", line->len ? " " : "", key);
     if (r < 0)
         return r;
-    int bare = !json && *text && strcspn(text, " \"=\\\n\r\t\x7f") == strlen(text);
-    return bare && strlen(text) < VALUE_MAX_BYTES ? buf_addstr(line, text) : add_quoted(line, text);
+    return !json && is_plain(text) ? buf_addstr(line, text) : add_quoted(line, text);
 }
 
 static int add_number(struct buf *line, const char *key, int64_t number)
@@ -75,6 +91,6 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     if (r == 0)
         r = buf_addstr(&line, settings.format == LOG_JSON ? "}\n" : "\n");
     if (r == 0)
-        r = write(STDERR_FILENO, line.data, line.len) < 0; /* there is no one left to tell */
+        (void)!write(STDERR_FILENO, line.data, line.len); /* if it fails, there is no one left to tell */
     buf_release(&line);
 }

@@ -177,7 +177,7 @@ static const char *locale_flag(void)
 
 static int make_cluster(struct private_postgres *pg, struct error *e)
 {
-    const char *const argv[] = {"initdb",          "-D",          "data",      "-U", "postgres", "-A", "trust",
+    const char *const argv[] = {pg->initdb,        "-D",          "data",      "-U", "postgres", "-A", "trust",
                                 "--encoding=UTF8", locale_flag(), "--no-sync", NULL};
     pid_t pid;
     int status;
@@ -233,7 +233,7 @@ static int start_server(struct private_postgres *pg, struct error *e)
     char sockets[PATH_MAX + 32];
     snprintf(sockets, sizeof sockets, "unix_socket_directories=%s", pg->socket_folder);
     const char *const argv[] = {
-        "postgres",
+        pg->postgres, /* in full: PostgreSQL finds its other files by it */
         "-D",
         "data",
         "-c",

@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 /* openat2 answers EAGAIN when a rename anywhere raced with a ".." in a link: try again, but not forever. */
 #define RENAME_RACE_TRIES 32

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "fs/fserror.h"
 #include "fs/safepath.h"
 

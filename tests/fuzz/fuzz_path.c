@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "codec/utf8.h"
+#include "base/utf8.h"
 #include "fs/safepath.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import images
+import pytest
+from conftest import perdura_binary
 
 MIB = 1024 * 1024
 
@@ -63,7 +66,12 @@ def someone_unprivileged() -> dict[str, Any]:
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    try:
+        subprocess.run([perdura_binary(), "version"], check=True, stdout=subprocess.DEVNULL, **user)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("nobody can't run the program where it lies")
+    return user
 
 
 def give(path: Path) -> None:

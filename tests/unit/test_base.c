@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/printable.h"
+#include "base/utf8.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 
@@ -154,6 +155,10 @@ static void test_printable(void **state)
         {"abc", 3, "ab"},
         {"\n", 2, ""},
         {"ab", 1, ""},
+        {"caf\xc3\xa9s", 6, "ca..."},
+        {"ab\xc3\xa9 and more", 8, "ab\xc3\xa9..."},
+        {"ab\xc3\xa9 and more", 7, "ab..."}, /* not half a character */
+        {"\xff.png\xc3", 32, "\\xff.png\\xc3"},
     };
     for (size_t i = 0; i < LENGTH(cases); i++) {
         char dst[33];
@@ -198,6 +203,14 @@ static void test_error_set(void **state)
     assert_int_equal(error_set(&e, -EINVAL, "%s", longer), -EINVAL);
     assert_int_equal(e.code, -EINVAL);
     assert_true(strlen(e.text) < sizeof e.text);
+
+    for (size_t i = 0; i + 2 < sizeof longer; i += 2)
+        memcpy(longer + i, "\xc3\xa9", 2);
+    for (int lead = 0; lead < 2; lead++) { /* wherever it is cut, no character is halved */
+        error_set(&e, -EINVAL, "%.*s%.*s", lead, "-", (int)sizeof longer - 2, longer);
+        assert_true(utf8_valid(e.text, strlen(e.text)));
+    }
+
     assert_string_equal(e.text + strlen(e.text) - 3, "...");
 }
 

@@ -157,12 +157,37 @@ static void test_long_value(void **state)
     assert_string_equal(value + 1000, "\" after=1\n");
 }
 
+/* Whatever the value: one line, printable, and in JSON one that can be read. */
+static void test_hostile_bytes(void **state)
+{
+    (void)state;
+    char cut_in_half[1003];
+    memset(cut_in_half, 'x', sizeof cut_in_half);
+    memcpy(cut_in_half + 999, "\xc3\xa9!", 4);
+    const char *const values[] = {"\x1b[2J", "\xff\xfe", "caf\xc3", cut_in_half, "\x7f"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        for (int json = 0; json < 2; json++) {
+            log_setup(LOG_INFO, json ? LOG_JSON : LOG_LOGFMT);
+            capture();
+            log_event(LOG_INFO, "seen", LOG_STR("value", values[i]), LOG_STR("again", values[i]));
+            const char *line = end_capture();
+            assert_int_equal(strcspn(line, "\n"), strlen(line) - 1);
+            for (const char *c = line; *c && *c != '\n'; c++)
+                assert_true((unsigned char)*c >= 0x20 && *c != 0x7f);
+            json_t *read = json ? json_loads(line, 0, NULL) : NULL;
+            assert_true(!json || json_is_object(read));
+            json_decref(read);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_logfmt, restore),         cmocka_unit_test_teardown(test_json, restore),
         cmocka_unit_test_teardown(test_levels, restore),         cmocka_unit_test_teardown(test_hostile_json, restore),
         cmocka_unit_test_teardown(test_hostile_logfmt, restore), cmocka_unit_test_teardown(test_long_value, restore),
+        cmocka_unit_test_teardown(test_hostile_bytes, restore),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "codec/utf8.h"
+#include "base/utf8.h"
 
 /* Bytes that may begin a longer sequence. The lead byte narrows only the second byte; all later ones are 80..BF. */
 static const struct sequence {
@@ -28,16 +28,20 @@ static size_t sequence_len(const unsigned char *s, size_t left)
     return 0;
 }
 
-int utf8_valid(const char *s, size_t n)
+size_t utf8_len(const char *s, size_t left)
 {
     const unsigned char *p = (const unsigned char *)s;
-    size_t at = 0;
+    if (!left)
+        return 0;
+    return p[0] < 0x80 ? 1 : sequence_len(p, left);
+}
 
-    while (at < n) {
-        size_t len = p[at] < 0x80 ? 1 : sequence_len(p + at, n - at);
+int utf8_valid(const char *s, size_t n)
+{
+    for (size_t at = 0, len; at < n; at += len) {
+        len = utf8_len(s + at, n - at);
         if (!len)
             return 0;
-        at += len;
     }
     return 1;
 }
