@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from conftest import Perdura
@@ -201,3 +202,8 @@ def test_json_of_config_names_every_setting_with_its_help(offline: Perdura) -> N
     found = json.loads(offline.run("config", "--json").stdout)
     assert {"DATABASE_URL", "PERDURA_MEDIA_ROOT", "PERDURA_COLLECTIONS"} <= {entry["name"] for entry in found}
     assert all(entry["help"] for entry in found)
+
+
+def test_the_page_of_settings_is_what_the_program_prints(offline: Perdura) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+    assert offline.run("config", "--markdown").stdout == page.read_text(), "run `perdura config --markdown`"
