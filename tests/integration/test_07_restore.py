@@ -207,16 +207,17 @@ def test_image_kept_elsewhere_is_told(stored: Perdura) -> None:
 
 
 def test_hottest_first(perdura: Perdura) -> None:
-    """A file's change time is when it was put in its place. Neighbours come in batches, so quarters are compared."""
-    count = 600
+    """A file's change time is when it was put in its place. Neighbours come in groups of about a thousand, so quarters
+    are compared, the first with the last above all."""
+    count = 2400
     for n in range(count):
         picture(perdura.media / f"{n}.png", seed=n % 10)
     perdura.run("cache-all")
     wipe(perdura)
-    # As 7 and 600 share no factor, this is neither the order of path nor that of id.
+    # As 7 and 2400 share no factor, this is neither the order of path nor that of id.
     perdura.database.query(
         "UPDATE image_cache"
-        " SET last_accessed = now() - interval '1 s' * mod(7 * split_part(original_path, '.', 1)::int, 600)"
+        " SET last_accessed = now() - interval '1 s' * mod(7 * split_part(original_path, '.', 1)::int, 2400)"
     )
     perdura.run("restore", "--all", "--parallelism", "1")
     quarters: list[list[int]] = [[], [], [], []]
