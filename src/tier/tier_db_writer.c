@@ -149,6 +149,16 @@ static int send_batch(struct tier_db_writer *w, struct batch *b, struct error *e
     return db_send(w->conn, &sql_image_put, &params, e);
 }
 
+/* Whoever waited in vain was the last to wait: what follows is told at once. */
+static int settled(struct tier_db_writer *w, int r)
+{
+    if (db_unavailable(r)) {
+        db_put(w->conn);
+        w->conn = NULL;
+    }
+    return r;
+}
+
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
 static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error *e)
 {
@@ -159,7 +169,7 @@ static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error
         if (db_unavailable(r) && w->conn && clock_left_ms(deadline_ms))
             r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
         else if (r != -EAGAIN || tries >= TRIES)
-            return r;
+            return settled(w, r);
         if (r < 0 && r != -EAGAIN)
             return r;
         r = send_batch(w, b, e);
@@ -226,7 +236,7 @@ static int send_touches(struct tier_db_writer *w, struct error *e)
         if (db_unavailable(r) && w->conn && clock_left_ms(deadline_ms))
             r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
         else if (r != -EAGAIN || tries >= TRIES)
-            return r;
+            return settled(w, r);
         if (r < 0 && r != -EAGAIN)
             return r;
     }

@@ -231,7 +231,8 @@ class Shop:
 
     def temporaries(self) -> int:
         """How many files are written and have no name yet."""
-        return sum(1 for _ in (self.media / OWN_FOLDER).glob("tmp.*/[0-9]*"))
+        # os.walk passes over folders that go while it looks.
+        return sum(name != "lock" for _, _, names in os.walk(self.media / OWN_FOLDER) for name in names)
 
     def complete(self, command: str) -> None:
         """The next run does the rest and leaves nothing behind, and the one after that has nothing to do."""
