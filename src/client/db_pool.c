@@ -22,7 +22,10 @@ struct db_pool {
     int opened;  /* idle, in use, or being opened */
     int reached; /* a connection was opened once */
     int idle_count;
-    struct db_conn *idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */
+    struct {
+        struct db_conn *conn;
+        pthread_t user;      /* who put it back */
+    } idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */
 };
 
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
@@ -65,7 +68,7 @@ void db_pool_close(struct db_pool *pool)
         return;
     assert(pool->opened == pool->idle_count);
     while (pool->idle_count)
-        db_conn_close(pool->idle[--pool->idle_count]);
+        db_conn_close(pool->idle[--pool->idle_count].conn);
     db_watch_stop(pool->watch);
     pthread_cond_destroy(&pool->returned);
     pthread_mutex_destroy(&pool->lock);
@@ -86,6 +89,22 @@ static void forget_one(struct db_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* The one that this thread had last, if it is there: its backend is used to our core. Else the last one put back. */
+static struct db_conn *take_idle(struct db_pool *pool)
+{
+    int at = pool->idle_count - 1;
+    for (int i = at; i >= 0; i--) {
+        if (pthread_equal(pool->idle[i].user, pthread_self())) {
+            at = i;
+            break;
+        }
+    }
+    struct db_conn *conn = pool->idle[at].conn;
+    pool->idle_count--;
+    memmove(&pool->idle[at], &pool->idle[at + 1], (size_t)(pool->idle_count - at) * sizeof pool->idle[0]);
+    return conn;
+}
+
 /* An idle connection, or NULL with leave to open one (already counted), or -ETIMEDOUT. */
 static int take_or_open(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
@@ -97,7 +116,7 @@ static int take_or_open(struct db_pool *pool, struct db_conn **ret, struct error
     while (!pool->idle_count && pool->opened >= pool->options.max_connections && r == 0)
         r = pthread_cond_timedwait(&pool->returned, &pool->lock, &until);
     if (pool->idle_count) {
-        *ret = pool->idle[--pool->idle_count];
+        *ret = take_idle(pool);
         r = 0;
     } else if (r == 0) {
         pool->opened++;
@@ -166,7 +185,8 @@ void db_put(struct db_conn *conn)
         return;
     }
     pthread_mutex_lock(&pool->lock);
-    pool->idle[pool->idle_count++] = conn;
+    pool->idle[pool->idle_count].conn = conn;
+    pool->idle[pool->idle_count++].user = pthread_self();
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }
