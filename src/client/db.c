@@ -205,11 +205,6 @@ struct db_pool *db_conn_pool(const struct db_conn *conn)
     return conn->pool;
 }
 
-int db_in_flight(const struct db_conn *conn)
-{
-    return conn->in_flight;
-}
-
 /* libpq blocks: each call into it that may wait stands between these two. */
 static void arm(struct db_conn *conn)
 {
@@ -393,11 +388,6 @@ static const PGresult *rows_of(const struct db_result *r)
 int db_rows(const struct db_result *r)
 {
     return PQntuples(rows_of(r));
-}
-
-int64_t db_affected(const struct db_result *r)
-{
-    return strtoll(PQcmdTuples((PGresult *)r), NULL, 10);
 }
 
 int db_is_null(const struct db_result *r, int row, int col)

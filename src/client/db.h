@@ -47,9 +47,6 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
 /* Closes all connections. Every one must have been put back. NULL is allowed. */
 void db_pool_close(struct db_pool *pool);
 
-/* How many connections the pool may hold. */
-int db_pool_max(const struct db_pool *pool);
-
 /* A connection, idle and healthy: a free one, a new one, or the next that is put back. -ENOTCONN, -ETIMEDOUT. */
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));
 
@@ -83,8 +80,7 @@ struct db_params {
 };
 
 void db_params_init(struct db_params *p);
-void db_param_text(struct db_params *p, const char *text); /* NULL for an SQL null */
-void db_param_bytes(struct db_params *p, const void *bytes, size_t n);
+void db_param_text(struct db_params *p, const char *text);    /* NULL for an SQL null */
 void db_param_int(struct db_params *p, int64_t value);        /* for $n::bigint */
 void db_param_time(struct db_params *p, int64_t us);          /* for $n::timestamptz; microseconds since 1970 */
 void db_param_array(struct db_params *p, struct db_array *a); /* for $n::type[]; not empty */
@@ -125,16 +121,12 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e) __att
 int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
              struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 
-/* How many queries are sent and not yet received. */
-int db_in_flight(const struct db_conn *conn);
-
 /* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,
  * without a time limit. The error's text names the server's message, detail and position. */
 int db_script(struct db_conn *conn, const char *script, struct error *e) __attribute__((warn_unused_result));
 
 /* A result's rows. Values are valid until the result is freed; text ends in a NUL. */
 int db_rows(const struct db_result *r);
-int64_t db_affected(const struct db_result *r); /* rows written */
 int db_is_null(const struct db_result *r, int row, int col);
 const char *db_text(const struct db_result *r, int row, int col); /* NULL for an SQL null */
 const void *db_bytes(const struct db_result *r, int row, int col, size_t *ret_n);

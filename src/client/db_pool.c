@@ -76,11 +76,6 @@ void db_pool_close(struct db_pool *pool)
     free(pool);
 }
 
-int db_pool_max(const struct db_pool *pool)
-{
-    return pool->options.max_connections;
-}
-
 static void forget_one(struct db_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);

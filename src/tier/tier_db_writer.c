@@ -149,14 +149,22 @@ static int send_batch(struct tier_db_writer *w, struct batch *b, struct error *e
     return db_send(w->conn, &sql_image_put, &params, e);
 }
 
-/* Whoever waited in vain was the last to wait: what follows is told at once. */
-static int settled(struct tier_db_writer *w, int r)
+/* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
+ * one when another transaction won. Else *r is final, and whoever waited in vain was the last to wait: what follows is
+ * told at once. */
+static int send_again(struct tier_db_writer *w, int *r, int tries, int64_t deadline_ms, struct error *e)
 {
-    if (db_unavailable(r)) {
+    if (db_unavailable(*r) && w->conn && clock_left_ms(deadline_ms)) {
+        *r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
+        return *r == 0 || *r == -EAGAIN;
+    }
+    if (*r == -EAGAIN && tries < TRIES)
+        return 1;
+    if (db_unavailable(*r)) {
         db_put(w->conn);
         w->conn = NULL;
     }
-    return r;
+    return 0;
 }
 
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
@@ -166,11 +174,7 @@ static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error
     for (int tries = 1;; tries++) {
         if (r == 0)
             r = db_recv(w->conn, NULL, e);
-        if (db_unavailable(r) && w->conn && clock_left_ms(deadline_ms))
-            r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
-        else if (r != -EAGAIN || tries >= TRIES)
-            return settled(w, r);
-        if (r < 0 && r != -EAGAIN)
+        if (!send_again(w, &r, tries, deadline_ms, e))
             return r;
         r = send_batch(w, b, e);
     }
@@ -233,11 +237,7 @@ static int send_touches(struct tier_db_writer *w, struct error *e)
     for (int tries = 1;; tries++) {
         int r = w->conn ? db_query(w->conn, &sql_image_touch, &params, NULL, e)
                         : error_set(e, -ENOTCONN, "the database connection was lost");
-        if (db_unavailable(r) && w->conn && clock_left_ms(deadline_ms))
-            r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
-        else if (r != -EAGAIN || tries >= TRIES)
-            return settled(w, r);
-        if (r < 0 && r != -EAGAIN)
+        if (!send_again(w, &r, tries, deadline_ms, e))
             return r;
     }
 }
