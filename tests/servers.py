@@ -81,6 +81,10 @@ class User:
         return subprocess.run(["test", "-w", folder, "-a", "-x", folder], cwd="/", **self.popen_args()).returncode == 0
 
 
+    def passes(self, folder: Path) -> bool:
+        return subprocess.run(["test", "-x", folder], cwd="/", **self.popen_args()).returncode == 0
+
+
 class Postgres:
     """One private PostgreSQL on a unix socket, superuser `postgres`, no password.
 

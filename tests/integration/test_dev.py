@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 from conftest import SANITIZERS, perdura_binary  # noqa: E402
-from servers import dies_with_us, wait_until  # noqa: E402
+from servers import User, dies_with_us, wait_until  # noqa: E402
 
 TIMEOUT_S = 90
 READY = "Ctrl-C here"
@@ -132,6 +133,18 @@ class Dev:
                     process.kill()
                     process.wait()
         wait_until(lambda: not processes_in(self.folder), TIMEOUT_S, "the end of what was started")
+
+
+@pytest.fixture
+def folder(folder: Path) -> Iterator[Path]:
+    """One that the server's user gets into: not so beneath a folder closed to others, as /root is."""
+    if User().passes(folder):
+        yield folder
+        return
+    elsewhere = Path(tempfile.mkdtemp(prefix="perdura-test-", dir="/tmp"))
+    elsewhere.chmod(0o755)
+    yield elsewhere
+    shutil.rmtree(elsewhere, ignore_errors=True)
 
 
 @pytest.fixture
