@@ -15,7 +15,6 @@
 
 #define CONNECT_TIMEOUT_S "5"
 #define OLDEST_SERVER     130000
-#define IN_FLIGHT_MAX     8
 /* A connection that answered so lately is not looked at again. */
 #define TRUSTED_MS 100
 /* An idle server says little: reads until its last words and the end behind them have come. */
@@ -36,7 +35,7 @@ struct db_conn {
     int lost;
     int unconfirmed; /* the server said that the standby did not confirm the commit */
     int first, in_flight;
-    struct flight flights[IN_FLIGHT_MAX]; /* a ring */
+    struct flight flights[DB_IN_FLIGHT_MAX]; /* a ring */
     unsigned char prepared[SQL_QUERIES];
 };
 
@@ -165,6 +164,8 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
     }
     PQsetNoticeReceiver(conn->pq, receive_notice, conn);
     int r = connected(conn, e);
+    if (r == 0)
+        r = db_query(conn, &sql_connection_begin, NULL, NULL, e);
     if (r < 0) {
         db_conn_close(conn);
         return r;
@@ -228,7 +229,7 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
     int prepares = !conn->options->prepared || !conn->prepared[query->index];
     int sent = 1;
 
-    assert(conn->in_flight < IN_FLIGHT_MAX);
+    assert(conn->in_flight < DB_IN_FLIGHT_MAX);
     if (conn->lost)
         return error_set(e, -ENOTCONN, "database: the connection was lost");
     arm(conn);
@@ -242,7 +243,7 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
     if (r < 0)
         return r;
 
-    conn->flights[(conn->first + conn->in_flight) % IN_FLIGHT_MAX] = (struct flight){query, prepares};
+    conn->flights[(conn->first + conn->in_flight) % DB_IN_FLIGHT_MAX] = (struct flight){query, prepares};
     conn->in_flight++;
     conn->prepared[query->index] = conn->options->prepared != 0;
     return 0;
@@ -327,7 +328,7 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     if (late < 0 && outcome < 0)
         outcome = late;
     conn->heard_ms = clock_monotonic_ms();
-    conn->first = (conn->first + 1) % IN_FLIGHT_MAX;
+    conn->first = (conn->first + 1) % DB_IN_FLIGHT_MAX;
     conn->in_flight--;
     if (outcome == 0 && conn->unconfirmed)
         outcome = error_set(e, -EAGAIN, "the commit was not confirmed by the standby: not acknowledged");

@@ -110,7 +110,9 @@ int db_array_reserve(struct db_array *a, size_t n, char **ret) __attribute__((wa
 /* Append a copy of element `index` of another array of the same type. */
 int db_array_copy(struct db_array *a, const struct db_array *from, int index) __attribute__((warn_unused_result));
 
-/* Sends a query and returns when it is on its way. */
+/* Sends a query and returns when it is on its way. At most DB_IN_FLIGHT_MAX may wait to be received. */
+#define DB_IN_FLIGHT_MAX 8
+
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
     __attribute__((warn_unused_result));
 

@@ -146,18 +146,68 @@ static int query_key(struct tier_db *db, const struct sql_query *query, const st
     return r;
 }
 
-static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
+static int send_read(struct db_conn *conn, const struct image_key *key, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, key->collection);
+    db_param_text(&params, key->path);
+    return db_send(conn, &sql_image_get, &params, e);
+}
+
+static int receive_read(struct db_conn *conn, struct image **ret, struct error *e)
 {
     struct db_result *rows;
-    int r = query_key(self, &sql_image_get, key, &rows, e);
+    int r = db_recv(conn, &rows, e);
     if (r < 0)
         return r;
-    if (db_rows(rows))
-        r = tier_db_image(rows, 0, ret, e);
-    else
-        r = error_set(e, -ENOENT, "is not stored");
+    r = db_rows(rows) ? tier_db_image(rows, 0, ret, e) : error_set(e, -ENOENT, "is not stored");
     db_result_free(rows);
     return r;
+}
+
+void tier_db_read(struct tier_db *db, const struct image_key *const *keys, int count, tier_db_got_fn *got, void *arg)
+{
+    struct db_conn *conn = NULL;
+    struct image *image = NULL;
+    struct error why;
+    int sent = 0;
+
+    int r = db_get(db->pool, &conn, &why);
+    for (int i = 0; i < count; i++) {
+        while (r == 0 && sent < count && sent < i + DB_IN_FLIGHT_MAX) {
+            r = send_read(conn, keys[sent], &why);
+            sent += r == 0;
+        }
+        int outcome = i < sent ? receive_read(conn, &image, &why) : r;
+        got(arg, i, outcome == 0 ? image : NULL, &why);
+    }
+    db_put(conn);
+}
+
+struct one_read {
+    struct image *image;
+    struct error why;
+};
+
+static void keep_read(void *arg, int index, struct image *image, const struct error *why)
+{
+    (void)index;
+    struct one_read *one = arg;
+    one->image = image;
+    if (!image)
+        one->why = *why;
+}
+
+static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
+{
+    struct one_read one = {0};
+    tier_db_read(self, &key, 1, keep_read, &one);
+    if (one.image)
+        *ret = one.image;
+    else if (e)
+        *e = one.why;
+    return one.image ? 0 : one.why.code;
 }
 
 static void keep_outcome(void *arg, void *tag, const struct error *outcome)

@@ -237,6 +237,8 @@ class Bench:
         ]
 
     def single_get(self, case: Case) -> list[Row]:
+        """Reads that wait for each other, and reads of which eight at a time wait for one connection."""
+
         def side(*argv: Any) -> Callable[[], Run]:
             def measured() -> Run:
                 self.settle()
@@ -246,10 +248,12 @@ class Bench:
 
         self.fresh_media()
         sides = [side(TOOLS / "yardstick", "select")]
-        if (TOOLS / "single_get").exists():
-            sides.append(side(TOOLS / "single_get"))
-        results = self.rounds(*sides, times=3 * ROUNDS)  # each takes but a fraction of a second
-        return [Row("single get / SELECT", case, results[0], results[1] if len(results) > 1 else [], 0.9)]
+        sides += [side(TOOLS / "single_get", "-w", waiting) for waiting in ("8", "1")]
+        yard, together, alone = self.rounds(*sides, times=3 * ROUNDS)  # each takes but a fraction of a second
+        return [
+            Row("single get, 8 waiting / SELECT", case, yard, together, 0.9),
+            Row("single get, 1 waiting / SELECT", case, yard, alone, None),
+        ]
 
     def case(self, case: Case) -> list[Row]:
         self.make_files(case)

@@ -1,7 +1,7 @@
-/* Reads every stored image once, in random order, over as many threads as asked for: query, decode, verify, no disk.
- * Prints one JSON line like yardstick's.
+/* Reads every stored image once, in random order, over CONNECTIONS connections: query and decode, no disk. WAITING
+ * reads at a time share a connection (1: each read waits for the one before). Prints one JSON line like yardstick's.
  *
- *     single_get [-c CONNECTIONS] [URL]      settings from the environment, the URL over DATABASE_URL */
+ *     single_get [-c CONNECTIONS] [-w WAITING] [URL]      settings from the environment, the URL over DATABASE_URL */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,13 +16,18 @@
 #include "store/store.h"
 #include "tier/tier_db.h"
 
+#define CONNECTIONS_MAX 64
+#define WAITING_MAX     64
+
 struct bench {
     struct store *store;
     struct image_key *keys;
     size_t count;
     atomic_size_t next;
     atomic_llong bytes;
-    pthread_barrier_t connected;
+    size_t waiting;              /* reads that wait together */
+    pthread_barrier_t connected; /* all threads hold a connection */
+    pthread_barrier_t ready;
 };
 
 static _Noreturn void die(const char *what, const struct error *e)
@@ -60,37 +65,39 @@ static void collect_keys(struct bench *b)
     }
 }
 
-/* The query is prepared before the clock starts, as yardstick's is. */
-static void warm_up(struct bench *b, struct db_conn *conn)
+static void got(void *arg, int index, struct image *image, const struct error *why)
 {
-    struct db_params params;
-    struct error e;
-    db_params_init(&params);
-    db_param_text(&params, b->keys[0].collection);
-    db_param_text(&params, b->keys[0].path);
-    if (db_query(conn, &sql_image_get, &params, NULL, &e) < 0)
-        die("warm up", &e);
+    struct bench *b = arg;
+    (void)index;
+    if (!image)
+        die("read", why);
+    atomic_fetch_add(&b->bytes, image->meta.size);
+    image_unref(image);
+}
+
+static void hold(void *arg, int index, struct image *image, const struct error *why)
+{
+    struct bench *b = arg;
+    (void)index;
+    if (!image)
+        die("read", why);
+    image_unref(image);
+    pthread_barrier_wait(&b->connected);
 }
 
 static void *run(void *arg)
 {
     struct bench *b = arg;
-    struct tier_db *db = store_db(b->store);
-    struct db_conn *conn;
-    struct error e;
-    size_t i;
-    if (db_get(tier_db_pool(db), &conn, &e) < 0)
-        die("connect", &e);
-    warm_up(b, conn);
-    pthread_barrier_wait(&b->connected); /* all have one of their own before the first is put back */
-    db_put(conn);
-    pthread_barrier_wait(&b->connected);
-    while ((i = atomic_fetch_add(&b->next, 1)) < b->count) {
-        struct image *image;
-        if (tier_db_ops.read(db, &b->keys[i], &image, &e) < 0)
-            die(b->keys[i].path, &e);
-        atomic_fetch_add(&b->bytes, image->meta.size);
-        image_unref(image);
+    const struct image_key *waiting[WAITING_MAX] = {&b->keys[0]};
+    size_t first;
+    /* The query is prepared before the clock starts, as yardstick's is; and all are connected before one is done. */
+    tier_db_read(store_db(b->store), waiting, 1, hold, b);
+    pthread_barrier_wait(&b->ready);
+    while ((first = atomic_fetch_add(&b->next, b->waiting)) < b->count) {
+        size_t n = b->count - first < b->waiting ? b->count - first : b->waiting;
+        for (size_t i = 0; i < n; i++)
+            waiting[i] = &b->keys[first + i];
+        tier_db_read(store_db(b->store), waiting, (int)n, got, b);
     }
     return NULL;
 }
@@ -105,26 +112,35 @@ int main(int argc, char **argv)
     struct bench b = {0};
     struct config config;
     struct error e;
-    int threads = 1, option;
-    while ((option = getopt(argc, argv, "c:")) == 'c')
-        threads = (int)strtol(optarg, NULL, 10);
+    int connections = 1, option;
+    b.waiting = 1;
+    while ((option = getopt(argc, argv, "c:w:")) != -1) {
+        if (option == 'c')
+            connections = (int)strtol(optarg, NULL, 10);
+        else if (option == 'w')
+            b.waiting = strtoul(optarg, NULL, 10);
+        else
+            return 2;
+    }
+    if (connections < 1 || connections > CONNECTIONS_MAX || b.waiting < 1 || b.waiting > WAITING_MAX)
+        return 2;
     char pool[16];
-    snprintf(pool, sizeof pool, "%d", threads < 2 ? 2 : threads);
+    snprintf(pool, sizeof pool, "%d", connections < 2 ? 2 : connections);
     const struct config_flag flags[] = {{"db-pool", pool}, {optind < argc ? "database-url" : NULL, argv[optind]}, {0}};
     if (config_load(&config, flags, environ, NULL, &e) < 0 || store_open(&b.store, &config, &e) < 0)
         die("settings", &e);
     collect_keys(&b);
 
-    pthread_t ids[100];
+    pthread_t ids[CONNECTIONS_MAX];
     struct rusage before, after;
-    pthread_barrier_init(&b.connected, NULL, (unsigned)threads + 1);
-    for (int i = 0; i < threads; i++)
+    pthread_barrier_init(&b.connected, NULL, (unsigned)connections);
+    pthread_barrier_init(&b.ready, NULL, (unsigned)connections + 1);
+    for (int i = 0; i < connections; i++)
         pthread_create(&ids[i], NULL, run, &b);
-    pthread_barrier_wait(&b.connected);
     getrusage(RUSAGE_SELF, &before);
     int64_t start_ms = clock_monotonic_ms();
-    pthread_barrier_wait(&b.connected);
-    for (int i = 0; i < threads; i++)
+    pthread_barrier_wait(&b.ready);
+    for (int i = 0; i < connections; i++)
         pthread_join(ids[i], NULL);
     double wall = (double)(clock_monotonic_ms() - start_ms) / 1000;
     getrusage(RUSAGE_SELF, &after);
