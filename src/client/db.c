@@ -164,12 +164,11 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
     }
     PQsetNoticeReceiver(conn->pq, receive_notice, conn);
     int r = connected(conn, e);
-    if (r == 0)
-        r = db_query(conn, &sql_connection_begin, NULL, NULL, e);
     if (r < 0) {
         db_conn_close(conn);
         return r;
     }
+    (void)!db_query(conn, &sql_connection_begin, NULL, NULL, NULL); /* if that loses it, the next query says so */
     *ret = conn;
     return 0;
 }

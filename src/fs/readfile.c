@@ -93,22 +93,33 @@ static int64_t tick_left_ns(struct timespec stamp)
     return ahead < 0 || ahead > FUTURE_LIMIT_NS ? 0 : ahead + clock_ns(tick);
 }
 
+static int64_t ticks_left_ns(const struct stat *st)
+{
+    int64_t by_mtime = tick_left_ns(st->st_mtim);
+    int64_t by_ctime = tick_left_ns(st->st_ctim);
+    return by_mtime > by_ctime ? by_mtime : by_ctime;
+}
+
 /* Filesystems stamp files with the coarse clock, which moves every 1 to 10 ms. A file written in the current tick can
  * be written once more within it, after we read it, and keep the very same mtime and ctime: no comparison would ever
  * notice (git calls such a file "racily clean"). Once the clock is past both stamps, each further write sets them
- * anew. Stamps that stay ahead of the clock come from a file server's: the wait is limited.
+ * anew. The clock may be late (a virtual CPU that is not run), so it is looked at again. Stamps that stay ahead of the
+ * clock come from a file server's: the wait is limited.
  *
  * Sets *st. 1 when the file may be read, 0 when it moved meanwhile, -errno. */
 static int wait_out_tick(int fd, struct stat *st)
 {
     if (fstat(fd, st) < 0)
         return -errno;
-    int64_t by_mtime = tick_left_ns(st->st_mtim);
-    int64_t by_ctime = tick_left_ns(st->st_ctim);
-    int64_t left = by_mtime > by_ctime ? by_mtime : by_ctime;
-    if (left == 0)
+    int64_t waited = 0, left;
+    while ((left = ticks_left_ns(st)) > 0 && waited < TICK_WAIT_MAX_NS) {
+        if (left > TICK_WAIT_MAX_NS - waited)
+            left = TICK_WAIT_MAX_NS - waited;
+        sleep_ns(left);
+        waited += left;
+    }
+    if (!waited)
         return 1;
-    sleep_ns(left < TICK_WAIT_MAX_NS ? left : TICK_WAIT_MAX_NS);
 
     struct stat after;
     if (fstat(fd, &after) < 0)
