@@ -22,6 +22,8 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_PATH:
     case VALUE_URL_PATH:
     case VALUE_CONNINFO:
+    case VALUE_TOKENS:
+    case VALUE_URL_PATHS:
         *(char **)field = v->text;
         break;
     case VALUE_BOOL:
@@ -30,6 +32,9 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_INTEGER:
     case VALUE_ENUM:
         *(int *)field = (int)v->number;
+        break;
+    case VALUE_WORDS:
+        *(unsigned *)field = (unsigned)v->number;
         break;
     case VALUE_BYTES:
         *(int64_t *)field = v->number;

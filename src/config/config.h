@@ -18,6 +18,9 @@ enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONF
 
 enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };
 
+/* Bits, in the order of the words. */
+enum config_open { CONFIG_OPEN_METRICS = 1, CONFIG_OPEN_STATS = 2, CONFIG_OPEN_UPLOAD = 4 };
+
 enum config_source { CONFIG_FROM_DEFAULT, CONFIG_FROM_FILE, CONFIG_FROM_ENVIRONMENT, CONFIG_FROM_FLAG };
 
 /* Index of each setting in the table: CONFIG_ID_db_pool ... */

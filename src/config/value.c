@@ -8,6 +8,7 @@
 
 #include "config/bytesize.h"
 #include "config/conninfo.h"
+#include "config/listvalue.h"
 
 #define ACCEPTED_MAX 512
 
@@ -53,6 +54,16 @@ static int parse_enum(const struct value_type *type, const char *text, size_t le
     if (i < 0)
         return refuse(type, e, "is none of the words");
     *ret = i;
+    return 0;
+}
+
+static int parse_words(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    char list[VALUE_MAX + 1];
+    memcpy(list, text, len);
+    list[len] = '\0';
+    if (listvalue_words(type->words, list, ret) < 0)
+        return refuse(type, e, "is no list of these words");
     return 0;
 }
 
@@ -105,6 +116,20 @@ bool value_url_path(const char *text, size_t len)
     return true;
 }
 
+/* Replaces the text of a list by its one form. */
+static int parse_list(const struct value_type *type, char **text, struct error *e)
+{
+    char *list = *text;
+    int r = type->kind == VALUE_TOKENS ? listvalue_tokens(list, text) : listvalue_url_paths(list, text);
+    if (r == -ENOMEM)
+        error_set(e, r, "is too much for the memory left");
+    else if (r < 0)
+        refuse(type, e, type->kind == VALUE_TOKENS ? "is no list of tokens" : "is no list of URL paths");
+    if (r == 0)
+        free(list);
+    return r;
+}
+
 static int parse_text(const struct value_type *type, const char *text, size_t len, char **ret, struct error *e)
 {
     for (size_t i = 0; i < len; i++)
@@ -122,7 +147,11 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
     char *copy = strndup(text, len);
     if (!copy)
         return error_set(e, -ENOMEM, "is too much for the memory left");
-    int r = type->kind == VALUE_CONNINFO ? conninfo_check(copy, e) : 0;
+    int r = 0;
+    if (type->kind == VALUE_CONNINFO)
+        r = conninfo_check(copy, e);
+    else if (type->kind == VALUE_TOKENS || type->kind == VALUE_URL_PATHS)
+        r = parse_list(type, &copy, e);
     if (r < 0) {
         free(copy);
         return r;
@@ -133,7 +162,8 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
 
 bool value_is_text(enum value_kind kind)
 {
-    return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO;
+    return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO ||
+           kind == VALUE_TOKENS || kind == VALUE_URL_PATHS;
 }
 
 int value_parse(const struct value_type *type, const char *text, struct value *ret, struct error *e)
@@ -162,6 +192,8 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         r = parse_bytes(type, text, len, &v.number, e);
     else if (type->kind == VALUE_ENUM)
         r = parse_enum(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_WORDS)
+        r = parse_words(type, text, len, &v.number, e);
     if (r == 0)
         *ret = v;
     return r;
@@ -188,24 +220,28 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
         for (int64_t i = 0; i < v->number; i++)
             word += strcspn(word, " ") + 1;
         return buf_add(out, word, strcspn(word, " "));
+    case VALUE_WORDS:
+        return listvalue_print_words(type->words, v->number, out);
     case VALUE_TEXT:
     case VALUE_PATH:
     case VALUE_URL_PATH:
     case VALUE_CONNINFO:
+    case VALUE_TOKENS:
+    case VALUE_URL_PATHS:
         break;
     }
     return buf_addstr(out, v->text);
 }
 
 /* "error, warn, info or debug" */
-static int print_words(const char *words, struct buf *out)
+static int print_words(const char *words, const char *last, struct buf *out)
 {
     int r = 0;
     for (const char *sep = ""; r == 0 && *words;) {
         size_t n = strcspn(words, " ");
         r = buf_addf(out, "%s%.*s", sep, (int)n, words);
         words += n + (words[n] == ' ');
-        sep = strchr(words, ' ') ? ", " : " or ";
+        sep = strchr(words, ' ') ? ", " : last;
     }
     return r;
 }
@@ -225,7 +261,14 @@ int value_accepted(const struct value_type *type, struct buf *out)
             r = buf_addstr(out, " to ");
         return r < 0 ? r : bytesize_print(type->max, out);
     case VALUE_ENUM:
-        return print_words(type->words, out);
+        return print_words(type->words, " or ", out);
+    case VALUE_WORDS:
+        r = print_words(type->words, " and ", out);
+        return r < 0 ? r : buf_addstr(out, ", separated by commas");
+    case VALUE_TOKENS:
+        return buf_addstr(out, "tokens of A-Z a-z 0-9 - . _ ~ + / that may end in =, separated by commas");
+    case VALUE_URL_PATHS:
+        return buf_addstr(out, "URL paths such as /partners, separated by commas");
     case VALUE_URL_PATH:
         return buf_addstr(out, "a URL path such as /media");
     case VALUE_CONNINFO:

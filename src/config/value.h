@@ -25,19 +25,22 @@ enum value_kind {
     VALUE_INTEGER,  /* decimal digits, perhaps after '-' or '+' */
     VALUE_BYTES,    /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
                      * kB, MB, GB (powers of 1000). No fractions */
-    VALUE_ENUM      /* one of the words, in any case */
+    VALUE_ENUM,     /* one of the words, in any case */
+    VALUE_WORDS,    /* a list of some of the words: see listvalue.h for this one and the next two */
+    VALUE_TOKENS,   /* a list of Bearer tokens */
+    VALUE_URL_PATHS /* a list of URL_PATH */
 };
 
 struct value_type {
     enum value_kind kind;
     int64_t min, max;  /* inclusive, for INTEGER and BYTES */
     const char *unit;  /* of an INTEGER, "" when there is none */
-    const char *words; /* of an ENUM, separated by single blanks */
+    const char *words; /* of an ENUM and of WORDS, separated by single blanks */
 };
 
 struct value {
-    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO; else NULL */
-    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; ENUM: index of the word */
+    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, TOKENS, URL_PATHS; else NULL */
+    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; ENUM: index of the word; WORDS: a bit for each */
 };
 
 /* Whether values of this kind are in `text`, not in `number`. */

@@ -11,6 +11,7 @@
 
 #include "config/config_print.h"
 #include "config/conninfo.h"
+#include "config/listvalue.h"
 #include "config/settings.h"
 
 #define LEN(array) (sizeof(array) / sizeof(array)[0])
@@ -54,6 +55,10 @@ static void has_defaults(void **state)
     assert_string_equal(c.media_root, "./media");
     assert_string_equal(c.media_url, "/media");
     assert_int_equal(c.inline_max_bytes, 5 * 1024 * 1024);
+    assert_int_equal(c.max_upload_bytes, 50 * 1024 * 1024);
+    assert_null(c.api_token);
+    assert_int_equal(c.open_routes, 0);
+    assert_null(c.api_prefix);
     assert_int_equal(c.cleanup_days, 90);
     assert_int_equal(c.conflict, CONFIG_CONFLICT_NEWEST);
     assert_int_equal(c.log_level, CONFIG_LOG_INFO);
@@ -105,6 +110,14 @@ static const struct {
     {"PERDURA_MEDIA_URL", "/...", "/..."},
     {"PERDURA_COLLECTIONS", "a=./a, b=./b@/b", "a=./a, b=./b@/b"},
     {"DATABASE_URL", "postgresql://u:secret@h/db", "postgresql://u:***@h/db"},
+    {"PERDURA_MAX_UPLOAD", "1 GiB", "1 GiB"},
+    {"PERDURA_API_TOKEN", "secret", "***"},
+    {"PERDURA_API_TOKEN", "a-._~+/9==, Zz\n", "***"},
+    {"PERDURA_OPEN", "metrics", "metrics"},
+    {"PERDURA_OPEN", "Upload, ,STATS upload,\n", "stats,upload"},
+    {"PERDURA_OPEN", "metrics,stats,upload", "metrics,stats,upload"},
+    {"PERDURA_API_PREFIX", "/partners", "/partners"},
+    {"PERDURA_API_PREFIX", " /partners/ , /a/b//", "/partners,/a/b"},
 };
 
 static void reads_and_shows_values(void **state)
@@ -164,6 +177,23 @@ static const struct {
     {"PERDURA_MEDIA_URL", "/a?b", "is not a URL path"},
     {"PERDURA_MEDIA_URL", "/a b", "is not a URL path"},
     {"PERDURA_MEDIA_URL", "https://h/media", "is not a URL path"},
+    {"PERDURA_MAX_UPLOAD", "2 GiB", "is too large; accepted: 1 KiB to 1 GiB"},
+    {"PERDURA_API_TOKEN", "a b=c",
+     "PERDURA_API_TOKEN: the value (from the environment) is no list of tokens; accepted: tokens of A-Z a-z 0-9"},
+    {"PERDURA_API_TOKEN", "pass:word", "is no list of tokens"},
+    {"PERDURA_API_TOKEN", "=", "is no list of tokens"},
+    {"PERDURA_API_TOKEN", "caf\xc3\xa9", "is no list of tokens"},
+    {"PERDURA_API_TOKEN", "a,\"b\"", "is no list of tokens"},
+    {"PERDURA_API_TOKEN", ", ,", "is no list of tokens"},
+    {"PERDURA_OPEN", "all",
+     "PERDURA_OPEN: \"all\" (from the environment) is no list of these words; accepted: metrics, stats and upload, "
+     "separated by commas"},
+    {"PERDURA_OPEN", "metrics;stats", "is no list of these words"},
+    {"PERDURA_OPEN", "metric", "is no list of these words"},
+    {"PERDURA_OPEN", ",", "is no list of these words"},
+    {"PERDURA_API_PREFIX", "partners", "is no list of URL paths; accepted: URL paths such as /partners, separated by"},
+    {"PERDURA_API_PREFIX", "/", "is no list of URL paths"},
+    {"PERDURA_API_PREFIX", "/a,/b/../c", "is no list of URL paths"},
     {"PERDURA_COLLECTIONS", "avatars", "has a collection \"avatars\" without =folder; accepted: name=folder or"},
     {"PERDURA_COLLECTIONS", "a=", "has a collection \"a\" without a usable folder"},
     {"PERDURA_COLLECTIONS", "a=@/a", "has a collection \"a\" without a usable folder"},
@@ -192,6 +222,25 @@ static void refuses_wrong_values(void **state)
         assert_int_equal(c.db_pool, 77);
         assert_null(c.media_root);
     }
+}
+
+static void reads_lists(void **state)
+{
+    (void)state;
+    char *env[] = {"PERDURA_API_TOKEN=abc,, def==", "PERDURA_OPEN=upload metrics", "PERDURA_API_PREFIX=/x/,/y", NULL};
+    struct config c;
+    size_t len;
+    assert_int_equal(config_load(&c, NULL, env, NULL, NULL), 0);
+    assert_string_equal(c.api_token, "abc,def==");
+    assert_int_equal(c.open_routes, CONFIG_OPEN_METRICS | CONFIG_OPEN_UPLOAD);
+    assert_string_equal(c.api_prefix, "/x,/y");
+    const char *list = c.api_prefix;
+    assert_ptr_equal(listvalue_next(&list, &len), c.api_prefix);
+    assert_int_equal(len, 2);
+    assert_ptr_equal(listvalue_next(&list, &len), c.api_prefix + 3);
+    assert_null(listvalue_next(&list, &len));
+    assert_null(listvalue_next(&list, &len));
+    config_release(&c);
 }
 
 static void takes_flag_then_environment_then_file(void **state)
@@ -460,7 +509,8 @@ static void has_a_sound_table(void **state)
         assert_non_null(strstr(out.data, s->name));
         assert_non_null(strstr(out.data, s->help));
         assert_null(strchr(s->help, '|'));
-        assert_int_equal(s->type.kind == VALUE_ENUM, *s->type.words != '\0');
+        int has_words = s->type.kind == VALUE_ENUM || s->type.kind == VALUE_WORDS;
+        assert_int_equal(has_words, *s->type.words != '\0');
         if (!s->fallback)
             continue;
 
@@ -489,6 +539,7 @@ int main(void)
         cmocka_unit_test(has_defaults),
         cmocka_unit_test(reads_and_shows_values),
         cmocka_unit_test(refuses_wrong_values),
+        cmocka_unit_test(reads_lists),
         cmocka_unit_test(takes_flag_then_environment_then_file),
         cmocka_unit_test(takes_the_first_name_that_is_set),
         cmocka_unit_test(knows_misspelt_names),
