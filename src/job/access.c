@@ -1,0 +1,288 @@
+#include "job/access.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "client/db.h"
+#include "job/access_table.h"
+#include "sql.h"
+
+#define BATCH     1000
+#define ARRAY_MAX (BATCH * 128) /* bytes; a collection's name has at most 64 */
+#define TRIES     3
+#define HOUR_MS   INT64_C(3600000)
+#define HOURS_MAX BATCH /* rows of access_hour that may wait for the database */
+
+struct hour {
+    int64_t hour_ms; /* its begin, since 1970 */
+    size_t collection;
+    int64_t requests;
+};
+
+struct access {
+    struct store *store;
+    struct access_table *table;
+    pthread_t thread;
+    pthread_mutex_t lock; /* over `stopping` */
+    pthread_cond_t stop;
+    int stopping;
+
+    atomic_llong deadline_ms; /* no batch begins after it */
+    atomic_llong *requests;   /* of each collection, since they were last taken */
+
+    /* Of the thread alone; of access_stop, once the thread has ended. */
+    int64_t counted_ms; /* when the requests were last taken: all of them came after that */
+    size_t hours_len;
+    struct hour hours[HOURS_MAX];
+    struct access_row rows[BATCH];
+    struct db_array ids, times, counts, names;
+};
+
+static int64_t realtime_ms(void)
+{
+    return clock_realtime_us() / 1000;
+}
+
+static void drop(int64_t requests)
+{
+    metric_add(METRIC_access_dropped, METRIC_none, METRIC_none, requests);
+}
+
+void access_note(struct access *a, int64_t image_id)
+{
+    if (!access_table_note(a->table, image_id, clock_realtime_us()))
+        drop(1);
+}
+
+void access_request(struct access *a, const char *collection)
+{
+    const struct config *config = store_config(a->store);
+    for (size_t i = 0; i < config->collections_len; i++)
+        if (strcmp(config->collections[i].name, collection) == 0) {
+            atomic_fetch_add_explicit(&a->requests[i], 1, memory_order_relaxed);
+            return;
+        }
+}
+
+static int time_is_up(const struct access *a)
+{
+    return !clock_left_ms(atomic_load(&a->deadline_ms));
+}
+
+/* Runs a query with one connection of the pool, again when it lost against another one, or when a connection that had
+ * lain idle turns out to be dead. A database that cannot be reached is not asked again. */
+static int query(struct access *a, const struct sql_query *query, const struct db_params *params, struct error *e)
+{
+    int r = -EAGAIN;
+    for (int i = 0; i < TRIES && (r == -EAGAIN || r == -ENOTCONN); i++) {
+        struct db_conn *conn;
+        if (time_is_up(a))
+            return error_set(e, -ETIMEDOUT, "there was no time left to write when images were asked for");
+        r = db_get(store_pool(a->store), &conn, e);
+        if (r < 0)
+            return r;
+        r = db_query(conn, query, params, NULL, e);
+        db_put(conn);
+    }
+    return r;
+}
+
+static int write_images(struct access *a, size_t count, struct error *e)
+{
+    struct db_params params;
+    int r = 0;
+    db_array_reset(&a->ids);
+    db_array_reset(&a->times);
+    db_array_reset(&a->counts);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        r = db_array_add_int(&a->ids, a->rows[i].image_id);
+        if (r == 0)
+            r = db_array_add_time(&a->times, a->rows[i].accessed_us);
+        if (r == 0)
+            r = db_array_add_int(&a->counts, a->rows[i].requests);
+    }
+    if (r < 0)
+        return error_set(e, r, "no memory is left to write when images were asked for");
+    db_params_init(&params);
+    db_param_array(&params, &a->ids);
+    db_param_array(&params, &a->times);
+    db_param_array(&params, &a->counts);
+    return query(a, &sql_access_touch, &params, e);
+}
+
+/* Writes what is due, a batch at a time, until all is written or one fails. */
+static int flush_images(struct access *a, enum access_take how, struct error *e)
+{
+    size_t pos = 0, count = BATCH;
+    int r = 0;
+    while (r == 0 && count == BATCH) {
+        count = access_table_take(a->table, how, clock_monotonic_ms(), &pos, a->rows, BATCH);
+        if (!count)
+            break;
+        r = write_images(a, count, e);
+        for (size_t i = 0; r == 0 && i < count; i++)
+            metric_add(METRIC_access_written, METRIC_none, METRIC_none, a->rows[i].requests);
+        if (r < 0)
+            drop(access_table_give_back(a->table, a->rows, count));
+    }
+    return r;
+}
+
+/* Adds to the hour's row, which is most likely the last one of its collection. */
+static void add_hour(struct access *a, int64_t hour_ms, size_t collection, int64_t requests)
+{
+    for (size_t i = a->hours_len; i-- > 0;)
+        if (a->hours[i].hour_ms == hour_ms && a->hours[i].collection == collection) {
+            a->hours[i].requests += requests;
+            return;
+        }
+    if (a->hours_len < HOURS_MAX)
+        a->hours[a->hours_len++] = (struct hour){hour_ms, collection, requests};
+    else
+        drop(requests);
+}
+
+/* Takes the requests of all collections. The thread wakes at each full hour, so that those since it last did so belong
+ * to the hour in which that was. */
+static void take_requests(struct access *a)
+{
+    int64_t hour_ms = a->counted_ms / HOUR_MS * HOUR_MS;
+    for (size_t i = 0; i < store_config(a->store)->collections_len; i++) {
+        int64_t requests = atomic_exchange_explicit(&a->requests[i], 0, memory_order_relaxed);
+        if (requests)
+            add_hour(a, hour_ms, i, requests);
+    }
+    a->counted_ms = realtime_ms();
+}
+
+static int flush_hours(struct access *a, struct error *e)
+{
+    struct db_params params;
+    int r = 0;
+    if (!a->hours_len)
+        return 0;
+    db_array_reset(&a->times);
+    db_array_reset(&a->names);
+    db_array_reset(&a->counts);
+    for (size_t i = 0; r == 0 && i < a->hours_len; i++) {
+        const struct hour *h = &a->hours[i];
+        r = db_array_add_time(&a->times, h->hour_ms * 1000);
+        if (r == 0)
+            r = db_array_add_text(&a->names, store_config(a->store)->collections[h->collection].name);
+        if (r == 0)
+            r = db_array_add_int(&a->counts, h->requests);
+    }
+    if (r < 0)
+        return error_set(e, r, "no memory is left to write the requests by hour");
+    db_params_init(&params);
+    db_param_array(&params, &a->times);
+    db_param_array(&params, &a->names);
+    db_param_array(&params, &a->counts);
+    r = query(a, &sql_access_hours, &params, e);
+    if (r == 0)
+        a->hours_len = 0;
+    return r;
+}
+
+static int flush(struct access *a, enum access_take how, struct error *e)
+{
+    take_requests(a);
+    int r = flush_images(a, how, e);
+    if (db_unavailable(r))
+        return r;
+    int hours = flush_hours(a, r < 0 ? NULL : e);
+    return r < 0 ? r : hours;
+}
+
+/* Waits for a tick, the full hour or the stop. Returns whether to go on. */
+static int wait_for_tick(struct access *a)
+{
+    int64_t to_hour_ms = HOUR_MS - realtime_ms() % HOUR_MS;
+    int64_t until_ms = clock_monotonic_ms() + (to_hour_ms < ACCESS_TICK_MS ? to_hour_ms : ACCESS_TICK_MS);
+    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+    int r = 0;
+    pthread_mutex_lock(&a->lock);
+    while (!a->stopping && r == 0)
+        r = pthread_cond_timedwait(&a->stop, &a->lock, &until);
+    int go_on = !a->stopping;
+    pthread_mutex_unlock(&a->lock);
+    return go_on;
+}
+
+static void *run(void *arg)
+{
+    struct access *a = arg;
+    while (wait_for_tick(a)) {
+        (void)flush(a, ACCESS_TAKE_DUE, NULL); /* what failed is due again */
+        access_table_sweep(a->table, clock_monotonic_ms());
+    }
+    return NULL;
+}
+
+static void free_access(struct access *a)
+{
+    db_array_release(&a->ids);
+    db_array_release(&a->times);
+    db_array_release(&a->counts);
+    db_array_release(&a->names);
+    pthread_cond_destroy(&a->stop);
+    pthread_mutex_destroy(&a->lock);
+    access_table_free(a->table);
+    free(a->requests);
+    free(a);
+}
+
+/* All but the table, the counters and the thread. */
+static void init(struct access *a, struct store *store)
+{
+    pthread_condattr_t monotonic;
+    a->store = store;
+    a->counted_ms = realtime_ms();
+    atomic_init(&a->deadline_ms, INT64_MAX);
+    db_array_init(&a->ids, DB_INT8, ARRAY_MAX);
+    db_array_init(&a->times, DB_TIMESTAMPTZ, ARRAY_MAX);
+    db_array_init(&a->counts, DB_INT8, ARRAY_MAX);
+    db_array_init(&a->names, DB_TEXT, ARRAY_MAX);
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+int access_start(struct access **ret, struct store *store)
+{
+    struct access *a = calloc(1, sizeof *a);
+    if (!a)
+        return -ENOMEM;
+    init(a, store);
+    a->requests = calloc(store_config(store)->collections_len, sizeof *a->requests);
+    int r = a->requests ? access_table_new(&a->table, ACCESS_IMAGES_MAX) : -ENOMEM;
+    if (r == 0)
+        r = -pthread_create(&a->thread, NULL, run, a);
+    if (r < 0)
+        free_access(a);
+    else
+        *ret = a;
+    return r;
+}
+
+int access_stop(struct access *a, int64_t deadline_ms, struct error *e)
+{
+    if (!a)
+        return 0;
+    atomic_store(&a->deadline_ms, deadline_ms);
+    pthread_mutex_lock(&a->lock);
+    a->stopping = 1;
+    pthread_cond_signal(&a->stop);
+    pthread_mutex_unlock(&a->lock);
+    pthread_join(a->thread, NULL);
+    int r = flush(a, ACCESS_TAKE_ALL, e);
+    free_access(a);
+    return r;
+}

@@ -1,0 +1,271 @@
+/* The table of accesses, and what becomes of notes when there is no database. With ACCESS_DATABASE_URL in the
+ * environment instead what becomes of them when there is one: tests/integration/test_16_access.py looks at the rows. */
+#include "job/access.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "config/config.h"
+#include "job/access_table.h"
+
+#define ROWS   64
+#define PERIOD ACCESS_PERIOD_MS
+
+static struct access_table *new_table(size_t images)
+{
+    struct access_table *t = NULL;
+    assert_int_equal(access_table_new(&t, images), 0);
+    return t;
+}
+
+static size_t take(struct access_table *t, enum access_take how, int64_t now_ms, struct access_row rows[ROWS])
+{
+    size_t pos = 0;
+    return access_table_take(t, how, now_ms, &pos, rows, ROWS);
+}
+
+static void expect_row(struct access_table *t, int64_t now_ms, int64_t id, int64_t accessed_us, int64_t requests)
+{
+    struct access_row rows[ROWS];
+    assert_int_equal(take(t, ACCESS_TAKE_DUE, now_ms, rows), 1);
+    assert_int_equal(rows[0].image_id, id);
+    assert_int_equal(rows[0].accessed_us, accessed_us);
+    assert_int_equal(rows[0].requests, requests);
+}
+
+static void expect_none(struct access_table *t, int64_t now_ms)
+{
+    struct access_row rows[ROWS];
+    assert_int_equal(take(t, ACCESS_TAKE_DUE, now_ms, rows), 0);
+}
+
+static void test_once_a_period(void **state)
+{
+    (void)state;
+    struct access_table *t = new_table(100);
+    struct access_row rows[ROWS];
+    expect_none(t, 5);
+    assert_true(access_table_note(t, 7, 1000));
+    assert_true(access_table_note(t, 7, 3000));
+    assert_true(access_table_note(t, 7, 2000)); /* late */
+    expect_row(t, 10, 7, 3000, 3);
+    expect_none(t, 10);
+
+    assert_true(access_table_note(t, 7, 4000));
+    expect_none(t, 10 + PERIOD - 1);
+    assert_true(access_table_note(t, 7, 5000));
+    expect_row(t, 10 + PERIOD, 7, 5000, 2);
+
+    assert_true(access_table_note(t, 7, 6000));
+    expect_none(t, 10 + PERIOD + 1);
+    assert_int_equal(take(t, ACCESS_TAKE_ALL, 10 + PERIOD + 1, rows), 1);
+    assert_int_equal(rows[0].requests, 1);
+    expect_none(t, 10 + 5 * PERIOD);
+    access_table_free(t);
+}
+
+static void test_given_back(void **state)
+{
+    (void)state;
+    struct access_table *t = new_table(100);
+    struct access_row rows[ROWS];
+    assert_true(access_table_note(t, 1, 1000));
+    assert_true(access_table_note(t, 1, 2000));
+    assert_int_equal(take(t, ACCESS_TAKE_DUE, 10, rows), 1);
+    assert_true(access_table_note(t, 1, 1500)); /* while it is written */
+    assert_int_equal(access_table_give_back(t, rows, 1), 0);
+    expect_row(t, 11, 1, 2000, 3);
+
+    /* Given back after the image was forgotten. */
+    assert_int_equal(access_table_give_back(t, &(struct access_row){5, 9000, 4}, 1), 0);
+    expect_row(t, 11, 5, 9000, 4);
+    /* More than an entry can count. */
+    assert_int_equal(access_table_give_back(t, &(struct access_row){6, 1, INT64_C(1) << 40}, 1), 0);
+    assert_true(access_table_note(t, 6, 2));
+    expect_row(t, 11, 6, 2, UINT32_MAX);
+    access_table_free(t);
+}
+
+static void test_ids(void **state)
+{
+    (void)state;
+    struct access_table *t = new_table(100);
+    assert_false(access_table_note(t, 0, 1));
+    assert_false(access_table_note(t, -1, 1));
+    assert_false(access_table_note(t, INT64_MIN, 1));
+    assert_true(access_table_note(t, INT64_MAX, 1));
+    expect_row(t, 1, INT64_MAX, 1, 1);
+    access_table_free(t);
+    access_table_free(NULL);
+}
+
+/* However many there are: what has room comes out once, whole; what has none is refused. */
+static void test_full(void **state)
+{
+    (void)state;
+    enum { IMAGES = 5000 };
+    struct access_table *t = new_table(1600);
+    static int64_t noted[IMAGES + 1], taken[IMAGES + 1];
+    int64_t refused = 0;
+    size_t pos = 0, count;
+    struct access_row rows[ROWS];
+    for (int round = 0; round < 3; round++)
+        for (int64_t id = 1; id <= IMAGES; id++)
+            if (access_table_note(t, id, 1))
+                noted[id]++;
+            else
+                refused++;
+    do {
+        count = access_table_take(t, ACCESS_TAKE_DUE, 1, &pos, rows, ROWS);
+        for (size_t i = 0; i < count; i++)
+            taken[rows[i].image_id] += rows[i].requests;
+    } while (count == ROWS);
+    assert_memory_equal(noted, taken, sizeof noted);
+    assert_int_equal(refused, 3 * (IMAGES - 1600));
+
+    /* Given back to a full table. */
+    assert_int_equal(access_table_give_back(t, &(struct access_row){IMAGES + 1, 1, 9}, 1), 9);
+    /* A crowded table keeps no memory of what was written. */
+    access_table_sweep(t, 2);
+    for (int64_t id = 1; id <= 800; id++)
+        assert_true(access_table_note(t, id + IMAGES, 1));
+    access_table_free(t);
+}
+
+static void test_memory_of_writes(void **state)
+{
+    (void)state;
+    struct access_table *t = new_table(1600);
+    assert_true(access_table_note(t, 1, 1));
+    expect_row(t, 10, 1, 1, 1);
+    access_table_sweep(t, 11); /* kept: it was written a moment ago */
+    assert_true(access_table_note(t, 1, 2));
+    expect_none(t, 12);
+    access_table_sweep(t, 10 + PERIOD); /* kept: it has a note */
+    expect_row(t, 10 + PERIOD, 1, 2, 1);
+    access_table_sweep(t, 10 + 2 * PERIOD); /* forgotten */
+    assert_true(access_table_note(t, 1, 3));
+    expect_row(t, 11, 1, 3, 1);
+    access_table_free(t);
+}
+
+#define NOTERS 4
+#define NOTES  50000
+
+static void *note_many(void *arg)
+{
+    for (int64_t i = 0; i < NOTES; i++)
+        assert_true(access_table_note(arg, i % 300 + 1, i));
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    struct access_table *t = new_table(16000);
+    pthread_t threads[NOTERS];
+    struct access_row rows[ROWS];
+    int64_t sum = 0;
+    size_t count;
+    for (int i = 0; i < NOTERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, note_many, t), 0);
+    for (int i = 0; i < 100; i++) { /* some go back, some are swept away once they are written */
+        count = take(t, ACCESS_TAKE_ALL, 1, rows);
+        size_t back = i % 2 ? count / 2 : 0;
+        assert_int_equal(access_table_give_back(t, rows, back), 0);
+        for (size_t n = back; n < count; n++)
+            sum += rows[n].requests;
+        access_table_sweep(t, PERIOD + 1);
+    }
+    for (int i = 0; i < NOTERS; i++)
+        pthread_join(threads[i], NULL);
+    while ((count = take(t, ACCESS_TAKE_ALL, 1, rows)))
+        for (size_t n = 0; n < count; n++)
+            sum += rows[n].requests;
+    assert_int_equal(sum, NOTERS * NOTES);
+    access_table_free(t);
+}
+
+static struct store *open_store(struct config *config, const char *url)
+{
+    struct store *store;
+    struct error e;
+    const struct config_flag flags[] = {{"database-url", url}, {NULL, NULL}};
+    if (config_load(config, flags, NULL, NULL, &e) < 0 || store_open(&store, config, &e) < 0)
+        fail_msg("%s", e.text);
+    return store;
+}
+
+static void test_no_database(void **state)
+{
+    (void)state;
+    struct config config;
+    struct store *store = open_store(&config, "postgresql:///none?host=/nonexistent");
+    struct access *a;
+    struct error e = {0};
+    assert_int_equal(access_start(&a, store), 0);
+    access_request(a, "media");
+    access_request(a, "no such collection");
+    access_note(a, 1);
+    assert_int_equal(access_stop(a, clock_monotonic_ms() + 10000, &e), -ENOTCONN);
+    assert_true(*e.text != '\0');
+
+    /* Nothing to write: the database is not asked. */
+    assert_int_equal(access_start(&a, store), 0);
+    assert_int_equal(access_stop(a, clock_monotonic_ms() + 10000, &e), 0);
+    /* No time. */
+    assert_int_equal(access_start(&a, store), 0);
+    access_note(a, 1);
+    int64_t dropped = metric_get(METRIC_access_dropped, METRIC_none, METRIC_none);
+    access_note(a, 0);
+    assert_int_equal(metric_get(METRIC_access_dropped, METRIC_none, METRIC_none), dropped + 1);
+    assert_int_equal(access_stop(a, 0, &e), -ETIMEDOUT);
+    assert_int_equal(access_stop(NULL, 0, NULL), 0);
+    store_close(store);
+    config_release(&config);
+}
+
+/* One request for image 1, two for image 2 and so on, and one each for 2,500 that do not exist. */
+static void test_database(void **state)
+{
+    (void)state;
+    struct config config;
+    struct store *store = open_store(&config, getenv("ACCESS_DATABASE_URL"));
+    struct access *a;
+    struct error e;
+    assert_int_equal(access_start(&a, store), 0);
+    for (int64_t id = 1; id <= 5; id++)
+        for (int64_t i = 0; i < id; i++) {
+            access_note(a, id);
+            access_request(a, "media");
+        }
+    for (int64_t id = 1000000; id < 1002500; id++)
+        access_note(a, id);
+    if (access_stop(a, clock_monotonic_ms() + 30000, &e) < 0)
+        fail_msg("%s", e.text);
+    assert_int_equal(metric_get(METRIC_access_written, METRIC_none, METRIC_none), 15 + 2500);
+    assert_int_equal(metric_get(METRIC_access_dropped, METRIC_none, METRIC_none), 0);
+    store_close(store);
+    config_release(&config);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_once_a_period), cmocka_unit_test(test_given_back),       cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_full),          cmocka_unit_test(test_memory_of_writes), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_no_database),
+    };
+    const struct CMUnitTest with_database[] = {cmocka_unit_test(test_database)};
+    if (getenv("ACCESS_DATABASE_URL"))
+        return cmocka_run_group_tests(with_database, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
