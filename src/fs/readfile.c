@@ -147,11 +147,21 @@ static int read_steady(int fd, char *to, const struct stat *st)
     return same(st, &after);
 }
 
-/* One try. 1 when the bytes were added to `into`, 0 when the file moved, -errno and a text. */
-static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_st, struct error *e)
+/* As wait_out_tick, without waiting: only says whether there would have been something to wait for. */
+static int look(int fd, struct stat *st, int *ret_fresh)
+{
+    if (fstat(fd, st) < 0)
+        return -errno;
+    *ret_fresh = ticks_left_ns(st) > 0;
+    return 1;
+}
+
+/* One try. 1 when the bytes were added to `into`, 0 when the file moved, -errno and a text. With ret_fresh NULL it
+ * waits until the file is not fresh. */
+static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh, struct error *e)
 {
     struct stat st;
-    int r = wait_out_tick(fd, &st);
+    int r = ret_fresh ? look(fd, &st, ret_fresh) : wait_out_tick(fd, &st);
     if (r < 0)
         return fserror_set(e, r, "can't be looked at");
     size_t size = (size_t)st.st_size;
@@ -181,16 +191,28 @@ static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_
     return r;
 }
 
-int readfile_all(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, struct error *e)
+static int read_all(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh,
+                    struct error *e)
 {
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
             sleep_ns(RETRY_NS);
-        int r = try_all(f->fd, max_bytes, into, ret_st, e);
+        int r = try_all(f->fd, max_bytes, into, ret_st, ret_fresh, e);
         if (r != 0)
             return r < 0 ? r : 0;
     }
     return error_set(e, -EBUSY, "is still being written; the next run takes it");
+}
+
+int readfile_all(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, struct error *e)
+{
+    return read_all(f, max_bytes, into, ret_st, NULL, e);
+}
+
+int readfile_at_once(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh,
+                     struct error *e)
+{
+    return read_all(f, max_bytes, into, ret_st, ret_fresh, e);
 }
 
 void readfile_close(struct readfile *f)

@@ -38,6 +38,11 @@ int readfile_head(const struct readfile *f, void *head, size_t n, size_t *ret_n,
 int readfile_all(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, struct error *e)
     __attribute__((warn_unused_result));
 
+/* As readfile_all, without the wait for a fresh file. *ret_fresh tells that it was one: it may be written once more and
+ * keep the very stamps that *ret_st has, so whoever takes it must come back and read it with readfile_all. */
+int readfile_at_once(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh,
+                     struct error *e) __attribute__((warn_unused_result));
+
 void readfile_close(struct readfile *f);
 
 /* All of it in one call. */

@@ -26,6 +26,7 @@ struct folder {
 
 struct walk {
     int root_fd;
+    enum walk_what what;
     walk_fn *fn;
     void *arg;
     struct folder *pending; /* a stack: what is found last is read first, which keeps it small */
@@ -135,8 +136,11 @@ static int visit_link(struct walk *w)
     return report(w, WALK_UNREADABLE);
 }
 
-static int visit(struct walk *w, const struct folder *in, int in_fd, const char *name)
+static int visit(struct walk *w, const struct folder *in, int in_fd, const struct dirent *d)
 {
+    const char *name = d->d_name;
+    if (w->what == WALK_FOLDERS && d->d_type != DT_DIR && d->d_type != DT_UNKNOWN)
+        return 0;
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || (in->len == 0 && strcmp(name, SAFEPATH_OWN_FOLDER) == 0))
         return 0;
 
@@ -146,6 +150,8 @@ static int visit(struct walk *w, const struct folder *in, int in_fd, const char 
     *st = (struct stat){0};
     int failed = fstatat(in_fd, name, st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
     if (failed == -ENOENT) /* It was removed since the folder was read. */
+        return 0;
+    if (w->what == WALK_FOLDERS && !S_ISDIR(st->st_mode))
         return 0;
 
     if (!utf8_valid(name, name_len)) {
@@ -198,6 +204,10 @@ static int read_folder(struct walk *w, const struct folder *f, struct error *e)
     }
 
     int r = 0;
+    if (w->what != WALK_FILES) {
+        set_path(w, f, "", 0);
+        r = fstat(dirfd(dir), &w->entry.st) < 0 ? -errno : report(w, WALK_FOLDER);
+    }
     while (r == 0) {
         errno = 0;
         struct dirent *d = readdir(dir);
@@ -206,23 +216,24 @@ static int read_folder(struct walk *w, const struct folder *f, struct error *e)
                 r = fail_folder(w, f, -errno, "can't be listed to its end, so some of it may be missing", e);
             break;
         }
-        r = visit(w, f, dirfd(dir), d->d_name);
+        r = visit(w, f, dirfd(dir), d);
     }
     closedir(dir);
     return r;
 }
 
-int walk_tree(int root_fd, walk_fn *fn, void *arg, struct error *e)
+int walk_beneath(int root_fd, const char *path, enum walk_what what, walk_fn *fn, void *arg, struct error *e)
 {
     struct walk *w = calloc(1, sizeof *w);
     if (!w)
         return fserror_set(e, -ENOMEM, "can't be walked");
     w->root_fd = root_fd;
+    w->what = what;
     w->fn = fn;
     w->arg = arg;
     w->entry.path = w->path;
 
-    int r = push_folder(w, "", 0);
+    int r = push_folder(w, path, strlen(path));
     while (r == 0 && w->pending) {
         struct folder *f = pop_folder(w);
         r = read_folder(w, f, e);
@@ -232,4 +243,9 @@ int walk_tree(int root_fd, walk_fn *fn, void *arg, struct error *e)
         free(pop_folder(w));
     free(w);
     return r;
+}
+
+int walk_tree(int root_fd, walk_fn *fn, void *arg, struct error *e)
+{
+    return walk_beneath(root_fd, "", WALK_FILES, fn, arg, e);
 }

@@ -14,7 +14,8 @@ enum walk_kind {
     WALK_LINKED_FILE, /* a symbolic link to a regular file beneath the root; st is the target's */
     WALK_LINKED_DIR,  /* a symbolic link to a folder beneath the root: not entered */
     WALK_SPECIAL,     /* FIFO, socket or device, or a symbolic link to one; st is set */
-    WALK_UNREADABLE   /* file, folder or link that can't be looked at: code and text say why */
+    WALK_UNREADABLE,  /* file, folder or link that can't be looked at: code and text say why */
+    WALK_FOLDER       /* a folder that is about to be listed; only where walk_beneath was asked for folders */
 };
 
 struct walk_entry {
@@ -33,5 +34,16 @@ typedef int walk_fn(void *arg, const struct walk_entry *entry);
 /* Walks everything beneath root_fd. 0, what fn returned, or -ENOMEM. A folder that can't be listed is an entry of its
  * own and does not stop the walk; only the root itself not being listable does (its -errno, with a text). */
 int walk_tree(int root_fd, walk_fn *fn, void *arg, struct error *e) __attribute__((warn_unused_result));
+
+enum walk_what {
+    WALK_FILES,   /* as walk_tree */
+    WALK_FOLDERS, /* folders alone: files are not even looked at */
+    WALK_ALL
+};
+
+/* Likewise from the folder `path` on ("" for the root); paths are relative to the root all the same. A folder that is
+ * not there has nothing beneath it. */
+int walk_beneath(int root_fd, const char *path, enum walk_what what, walk_fn *fn, void *arg, struct error *e)
+    __attribute__((warn_unused_result));
 
 #endif

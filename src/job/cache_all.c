@@ -6,17 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/workers.h"
-#include "codec/sniff.h"
-#include "fs/readfile.h"
 #include "fs/staging.h"
 #include "job/survey.h"
+#include "job/take_in.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
 #define QUEUE_FILES 1024
-#define HEAD_BYTES  4096
 
 static const char *const counters[] = {
     [CACHE_ALL_CACHED] = "cached",
@@ -30,15 +27,9 @@ static const char *const counters[] = {
 
 /* A file to be read, and what is stored under its path. */
 struct item {
-    struct image_key key; /* path is owned: it stands in `name` */
-    int root;
-    enum safepath_links links;
-    int64_t row_id; /* 0: nothing is stored */
-    int64_t row_mtime_ns;
-    int row_in_trash;
-    unsigned char row_sha256[DIGEST_SHA256_LEN];
-    int64_t size; /* once read */
-    int same;     /* once read: stored already, only its time is to be written */
+    struct take_in_file file; /* its path stands in `name` */
+    int64_t size;             /* once read */
+    int same;                 /* once read: stored already, only its time is to be written */
     char name[];
 };
 
@@ -74,90 +65,36 @@ static void written(void *arg, void *tag, const struct error *outcome)
     else if (db_unavailable(outcome->code) || outcome->code == -ENXIO || outcome->code == -ENOSPC)
         job_fail(job, outcome);
     else
-        job_problem(job, CACHE_ALL_FAILED, &item->key, outcome);
+        job_problem(job, CACHE_ALL_FAILED, &item->file.key, outcome);
     finish_item(job, item);
-}
-
-/* A file that neither is an image nor is called one is none of our business. Returns 1 for those. */
-static int is_no_image(const struct readfile *file, const char *path)
-{
-    unsigned char head[HEAD_BYTES];
-    size_t n;
-    if (sniff_claimed(path) != SNIFF_NONE || readfile_head(file, head, sizeof head, &n, NULL) < 0)
-        return 0;
-    return sniff(head, n).kind == SNIFF_NONE;
-}
-
-/* Reads and describes the file. 0, 1 when it is to be ignored, or -errno. */
-static int read_item(struct cache_all *c, struct item *item, struct buf *bytes, struct image_meta *meta,
-                     struct error *e)
-{
-    struct tier_db *db = store_db(c->job->store);
-    struct readfile file;
-    struct stat st;
-    int r = readfile_open(&file, item->root, item->key.path, item->links, e);
-    if (r == -ENOENT)
-        return 1; /* it went while we walked */
-    if (r < 0)
-        return r;
-    buf_reset(bytes);
-    if (is_no_image(&file, item->key.path))
-        r = 1;
-    else
-        r = tier_db_accepts(db, file.st.st_size, e);
-    if (r == 0)
-        r = readfile_all(&file, (size_t)tier_db_inline_max(db), bytes, &st, e);
-    readfile_close(&file);
-    if (r == -EFBIG)
-        return tier_db_accepts(db, tier_db_inline_max(db) + 1, e); /* it grew beyond the limit: same advice */
-    if (r != 0)
-        return r;
-    *meta = (struct image_meta){.key = item->key, .mtime_ns = clock_ns(st.st_mtim)};
-    return image_describe(meta, bytes->data, bytes->len, e);
-}
-
-/* Whether what is stored wins over the file. */
-static int store_wins(const struct cache_all *c, const struct item *item, const struct image_meta *meta)
-{
-    enum config_conflict conflict = store_config(c->job->store)->conflict;
-    if (!item->row_id || item->row_in_trash || conflict == CONFIG_CONFLICT_DISK)
-        return 0;
-    return conflict == CONFIG_CONFLICT_STORE || meta->mtime_ns < item->row_mtime_ns;
 }
 
 static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struct item *item, struct buf *bytes)
 {
+    static const enum cache_all_counter counted_as[] = {
+        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED, [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
+        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,     [TAKE_IN_WRITE] = CACHE_ALL_CACHED,
+        [TAKE_IN_IGNORE] = CACHE_ALL_IGNORED,
+    };
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
-    int r = read_item(c, item, bytes, &meta, &why);
+    enum take_in verdict = take_in(job->store, &item->file, bytes, &meta, NULL, &why);
 
-    if (r > 0) {
-        job_count(job, CACHE_ALL_IGNORED, 1);
-    } else if (r < 0) {
-        job_problem(job, CACHE_ALL_FAILED, &item->key, &why);
+    if (verdict == TAKE_IN_FAIL) {
+        job_problem(job, CACHE_ALL_FAILED, &item->file.key, &why);
+    } else if (verdict == TAKE_IN_STORE_WINS) {
+        job_problem(job, CACHE_ALL_OLDER, &item->file.key, &why);
+    } else if (job->dry_run || (verdict != TAKE_IN_TOUCH && verdict != TAKE_IN_WRITE)) {
+        job_count(job, counted_as[verdict], 1);
     } else {
         item->size = meta.size;
-        item->same = item->row_id && memcmp(item->row_sha256, meta.sha256, sizeof meta.sha256) == 0;
-        int same_time = item->same && meta.mtime_ns == item->row_mtime_ns;
-        if (same_time) {
-            job_count(job, item->row_in_trash ? CACHE_ALL_IN_TRASH : CACHE_ALL_UNCHANGED, 1);
-        } else if (!item->same && store_wins(c, item, &meta)) {
-            int by_age = store_config(job->store)->conflict == CONFIG_CONFLICT_NEWEST;
-            error_set(&why, 0,
-                      "%s what is stored, which stays; `perdura restore%s` puts it on disk, "
-                      "PERDURA_CONFLICT=disk takes the file instead",
-                      by_age ? "is older than" : "differs from", by_age ? "" : " --force");
-            job_problem(job, CACHE_ALL_OLDER, &item->key, &why);
-        } else if (job->dry_run) {
-            job_count(job, item->same ? CACHE_ALL_UNCHANGED : CACHE_ALL_CACHED, 1);
-        } else if (item->same) {
-            tier_db_writer_touch(writer, item->row_id, meta.mtime_ns, item);
-            return;
-        } else {
+        item->same = verdict == TAKE_IN_TOUCH;
+        if (item->same)
+            tier_db_writer_touch(writer, item->file.row.id, meta.mtime_ns, item);
+        else
             tier_db_writer_add(writer, &meta, bytes->data, item);
-            return;
-        }
+        return;
     }
     finish_item(job, item);
 }
@@ -191,22 +128,11 @@ static struct item *item_new(const struct cache_all *c, const struct walk_entry 
     if (!item)
         return NULL;
     memcpy(item->name, entry->path, entry->path_len);
-    item->key = (struct image_key){c->collection, item->name};
-    item->root = c->root;
-    item->links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS;
-    if (row) {
-        item->row_id = row->id;
-        item->row_mtime_ns = row->mtime_ns;
-        item->row_in_trash = row->deleted_us != 0;
-        memcpy(item->row_sha256, row->sha256, sizeof item->row_sha256);
-    }
+    item->file.key = (struct image_key){c->collection, item->name};
+    item->file.root = c->root;
+    item->file.links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS;
+    take_in_row(&item->file.row, row);
     return item;
-}
-
-static int unchanged(const struct cache_all *c, const struct walk_entry *entry, const struct image_meta *row)
-{
-    return row && !c->options->checksum && row->size == entry->st.st_size &&
-           row->mtime_ns == clock_ns(entry->st.st_mtim);
 }
 
 static int visit(void *arg, const struct walk_entry *entry, const struct image_meta *row)
@@ -214,25 +140,12 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     struct cache_all *c = arg;
     struct image_key key = {c->collection, entry->path};
     struct error why;
-
-    switch (entry->kind) {
-    case WALK_LINKED_DIR: /* what it leads to is taken where it lies */
-        return 0;
-    case WALK_UNREADABLE:
-        job_problem(c->job, CACHE_ALL_FAILED, &key, &entry->error);
-        return 0;
-    case WALK_SPECIAL:
-        error_set(&why, -ENXIO, "is a %s, not a file",
-                  S_ISFIFO(entry->st.st_mode)   ? "FIFO"
-                  : S_ISSOCK(entry->st.st_mode) ? "socket"
-                                                : "device");
+    int r = take_in_entry(entry, &why);
+    if (r < 0)
         job_problem(c->job, CACHE_ALL_FAILED, &key, &why);
+    if (r != 1)
         return 0;
-    case WALK_FILE:
-    case WALK_LINKED_FILE:
-        break;
-    }
-    if (unchanged(c, entry, row)) {
+    if (!c->options->checksum && take_in_unchanged(&entry->st, row)) {
         job_count(c->job, row->deleted_us ? CACHE_ALL_IN_TRASH : CACHE_ALL_UNCHANGED, 1);
         atomic_fetch_add(&c->job->done, 1);
         return 0;
@@ -240,7 +153,7 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     struct item *item = item_new(c, entry, row);
     if (!item)
         return -ENOMEM;
-    int r = workers_push(c->workers, item);
+    r = workers_push(c->workers, item);
     if (r < 0)
         free(item);
     return r;

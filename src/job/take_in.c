@@ -1,0 +1,121 @@
+#include "job/take_in.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "codec/sniff.h"
+#include "fs/readfile.h"
+#include "tier/tier_db.h"
+
+#define HEAD_BYTES 4096
+
+/* A file that neither is an image nor is called one is none of our business. Returns 1 for those. */
+static int is_no_image(const struct readfile *file, const char *path)
+{
+    unsigned char head[HEAD_BYTES];
+    size_t n;
+    if (sniff_claimed(path) != SNIFF_NONE || readfile_head(file, head, sizeof head, &n, NULL) < 0)
+        return 0;
+    return sniff(head, n).kind == SNIFF_NONE;
+}
+
+/* Reads and describes the file. 0, 1 when it is to be ignored, or -errno. */
+static int read_file(struct store *store, const struct take_in_file *f, struct buf *bytes, struct image_meta *meta,
+                     int *ret_fresh, struct error *e)
+{
+    struct tier_db *db = store_db(store);
+    size_t max = (size_t)tier_db_inline_max(db);
+    struct readfile file;
+    struct stat st;
+    int r = readfile_open(&file, f->root, f->key.path, f->links, e);
+    if (r == -ENOENT)
+        return 1; /* it went meanwhile */
+    if (r < 0)
+        return r;
+    buf_reset(bytes);
+    if (is_no_image(&file, f->key.path))
+        r = 1;
+    else
+        r = tier_db_accepts(db, file.st.st_size, e);
+    if (r == 0)
+        r = ret_fresh ? readfile_at_once(&file, max, bytes, &st, ret_fresh, e)
+                      : readfile_all(&file, max, bytes, &st, e);
+    readfile_close(&file);
+    if (r == -EFBIG)
+        return tier_db_accepts(db, tier_db_inline_max(db) + 1, e); /* it grew beyond the limit: same advice */
+    if (r != 0)
+        return r;
+    *meta = (struct image_meta){.key = f->key, .mtime_ns = clock_ns(st.st_mtim)};
+    return image_describe(meta, bytes->data, bytes->len, e);
+}
+
+/* Whether what is stored wins over the file. */
+static int store_wins(struct store *store, const struct take_in_row *row, const struct image_meta *meta)
+{
+    enum config_conflict conflict = store_config(store)->conflict;
+    if (!row->id || row->in_trash || conflict == CONFIG_CONFLICT_DISK)
+        return 0;
+    return conflict == CONFIG_CONFLICT_STORE || meta->mtime_ns < row->mtime_ns;
+}
+
+static enum take_in say_store_wins(struct store *store, struct error *e)
+{
+    int by_age = store_config(store)->conflict == CONFIG_CONFLICT_NEWEST;
+    error_set(e, 0,
+              "%s what is stored, which stays; `perdura restore%s` puts it on disk, PERDURA_CONFLICT=disk takes the "
+              "file instead",
+              by_age ? "is older than" : "differs from", by_age ? "" : " --force");
+    return TAKE_IN_STORE_WINS;
+}
+
+enum take_in take_in(struct store *store, const struct take_in_file *file, struct buf *bytes, struct image_meta *meta,
+                     int *ret_fresh, struct error *e)
+{
+    const struct take_in_row *row = &file->row;
+    int r = read_file(store, file, bytes, meta, ret_fresh, e);
+    if (r != 0)
+        return r < 0 ? TAKE_IN_FAIL : TAKE_IN_IGNORE;
+    if (row->id && memcmp(row->sha256, meta->sha256, sizeof row->sha256) == 0) {
+        if (meta->mtime_ns != row->mtime_ns)
+            return TAKE_IN_TOUCH;
+        return row->in_trash ? TAKE_IN_IN_TRASH : TAKE_IN_UNCHANGED;
+    }
+    return store_wins(store, row, meta) ? say_store_wins(store, e) : TAKE_IN_WRITE;
+}
+
+void take_in_row(struct take_in_row *ret, const struct image_meta *row)
+{
+    *ret = (struct take_in_row){0};
+    if (!row)
+        return;
+    ret->id = row->id;
+    ret->mtime_ns = row->mtime_ns;
+    ret->in_trash = row->deleted_us != 0;
+    memcpy(ret->sha256, row->sha256, sizeof ret->sha256);
+}
+
+int take_in_unchanged(const struct stat *st, const struct image_meta *row)
+{
+    return row && row->size == st->st_size && row->mtime_ns == clock_ns(st->st_mtim);
+}
+
+int take_in_entry(const struct walk_entry *entry, struct error *e)
+{
+    switch (entry->kind) {
+    case WALK_FILE:
+    case WALK_LINKED_FILE:
+        return 1;
+    case WALK_UNREADABLE:
+        return error_set(e, entry->error.code, "%s", entry->error.text);
+    case WALK_SPECIAL:
+        return error_set(e, -ENXIO, "is a %s, not a file",
+                         S_ISFIFO(entry->st.st_mode)   ? "FIFO"
+                         : S_ISSOCK(entry->st.st_mode) ? "socket"
+                                                       : "device");
+    case WALK_LINKED_DIR: /* what it leads to is taken where it lies */
+    case WALK_FOLDER:
+        break;
+    }
+    return 0;
+}

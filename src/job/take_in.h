@@ -1,0 +1,50 @@
+/* One file beside its row: is it to be stored? The same answer for cache-all and for the watcher. */
+#ifndef JOB_TAKE_IN_H
+#define JOB_TAKE_IN_H
+
+#include "base/buf.h"
+#include "fs/safepath.h"
+#include "fs/walk.h"
+#include "image/image.h"
+#include "store/store.h"
+
+struct take_in_row {
+    int64_t id; /* 0: nothing is stored under the path */
+    int64_t mtime_ns;
+    int in_trash;
+    unsigned char sha256[DIGEST_SHA256_LEN];
+};
+
+struct take_in_file {
+    struct image_key key;
+    int root;
+    enum safepath_links links;
+    struct take_in_row row;
+};
+
+enum take_in {
+    TAKE_IN_WRITE,      /* new, or changed */
+    TAKE_IN_TOUCH,      /* the content is stored; its time is to be written */
+    TAKE_IN_UNCHANGED,  /* it is what the row says */
+    TAKE_IN_IN_TRASH,   /* likewise, and the row is in the trash: it stays there as long as the file stays as it is */
+    TAKE_IN_STORE_WINS, /* differs, but what is stored counts (PERDURA_CONFLICT); the text says so */
+    TAKE_IN_IGNORE,     /* no image and not called one, or gone */
+    TAKE_IN_FAIL        /* the text says why */
+};
+
+/* Reads the file into `bytes` (which is reset), describes it in *meta (whose key is borrowed from the file's), and
+ * compares it with its row. With ret_fresh the file is read at once and it tells whether it must be read again once it
+ * is not fresh any more (fs/readfile.h); with NULL it is waited for. */
+enum take_in take_in(struct store *store, const struct take_in_file *file, struct buf *bytes, struct image_meta *meta,
+                     int *ret_fresh, struct error *e);
+
+/* What is to be known of a row; NULL: there is none. */
+void take_in_row(struct take_in_row *ret, const struct image_meta *row);
+
+/* Whether size and modification time say that the file is what the row holds. row may be NULL. */
+int take_in_unchanged(const struct stat *st, const struct image_meta *row);
+
+/* What a walk came upon: 1 for a file to look at, 0 for nothing of ours, or why it can't be one, with a text. */
+int take_in_entry(const struct walk_entry *entry, struct error *e);
+
+#endif
