@@ -14,6 +14,8 @@
 /* The enumerators follow the order of the words in settings.def. */
 enum config_conflict { CONFIG_CONFLICT_NEWEST, CONFIG_CONFLICT_DISK, CONFIG_CONFLICT_STORE };
 
+enum config_on_delete { CONFIG_ON_DELETE_KEEP, CONFIG_ON_DELETE_TRASH };
+
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };

@@ -12,6 +12,7 @@ void job_init(struct job *job, const char *kind, struct store *store, const char
     memset(job, 0, sizeof *job);
     job->kind = kind;
     job->store = store;
+    job->patience_ms = JOB_PATIENCE_MS;
     job->started_us = clock_realtime_us();
     job->problem = problem;
     job->arg = arg;
@@ -71,10 +72,10 @@ int job_stopped(const struct job *job)
 int job_ask_again(struct job *job, int code, int64_t *deadline_ms)
 {
     struct db_conn *conn;
-    if (!db_unavailable(code) || job_stopped(job))
+    if (!db_unavailable(code) || job_stopped(job) || !job->patience_ms)
         return 0;
     if (!*deadline_ms)
-        *deadline_ms = clock_monotonic_ms() + JOB_PATIENCE_MS;
+        *deadline_ms = clock_monotonic_ms() + job->patience_ms;
     else if (!clock_left_ms(*deadline_ms))
         return 0;
     if (db_get_again(store_pool(job->store), &conn, *deadline_ms, NULL) < 0)

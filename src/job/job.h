@@ -24,6 +24,7 @@ struct job {
     const char *kind; /* "cache-all" */
     struct store *store;
     int dry_run;
+    int64_t patience_ms; /* JOB_PATIENCE_MS unless changed after job_init; 0: a question is put once */
     int64_t started_us;
     struct job_counter counters[JOB_COUNTERS]; /* up to the first without a name */
     atomic_llong done;                         /* images looked at */

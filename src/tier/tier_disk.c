@@ -13,11 +13,14 @@
 #include "fs/safepath.h"
 
 #define REPLACE_TRIES 5
+#define RETIRED_MAX   8
 
 struct root {
     const struct config_collection *collection;
-    int fd;                  /* -1 until it is needed */
-    struct staging *staging; /* NULL until it is needed */
+    int fd;                               /* -1 until it is needed */
+    struct staging *staging;              /* NULL until it is needed */
+    struct staging *retired[RETIRED_MAX]; /* of folders that are gone; somebody may still be using them */
+    int retired_count;
 };
 
 struct tier_disk {
@@ -46,6 +49,8 @@ void tier_disk_free(struct tier_disk *disk)
         return;
     for (size_t i = 0; i < disk->count; i++) {
         staging_close(disk->roots[i].staging);
+        for (int k = 0; k < disk->roots[i].retired_count; k++)
+            staging_close(disk->roots[i].retired[k]);
         if (disk->roots[i].fd >= 0)
             close(disk->roots[i].fd);
     }
@@ -102,8 +107,8 @@ static struct root *find(struct tier_disk *disk, const char *collection)
     return NULL;
 }
 
-static int acquire(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder, int with_staging,
-                   struct root **ret, struct error *e)
+static int acquire(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder,
+                   struct staging **ret_staging, struct root **ret, struct error *e)
 {
     struct root *root = find(disk, collection);
     if (!root)
@@ -111,8 +116,10 @@ static int acquire(struct tier_disk *disk, const char *collection, enum tier_dis
                          collection);
     pthread_mutex_lock(&disk->lock);
     int r = open_root(root, folder, e);
-    if (r == 0 && with_staging && !root->staging)
+    if (r == 0 && ret_staging && !root->staging)
         r = staging_open(root->fd, &root->staging, e);
+    if (r == 0 && ret_staging)
+        *ret_staging = root->staging;
     pthread_mutex_unlock(&disk->lock);
     if (r == 0)
         *ret = root;
@@ -123,7 +130,7 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
                    struct error *e)
 {
     struct root *root;
-    int r = acquire(disk, collection, folder, 0, &root, e);
+    int r = acquire(disk, collection, folder, NULL, &root, e);
     if (r == 0)
         *ret_fd = root->fd;
     return r;
@@ -144,6 +151,38 @@ int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct er
                      "the folder %s of collection \"%s\" was moved, removed or replaced meanwhile: see what is there "
                      "now, then run this again",
                      root->collection->root, collection);
+}
+
+/* dup3 changes in one step what the descriptor stands for. A staging of the old folder makes its own folder anew when
+ * that is gone; one that is still there, elsewhere, is of no use any more. */
+static int replace_root(struct root *root, int fd, struct error *e)
+{
+    int r = dup3(fd, root->fd, O_CLOEXEC) < 0 ? error_set(e, -errno, "the folder can't be opened anew") : 1;
+    close(fd);
+    if (r == 1 && root->staging && root->retired_count < RETIRED_MAX) {
+        root->retired[root->retired_count++] = root->staging;
+        root->staging = NULL;
+    }
+    return r;
+}
+
+int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct error *e)
+{
+    struct root *root = find(disk, collection);
+    struct stat opened, named;
+    if (!root)
+        return error_set(e, -ENOENT, "the collection \"%s\" has no folder here", collection);
+    pthread_mutex_lock(&disk->lock);
+    int r = open_root(root, TIER_DISK_EXISTING, e);
+    if (r == 0 && stat(root->collection->root, &named) < 0)
+        r = error_set(e, -errno, "the folder %s is not there: %s", root->collection->root, strerror(errno));
+    if (r == 0 && fstat(root->fd, &opened) == 0 && (opened.st_dev != named.st_dev || opened.st_ino != named.st_ino)) {
+        int fd = open(root->collection->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = fd < 0 ? error_set(e, -errno, "the folder %s can't be opened: %s", root->collection->root, strerror(errno))
+                   : replace_root(root, fd, e);
+    }
+    pthread_mutex_unlock(&disk->lock);
+    return r;
 }
 
 void tier_disk_sync(struct tier_disk *disk)
@@ -182,16 +221,17 @@ static int read_image(void *self, const struct image_key *key, struct image **re
 
 static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
 {
+    struct staging *staging;
     struct root *root;
-    int r = acquire(self, image->meta.key.collection, TIER_DISK_MAKE, 1, &root, e);
+    int r = acquire(self, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
         struct atomicfile file = {0};
-        r = atomicfile_write(root->staging, &file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
+        r = atomicfile_write(staging, &file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
         if (r < 0)
             return r;
         file.path = image->meta.key.path;
         file.replace = intent == TIER_STORE && fstatat(root->fd, file.path, &file.seen, AT_SYMLINK_NOFOLLOW) == 0;
-        r = atomicfile_publish(root->staging, &file, 1);
+        r = atomicfile_publish(staging, &file, 1);
         if (r >= 0)
             r = file.result;
         if (r == -EEXIST && intent == TIER_FILL)
@@ -210,7 +250,7 @@ static int drop_image(void *self, const struct image_key *key, struct error *e)
 {
     struct root *root;
     const char *name;
-    int r = acquire(self, key->collection, TIER_DISK_EXISTING, 0, &root, e);
+    int r = acquire(self, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
     if (r < 0)
         return r;
     int folder = safepath_open_parent(root->fd, key->path, 0, &name);

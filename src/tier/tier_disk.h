@@ -31,6 +31,12 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
 int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct error *e)
     __attribute__((warn_unused_result));
 
+/* For whoever stays while folders come and go: 0 when the folder is the one that is open (it is opened if need be), 1
+ * when another one has its name now, which is open from here on under the same descriptor, so that nobody who has
+ * borrowed that is disturbed. -ENOENT when there is none, or another -errno: what was open stays so. */
+int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Makes all that was put into the folders so far durable, names included. */
 void tier_disk_sync(struct tier_disk *disk);
 

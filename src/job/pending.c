@@ -1,0 +1,236 @@
+#include "job/pending.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "job/pending_table.h"
+
+#define FOUND_MAX 4096 /* a scan waits for its turn, so that uploads never queue behind it */
+
+struct pending *pending_new(size_t max)
+{
+    struct pending *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->due, &monotonic);
+    pthread_cond_init(&p->done, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&p->lock, NULL);
+    p->max = max;
+    p->next_due_ms = INT64_MAX;
+    return p;
+}
+
+void pending_free(struct pending *p)
+{
+    struct slot *s, *next;
+    if (!p)
+        return;
+    HASH_ITER (hh, p->slots, s, next)
+        pending_remove(p, s);
+    pthread_cond_destroy(&p->due);
+    pthread_cond_destroy(&p->done);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+void pending_stop(struct pending *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stopped = 1;
+    pthread_cond_broadcast(&p->due);
+    pthread_cond_broadcast(&p->done);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Collections have no slash in their names, so no two keys share an id. A path too long to be stored may be cut. */
+size_t pending_id(char id[PENDING_ID_SIZE], const struct image_key *key)
+{
+    int n = snprintf(id, PENDING_ID_SIZE, "%s/%s", key->collection, key->path);
+    return n < PENDING_ID_SIZE ? (size_t)n : PENDING_ID_SIZE - 1;
+}
+
+struct slot *pending_find(struct pending *p, const struct image_key *key)
+{
+    char id[PENDING_ID_SIZE];
+    struct slot *s;
+    size_t len = pending_id(id, key);
+    HASH_FIND(hh, p->slots, id, len, s);
+    return s;
+}
+
+static struct slot *add(struct pending *p, const struct image_key *key)
+{
+    char id[PENDING_ID_SIZE];
+    size_t len = pending_id(id, key), collection_len = strlen(key->collection);
+    struct slot *s = calloc(1, sizeof *s + 2 * (len + 1));
+    if (!s)
+        return NULL;
+    char *collection = s->id + len + 1;
+    memcpy(s->id, id, len + 1);
+    memcpy(collection, id, len + 1);
+    collection[collection_len] = '\0';
+    s->file.key = (struct image_key){collection, collection + collection_len + 1};
+    s->id_len = len;
+    s->place = PLACE_TAKEN; /* in no list */
+    s->since_ms = clock_monotonic_ms();
+    s->scan = p->scan;
+    HASH_ADD_KEYPTR(hh, p->slots, s->id, s->id_len, s);
+    if (s->hh.tbl)
+        return s;
+    free(s);
+    return NULL;
+}
+
+static void unlist(struct pending *p, struct slot *s)
+{
+    if (s->place == PLACE_READY) {
+        DL_DELETE(p->ready, s);
+        p->ready_count--;
+    } else if (s->place == PLACE_FOUND) {
+        DL_DELETE(p->found, s);
+        p->found_count--;
+    } else if (s->place == PLACE_LATER) {
+        DL_DELETE(p->later, s);
+    } else if (s->place != PLACE_TAKEN) {
+        p->remembered--;
+    }
+}
+
+void pending_place(struct pending *p, struct slot *s, enum place place)
+{
+    unlist(p, s);
+    s->place = place;
+    if (place == PLACE_READY) {
+        DL_APPEND(p->ready, s);
+        p->ready_count++;
+        pthread_cond_signal(&p->due);
+    } else if (place == PLACE_FOUND) {
+        DL_APPEND(p->found, s);
+        p->found_count++;
+        pthread_cond_signal(&p->due);
+    } else if (place == PLACE_LATER) {
+        DL_APPEND(p->later, s);
+        if (s->due_ms < p->next_due_ms) {
+            p->next_due_ms = s->due_ms;
+            pthread_cond_signal(&p->due);
+        }
+    } else if (place != PLACE_TAKEN) {
+        p->remembered++;
+    }
+}
+
+void pending_remove(struct pending *p, struct slot *s)
+{
+    unlist(p, s);
+    HASH_DEL(p->slots, s);
+    free(s->why);
+    free(s);
+}
+
+/* What failed begins anew when its file changes, age included. */
+static void begin_anew(struct pending *p, struct slot *s)
+{
+    s->since_ms = clock_monotonic_ms();
+    s->tries = 0;
+    HASH_DEL(p->slots, s);
+    HASH_ADD_KEYPTR(hh, p->slots, s->id, s->id_len, s);
+}
+
+static void queue(struct pending *p, struct slot *s, int64_t delay_ms, enum place place)
+{
+    s->noted = ++p->notes;
+    s->due_ms = clock_monotonic_ms() + delay_ms;
+    pending_place(p, s, delay_ms ? PLACE_LATER : place);
+}
+
+int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms)
+{
+    int r = 0;
+    pthread_mutex_lock(&p->lock);
+    struct slot *s = pending_find(p, key);
+    if (!s && (HASH_COUNT(p->slots) >= p->max || !(s = add(p, key)))) {
+        p->overflowed = 1;
+        r = -ENOSPC;
+    } else if (s->place == PLACE_TAKEN && s->noted) {
+        s->again = 1;
+    } else {
+        if (s->place == PLACE_FAILED || s->place == PLACE_SETTLED || s->file.check)
+            begin_anew(p, s);
+        s->file.check = 0;
+        s->file.size = size;
+        if (s->place != PLACE_READY)
+            queue(p, s, delay_ms, PLACE_READY);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+/* Whether it was judged already, and nothing has changed since. */
+static int judged(const struct slot *s, const struct pending_stamp *stamp)
+{
+    return (s->place == PLACE_SETTLED || (s->place == PLACE_FAILED && pending_own_fault(s->why_code))) &&
+           memcmp(&s->file.stamp, stamp, sizeof *stamp) == 0;
+}
+
+int pending_found(struct pending *p, const struct image_key *key, const struct pending_stamp *stamp, int64_t delay_ms)
+{
+    int r = 0;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopped && (p->found_count >= FOUND_MAX || HASH_COUNT(p->slots) >= p->max))
+        pthread_cond_wait(&p->done, &p->lock);
+    struct slot *s = pending_find(p, key);
+    if (p->stopped) {
+        r = -ECANCELED;
+    } else if (!s && !(s = add(p, key))) {
+        r = -ENOMEM;
+    } else if (!s->noted) {
+        s->file.size = stamp->size;
+        queue(p, s, delay_ms, PLACE_FOUND);
+        r = 1;
+    } else if (s->place == PLACE_TAKEN) { /* it may have changed since it was read, and nobody may have told */
+        s->again = 1;
+    } else if (s->file.check || s->place == PLACE_FAILED || s->place == PLACE_SETTLED) {
+        if (!judged(s, stamp)) {
+            s->file.check = 0;
+            s->file.size = stamp->size;
+            queue(p, s, delay_ms, PLACE_FOUND);
+        }
+    }
+    if (s)
+        s->scan = p->scan;
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+int pending_failed(struct pending *p, const struct image_key *key, const struct error *why)
+{
+    int news = 0;
+    pthread_mutex_lock(&p->lock);
+    struct slot *s = pending_find(p, key);
+    if (!s && HASH_COUNT(p->slots) < p->max)
+        s = add(p, key);
+    if (!s) {
+        p->untold++;
+    } else if (s->place != PLACE_TAKEN || !s->noted) {
+        s->noted = ++p->notes;
+        news = pending_remember(p, s, why);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return news;
+}
+
+void pending_forget(struct pending *p, const struct image_key *key)
+{
+    pthread_mutex_lock(&p->lock);
+    struct slot *s = pending_find(p, key);
+    if (s && (s->place == PLACE_FAILED || s->place == PLACE_SETTLED))
+        pending_remove(p, s);
+    pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,103 @@
+/* The files that are not persisted, each with its state, and the order in which they are taken in.
+ *
+ *                 note, found                    take                 finish: stored, nothing
+ *     (not listed) ---------> waiting (ready, later) ----> taken ----------------------------> (not listed)
+ *                                  ^     ^                   |-- failed, settled --> remembered by size and times,
+ *                                  |     `---- retry --------|                       until the file changes
+ *                                  `---------- check --------'   (stored; a second look is due)
+ *
+ * What is noted again while it is taken waits again afterwards. The table holds at most as many files as it was made
+ * for: what does not fit is not lost but has to be found by a scan (pending_overflowed). All calls lock. */
+#ifndef JOB_PENDING_H
+#define JOB_PENDING_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "image/image.h"
+
+struct pending;
+
+/* What tells that a file or its row has changed since it was judged. */
+struct pending_stamp {
+    int64_t size, mtime_ns, ctime_ns;
+    int64_t row_mtime_ns; /* INT64_MIN: no row */
+};
+
+/* One that was taken; its taker alone may look at it and set these. */
+struct pending_file {
+    struct image_key key;
+    int64_t size;               /* as far as it is known */
+    struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
+    int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    void *tag; /* the taker's */
+};
+
+struct pending *pending_new(size_t max); /* NULL when out of memory */
+void pending_free(struct pending *p);
+void pending_stop(struct pending *p); /* whoever waits in here returns */
+
+/* An event: the file may differ from its row. Due after delay_ms. -ENOSPC when the table is full. */
+int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms);
+
+/* A scan came upon a file that differs from its row. Waits while many of them queue. 1 when that is news, 0 when it was
+ * known, -ECANCELED once stopped. */
+int pending_found(struct pending *p, const struct image_key *key, const struct pending_stamp *stamp, int64_t delay_ms);
+
+/* A scan came upon something that can't be taken: 1 when that is news. */
+int pending_failed(struct pending *p, const struct image_key *key, const struct error *why);
+
+/* A file went, or is what its row says: what was remembered of it is forgotten. */
+void pending_forget(struct pending *p, const struct image_key *key);
+
+/* For takers: up to `max` files of one collection, a `share`th of those due, waiting for the first. 0 once stopped. */
+int pending_take(struct pending *p, struct pending_file **files, int max, int share);
+
+enum pending_end {
+    PENDING_STORED,  /* committed */
+    PENDING_CHECK,   /* likewise, and to be read again soon */
+    PENDING_NOTHING, /* there was nothing to do */
+    PENDING_SETTLED, /* differs, and that is in order */
+    PENDING_FAILED,  /* with its reason */
+    PENDING_RETRY    /* to be taken again, in a while when there is a reason */
+};
+
+/* Hands one back. `why` may be NULL but for PENDING_FAILED. 1 when a failure is news. */
+int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why);
+
+/* Nothing is handed out for this time (the database is gone). */
+void pending_hold(struct pending *p, int64_t ms);
+
+/* Scans: what had failed in `collection` and was not met from begin to end is gone. */
+void pending_scan_begin(struct pending *p);
+void pending_scan_end(struct pending *p, const char *collection);
+
+/* Whether some did not fit; asks once. Answers 0 while the table is still more than half full. */
+int pending_overflowed(struct pending *p);
+
+/* Makes all that waits due, and returns a mark for pending_wait. */
+uint64_t pending_mark(struct pending *p);
+
+/* Waits until nothing waits that was noted before the mark. -ETIMEDOUT at deadline_ms (clock_monotonic_ms), -ECANCELED
+ * once stopped. */
+int pending_wait(struct pending *p, uint64_t mark, int64_t deadline_ms);
+
+struct pending_count {
+    int64_t waiting, waiting_bytes, oldest_ms; /* oldest_ms: age */
+    int64_t failed;
+    int64_t failed_for_no_fault; /* of these: unreadable, I/O error ... */
+    int64_t stored;              /* since the start */
+};
+
+void pending_count(struct pending *p, struct pending_count *ret);
+
+/* As watch_list. */
+void pending_list(struct pending *p, int limit,
+                  void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
+                  void *arg);
+
+/* Whether a failure lies in the file itself, so that only a change of it helps. */
+int pending_own_fault(int code);
+
+#endif

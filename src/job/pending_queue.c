@@ -1,0 +1,153 @@
+/* Handing files out and taking them back. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "job/pending_table.h"
+
+#define CHECK_MS         25 /* a tick of the kernel's clock is 10 ms at most */
+#define RETRY_FIRST_MS   500
+#define RETRY_LONGEST_MS 60000
+
+void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms)
+{
+    if (deadline_ms == INT64_MAX) {
+        pthread_cond_wait(cond, &p->lock);
+        return;
+    }
+    struct timespec until = clock_timespec(deadline_ms * 1000000);
+    pthread_cond_timedwait(cond, &p->lock, &until);
+}
+
+/* Moves what is due by now from `later` on. */
+static void wake_due(struct pending *p, int64_t now_ms)
+{
+    struct slot *s, *next;
+    if (now_ms < p->next_due_ms)
+        return;
+    p->next_due_ms = INT64_MAX;
+    DL_FOREACH_SAFE(p->later, s, next)
+    {
+        if (s->due_ms <= now_ms)
+            pending_place(p, s, PLACE_READY);
+        else if (s->due_ms < p->next_due_ms)
+            p->next_due_ms = s->due_ms;
+    }
+}
+
+/* The list whose turn it is; waits until one has something. NULL once stopped. */
+static struct slot **wait_for_list(struct pending *p)
+{
+    while (!p->stopped) {
+        int64_t now_ms = clock_monotonic_ms();
+        if (p->hold_until_ms > now_ms) {
+            pending_wait_until(p, &p->due, p->hold_until_ms);
+            continue;
+        }
+        wake_due(p, now_ms);
+        if (p->ready)
+            return &p->ready;
+        if (p->found)
+            return &p->found;
+        pending_wait_until(p, &p->due, p->next_due_ms);
+    }
+    return NULL;
+}
+
+int pending_take(struct pending *p, struct pending_file **files, int max, int share)
+{
+    int n = 0;
+    pthread_mutex_lock(&p->lock);
+    struct slot **list = wait_for_list(p);
+    if (list) {
+        int part = (list == &p->ready ? p->ready_count : p->found_count) / share;
+        int wanted = part < 1 ? 1 : part < max ? part : max;
+        for (struct slot *s; n < wanted && (s = *list);) {
+            if (n && strcmp(files[0]->key.collection, s->file.key.collection) != 0)
+                break;
+            pending_place(p, s, PLACE_TAKEN);
+            files[n++] = &s->file;
+        }
+        pthread_cond_broadcast(&p->done); /* a scan may have found no room */
+    }
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+/* As failed, or (why NULL) as settled. Returns 1 when the failure is news. */
+int pending_remember(struct pending *p, struct slot *s, const struct error *why)
+{
+    int news = why && (!s->why || strcmp(s->why, why->text) != 0);
+    s->scan = p->scan;
+    if (p->remembered >= p->max / 2) {
+        p->untold += why != NULL;
+        pending_remove(p, s);
+        return news;
+    }
+    if (news || !why) {
+        free(s->why);
+        s->why = why ? strdup(why->text) : NULL;
+    }
+    s->why_code = why ? why->code : 0;
+    s->file.check = 0;
+    pending_place(p, s, why ? PLACE_FAILED : PLACE_SETTLED);
+    return news;
+}
+
+static void retry(struct pending *p, struct slot *s, int in_a_while)
+{
+    int64_t delay_ms = 0;
+    if (in_a_while) {
+        unsigned shift = s->tries < 7 ? s->tries++ : 7;
+        delay_ms = (int64_t)RETRY_FIRST_MS << shift;
+        if (delay_ms > RETRY_LONGEST_MS)
+            delay_ms = RETRY_LONGEST_MS;
+    }
+    s->due_ms = clock_monotonic_ms() + delay_ms;
+    pending_place(p, s, delay_ms ? PLACE_LATER : PLACE_READY);
+}
+
+/* A new note came while it was taken: whatever became of the old content, there is new one. */
+static void again(struct pending *p, struct slot *s)
+{
+    s->again = 0;
+    s->tries = 0;
+    s->file.check = 0;
+    s->noted = ++p->notes;
+    s->since_ms = clock_monotonic_ms();
+    pending_place(p, s, PLACE_READY);
+}
+
+int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why)
+{
+    struct slot *s = (struct slot *)(void *)f;
+    int news = 0;
+    pthread_mutex_lock(&p->lock);
+    p->stored += (end == PENDING_STORED || end == PENDING_CHECK);
+    if (s->again) {
+        again(p, s);
+    } else if (end == PENDING_STORED || end == PENDING_NOTHING) {
+        pending_remove(p, s);
+    } else if (end == PENDING_CHECK) {
+        f->check = 1;
+        s->due_ms = clock_monotonic_ms() + CHECK_MS;
+        pending_place(p, s, PLACE_LATER);
+    } else if (end == PENDING_RETRY) {
+        retry(p, s, why != NULL);
+    } else {
+        news = pending_remember(p, s, end == PENDING_FAILED ? why : NULL);
+    }
+    pthread_cond_broadcast(&p->done);
+    pthread_mutex_unlock(&p->lock);
+    return news;
+}
+
+void pending_hold(struct pending *p, int64_t ms)
+{
+    pthread_mutex_lock(&p->lock);
+    p->hold_until_ms = ms ? clock_monotonic_ms() + ms : 0;
+    if (!ms)
+        pthread_cond_broadcast(&p->due);
+    pthread_mutex_unlock(&p->lock);
+}

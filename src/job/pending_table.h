@@ -1,0 +1,59 @@
+/* Inside the table of pending files; for pending*.c. */
+#ifndef JOB_PENDING_TABLE_H
+#define JOB_PENDING_TABLE_H
+
+#include <pthread.h>
+#include <stddef.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <utlist.h>
+
+#include "job/pending.h"
+
+enum place { PLACE_READY, PLACE_FOUND, PLACE_LATER, PLACE_TAKEN, PLACE_FAILED, PLACE_SETTLED };
+
+struct slot {
+    struct pending_file file; /* first: takers hold a pointer to it */
+    UT_hash_handle hh;
+    struct slot *prev, *next; /* in the list of its place, if that has one */
+    enum place place;
+    int again;      /* noted while it was taken */
+    unsigned tries; /* that ended in PENDING_RETRY */
+    unsigned scan;  /* the last one that met it */
+    uint64_t noted; /* the order of notes */
+    int64_t since_ms, due_ms;
+    int why_code;
+    char *why; /* NULL: nothing went wrong */
+    size_t id_len;
+    char id[]; /* collection '/' path; the key's strings lie behind it */
+};
+
+struct pending {
+    pthread_mutex_t lock;
+    pthread_cond_t due;  /* something to take, or stopped */
+    pthread_cond_t done; /* something was handed back, or stopped */
+    size_t max;
+    int stopped, overflowed;
+    struct slot *slots; /* by id, in the order of since_ms */
+    struct slot *ready, *found, *later;
+    int ready_count, found_count;
+    size_t remembered;   /* failed or settled */
+    int64_t untold;      /* failed, and no room to remember */
+    int64_t next_due_ms; /* of those in `later`, or before */
+    int64_t hold_until_ms;
+    uint64_t notes;
+    unsigned scan;
+    int64_t stored;
+};
+
+#define PENDING_ID_SIZE 4200
+
+size_t pending_id(char id[PENDING_ID_SIZE], const struct image_key *key);
+struct slot *pending_find(struct pending *p, const struct image_key *key);
+void pending_place(struct pending *p, struct slot *s, enum place place); /* takes it from where it was */
+void pending_remove(struct pending *p, struct slot *s);
+int pending_remember(struct pending *p, struct slot *s, const struct error *why);
+void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms);
+
+#endif

@@ -1,0 +1,240 @@
+#include "job/watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fs/staging.h"
+#include "job/watch_parts.h"
+#include "tier/tier_disk.h"
+
+#define PENDING_MAX  100000
+#define EXPECTED_MAX 4096
+
+void watch_want_scan(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->scan_wanted++;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void watch_tell_failure(struct watch *w, const struct image_key *key, const struct error *why)
+{
+    (void)w;
+    log_event(LOG_WARN, "a file can't be persisted", LOG_STR("collection", key->collection), LOG_STR("path", key->path),
+              LOG_STR("reason", why->text));
+}
+
+/* One connection is for scans and one for everybody else: reads, the feed. */
+static int intake_threads(const struct config *config)
+{
+    int n = config->db_pool - 2;
+    return n < 1 ? 1 : n > WATCH_INTAKE_MAX ? WATCH_INTAKE_MAX : n;
+}
+
+static void open_folder(struct watch_folder *f)
+{
+    struct error why;
+    int root;
+    if (tier_disk_root(store_disk(f->watch->store), f->collection->name, TIER_DISK_MAKE, &root, &why) < 0)
+        return; /* looked for again and again, and polled once it is there */
+    f->root = root;
+    (void)staging_sweep(root);
+}
+
+static struct watch *watch_new(struct store *store)
+{
+    const struct config *config = store_config(store);
+    struct watch *w = calloc(1, sizeof *w + config->collections_len * sizeof w->folders[0]);
+    if (!w)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&w->lock, NULL);
+    w->store = store;
+    w->intake_count = intake_threads(config);
+    w->pending = pending_new(PENDING_MAX);
+    w->expected = expected_new(EXPECTED_MAX);
+    int trash = config->on_delete == CONFIG_ON_DELETE_TRASH;
+    w->vanished = trash ? watch_vanish_new() : NULL;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->folders_len = config->collections_len;
+    w->polls = calloc(w->folders_len + 1, sizeof w->polls[0]);
+    for (size_t i = 0; i < w->folders_len; i++) {
+        struct watch_folder *f = &w->folders[i];
+        f->watch = w;
+        f->collection = &config->collections[i];
+        f->root = -1;
+    }
+    if (w->pending && w->expected && w->polls && (w->vanished || !trash) && w->wake_fd >= 0)
+        return w;
+    watch_stop(w);
+    return NULL;
+}
+
+static int start_threads(struct watch *w)
+{
+    int r = pthread_create(&w->threads[0], NULL, watch_events_run, w);
+    if (r)
+        return -r;
+    w->started = 1;
+    r = pthread_create(&w->threads[1], NULL, watch_scan_run, w);
+    w->started += r == 0;
+    for (int i = 0; i < w->intake_count && !r; i++) {
+        r = pthread_create(&w->threads[w->started], NULL, watch_intake_run, w);
+        w->started += r == 0;
+    }
+    return -r;
+}
+
+int watch_start(struct watch **ret, struct store *store, struct error *e)
+{
+    struct watch *w = watch_new(store);
+    if (!w)
+        return error_set(e, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < w->folders_len; i++)
+        open_folder(&w->folders[i]);
+    watch_arm_all(w);
+    watch_want_scan(w);
+    int r = start_threads(w);
+    if (r < 0) {
+        watch_stop(w);
+        return error_set(e, r, "no threads for watching: %s", strerror(-r));
+    }
+    *ret = w;
+    return 0;
+}
+
+void watch_stop(struct watch *w)
+{
+    uint64_t one = 1;
+    if (!w)
+        return;
+    atomic_store(&w->stopping, 1);
+    if (w->pending)
+        pending_stop(w->pending);
+    pthread_mutex_lock(&w->lock);
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    if (w->wake_fd >= 0)
+        (void)!write(w->wake_fd, &one, sizeof one);
+    for (int i = 0; i < w->started; i++)
+        pthread_join(w->threads[i], NULL);
+    for (size_t i = 0; i < w->folders_len; i++)
+        fs_watch_close(w->folders[i].events);
+    if (w->wake_fd >= 0)
+        close(w->wake_fd);
+    pending_free(w->pending);
+    expected_free(w->expected);
+    watch_vanish_free(w->vanished);
+    free(w->polls);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}
+
+void watch_status(struct watch *w, struct watch_status *ret)
+{
+    struct pending_count count;
+    *ret = (struct watch_status){.mode = WATCH_EVENTS};
+    pending_count(w->pending, &count);
+    pthread_mutex_lock(&w->lock);
+    if (w->scanning || w->scan_wanted > w->scan_done)
+        ret->mode = WATCH_RESCANNING;
+    for (size_t i = 0; i < w->folders_len; i++) {
+        const struct watch_folder *f = &w->folders[i];
+        ret->folders += f->folders;
+        if (!f->polling[0])
+            continue;
+        ret->mode = WATCH_POLLING;
+        memcpy(ret->why, f->polling, sizeof ret->why);
+    }
+    ret->rescans = w->rescans;
+    ret->overflows = w->overflows;
+    ret->deletes_stopped = w->deletes_stopped;
+    pthread_mutex_unlock(&w->lock);
+    ret->pending = count.waiting;
+    ret->pending_bytes = count.waiting_bytes;
+    ret->oldest_pending_ms = count.oldest_ms;
+    ret->failed = count.failed;
+    ret->persisted = count.stored;
+}
+
+void watch_list(struct watch *w, int limit,
+                void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
+                void *arg)
+{
+    pending_list(w->pending, limit, tell, arg);
+}
+
+void watch_expect(struct watch *w, const struct image_meta *meta)
+{
+    expected_add(w->expected, &meta->key, meta->size, meta->mtime_ns);
+}
+
+/* Waits for a scan that begins after this call. */
+static int scan_once_more(struct watch *w, int64_t deadline_ms)
+{
+    struct timespec until = clock_timespec(deadline_ms * 1000000);
+    int r = 0;
+    pthread_mutex_lock(&w->lock);
+    w->hurry++;
+    uint64_t wanted = ++w->scan_wanted;
+    pthread_cond_broadcast(&w->changed);
+    while (w->scan_done < wanted && r == 0 && !atomic_load(&w->stopping))
+        r = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    w->hurry--;
+    int done = w->scan_done >= wanted;
+    pthread_mutex_unlock(&w->lock);
+    return done ? 0 : r == ETIMEDOUT ? -ETIMEDOUT : -ECANCELED;
+}
+
+static int say_late(struct watch *w, int r, struct error *e)
+{
+    struct pending_count count;
+    struct error why;
+    pending_count(w->pending, &count);
+    pthread_mutex_lock(&w->lock);
+    why = w->outage;
+    pthread_mutex_unlock(&w->lock);
+    if (r == -ECANCELED)
+        return error_set(e, r, "the watcher was stopped");
+    return error_set(e, r, "%lld files are not persisted yet, the oldest since %.1f s%s%s", (long long)count.waiting,
+                     (double)count.oldest_ms / 1000, why.code ? ": " : "", why.code ? why.text : "");
+}
+
+static int say_unreadable(struct watch *w, struct error *e)
+{
+    struct pending_count count;
+    int unlisted = 0;
+    pending_count(w->pending, &count);
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < w->folders_len; i++)
+        unlisted |= w->folders[i].listing_failed;
+    pthread_mutex_unlock(&w->lock);
+    if (count.failed_for_no_fault)
+        return error_set(e, -EIO, "%lld files or folders can't be read, so they are not persisted",
+                         (long long)count.failed_for_no_fault);
+    return unlisted ? error_set(e, -EIO, "a folder can't be listed to its end, so some of it may not be persisted") : 0;
+}
+
+int watch_flush(struct watch *w, int64_t deadline_ms, struct error *e)
+{
+    int r;
+    do {
+        r = scan_once_more(w, deadline_ms);
+        if (r == 0)
+            r = pending_wait(w->pending, pending_mark(w->pending), deadline_ms);
+    } while (r == 0 && pending_overflowed(w->pending));
+    return r < 0 ? say_late(w, r, e) : say_unreadable(w, e);
+}

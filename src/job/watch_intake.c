@@ -1,0 +1,265 @@
+/* The threads that take files in. A connection is held only while a batch is under way. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "client/db.h"
+#include "job/take_in.h"
+#include "job/watch_parts.h"
+#include "tier/tier_db.h"
+
+#define BATCH_FILES     64
+#define PATIENCE_MS     500 /* for one lost connection; a database that is gone is waited for without holding a batch */
+#define OUTAGE_FIRST_MS 100
+#define OUTAGE_LAST_MS  3000
+#define TRUST_AGE_NS    INT64_C(2000000000)
+
+struct intake {
+    struct watch *w;
+    struct watch_folder *folder;
+    struct buf bytes;
+    struct pending_file *files[BATCH_FILES];
+    int count;
+    struct take_in_file takes[BATCH_FILES];
+    struct stat stats[BATCH_FILES];
+    int fresh[BATCH_FILES]; /* once read */
+};
+
+/* The file may be anyone's, or gone, after this. */
+static void finish(struct intake *in, struct pending_file *f, enum pending_end end, const struct error *why)
+{
+    char path[SAFEPATH_MAX + 1];
+    struct image_key key = {in->folder->collection->name, path};
+    if (end == PENDING_FAILED)
+        snprintf(path, sizeof path, "%s", f->key.path);
+    if (pending_finish(in->w->pending, f, end, why))
+        watch_tell_failure(in->w, &key, why);
+}
+
+/* The database, not the file, is the reason. */
+static int is_outage(int code)
+{
+    return db_unavailable(code) || code == -ENXIO || code == -ENOSPC || code == -EROFS;
+}
+
+static void note_outage(struct watch *w, const struct error *why)
+{
+    pthread_mutex_lock(&w->lock);
+    int64_t pause_ms = w->outage_pause_ms ? w->outage_pause_ms * 2 : OUTAGE_FIRST_MS;
+    int news = !w->outage_pause_ms;
+    w->outage_pause_ms = pause_ms < OUTAGE_LAST_MS ? pause_ms : OUTAGE_LAST_MS;
+    pause_ms = w->outage_pause_ms;
+    w->outage = *why;
+    pthread_mutex_unlock(&w->lock);
+    pending_hold(w->pending, pause_ms);
+    if (news)
+        log_event(LOG_WARN, "files wait for the database", LOG_STR("reason", why->text));
+}
+
+static void note_answer(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    int news = w->outage_pause_ms > 0;
+    w->outage_pause_ms = 0;
+    pthread_mutex_unlock(&w->lock);
+    if (!news)
+        return;
+    pending_hold(w->pending, 0);
+    log_event(LOG_INFO, "the database answers again");
+}
+
+/* A file that could not be taken, for a reason that the file or the folder has. */
+static void fail(struct intake *in, struct pending_file *f, const struct error *why)
+{
+    switch (why->code) {
+    case -EBUSY:
+    case -ENOMEM:
+    case -EMFILE:
+    case -ENFILE:
+    case -ESTALE:
+        finish(in, f, PENDING_RETRY, why);
+        break;
+    default:
+        finish(in, f, PENDING_FAILED, why);
+    }
+}
+
+/* A failure that the database has told. */
+static void fail_stored(struct intake *in, struct pending_file *f, const struct error *outcome)
+{
+    struct error why = *outcome;
+    if (is_outage(why.code)) {
+        note_outage(in->w, &why);
+        finish(in, f, PENDING_RETRY, NULL);
+    } else if (why.code == -EAGAIN || why.code == -ENOMEM) {
+        finish(in, f, PENDING_RETRY, &why);
+    } else {
+        if (why.code == -EINVAL) /* refused for who knows what: the next scan tries again */
+            why.code = -EIO;
+        finish(in, f, PENDING_FAILED, &why);
+    }
+}
+
+/* The outcome of a write; `tag` is the file's place in the batch. */
+static void written(void *arg, void *tag, const struct error *outcome)
+{
+    struct intake *in = arg;
+    int *fresh = tag;
+    struct pending_file *f = in->files[fresh - in->fresh];
+    if (outcome->code == 0)
+        finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
+    else
+        fail_stored(in, f, outcome);
+}
+
+/* What was stored in haste: is it still what the file holds? */
+static void check(struct intake *in, struct pending_file *f, const struct take_in_file *file)
+{
+    struct image_meta meta;
+    struct error why = {0};
+    switch (take_in(in->w->store, file, &in->bytes, &meta, NULL, &why)) {
+    case TAKE_IN_FAIL:
+        f->check = 0;
+        fail(in, f, &why);
+        break;
+    case TAKE_IN_IGNORE:
+        finish(in, f, PENDING_NOTHING, NULL);
+        break;
+    default: {
+        int same = memcmp(meta.sha256, f->sha256, sizeof meta.sha256) == 0;
+        f->check = 0;
+        finish(in, f, same ? PENDING_NOTHING : PENDING_RETRY, NULL);
+    }
+    }
+}
+
+/* Looks at the file itself. 1 when its row is to be asked for; else it is finished. */
+static int look(struct intake *in, struct pending_file *f, struct take_in_file *ret, struct stat *st)
+{
+    *ret = (struct take_in_file){.key = f->key, .root = in->folder->root, .links = SAFEPATH_NO_LINKS};
+    int fd = safepath_open(ret->root, f->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISLNK(st->st_mode)) {
+        close(fd);
+        ret->links = SAFEPATH_BENEATH;
+        fd = safepath_open(ret->root, f->key.path, O_PATH, SAFEPATH_BENEATH);
+    }
+    int there = fd >= 0 && fstat(fd, st) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!there && ret->links == SAFEPATH_NO_LINKS) { /* gone, or a folder on its way is a link now */
+        finish(in, f, PENDING_NOTHING, NULL);
+        return 0;
+    }
+    if (!there)
+        *st = (struct stat){.st_size = -1}; /* a link that leads nowhere: reading it says why */
+    if (there && (S_ISDIR(st->st_mode) || expected_is(in->w->expected, &f->key, st->st_size, clock_ns(st->st_mtim)))) {
+        finish(in, f, PENDING_NOTHING, NULL);
+        return 0;
+    }
+    if (f->check) {
+        check(in, f, ret);
+        return 0;
+    }
+    return 1;
+}
+
+static void take(struct intake *in, struct tier_db_writer **writer, int i, const struct image_meta *row)
+{
+    struct pending_file *f = in->files[i];
+    struct take_in_file *file = &in->takes[i];
+    const struct stat *st = &in->stats[i];
+    struct image_meta meta;
+    struct error why = {0};
+    int same_stat = take_in_unchanged(st, row);
+    /* An old file with its row's size and time needs no reading. A young one may have been written twice in one tick of
+     * the clock. */
+    if (same_stat && clock_realtime_us() * 1000 - clock_ns(st->st_mtim) > TRUST_AGE_NS) {
+        finish(in, f, PENDING_NOTHING, NULL);
+        return;
+    }
+    take_in_row(&file->row, row);
+    f->stamp = (struct pending_stamp){st->st_size, clock_ns(st->st_mtim), clock_ns(st->st_ctim),
+                                      row ? row->mtime_ns : INT64_MIN};
+    in->fresh[i] = 0;
+    enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
+    int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
+    if (wanted && !*writer && tier_db_writer_open(store_db(in->w->store), PATIENCE_MS, written, in, writer, &why) < 0) {
+        fail_stored(in, f, &why);
+    } else if (wanted) {
+        memcpy(f->sha256, meta.sha256, sizeof f->sha256);
+        if (verdict == TAKE_IN_WRITE)
+            tier_db_writer_add(*writer, &meta, in->bytes.data, &in->fresh[i]);
+        else
+            tier_db_writer_touch(*writer, row->id, meta.mtime_ns, &in->fresh[i]);
+    } else if (verdict == TAKE_IN_FAIL) {
+        fail(in, f, &why);
+    } else {
+        int differs = verdict == TAKE_IN_STORE_WINS || verdict == TAKE_IN_IGNORE;
+        finish(in, f, differs ? PENDING_SETTLED : PENDING_NOTHING, NULL);
+    }
+}
+
+/* Asks for the rows of files `first` to `end` and takes them. A path that the database's encoding can't hold fails the
+ * question for all: each is asked for alone then. */
+static void take_part(struct intake *in, struct tier_db_writer **writer, int first, int end)
+{
+    const char *paths[BATCH_FILES];
+    int rows[BATCH_FILES];
+    struct store_page *page;
+    struct error why = {0};
+    for (int i = first; i < end; i++)
+        paths[i] = in->files[i]->key.path;
+    int r =
+        store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
+    if (r < 0 && !is_outage(r) && end - first > 1) {
+        for (int i = first; i < end; i++)
+            take_part(in, writer, i, i + 1);
+        return;
+    }
+    if (r < 0) {
+        for (int i = first; i < end; i++)
+            fail_stored(in, in->files[i], &why);
+        return;
+    }
+    note_answer(in->w);
+    for (int i = first; i < end; i++) {
+        struct image_meta row;
+        if (rows[i] >= 0)
+            store_page_meta(page, rows[i], &row);
+        take(in, writer, i, rows[i] >= 0 ? &row : NULL);
+    }
+    store_page_free(page);
+}
+
+static void take_batch(struct intake *in, int count)
+{
+    struct tier_db_writer *writer = NULL;
+    for (size_t i = 0; i < in->w->folders_len; i++)
+        if (strcmp(in->w->folders[i].collection->name, in->files[0]->key.collection) == 0)
+            in->folder = &in->w->folders[i];
+    in->count = 0;
+    for (int i = 0; i < count; i++)
+        if (look(in, in->files[i], &in->takes[in->count], &in->stats[in->count]))
+            in->files[in->count++] = in->files[i];
+    if (in->count)
+        take_part(in, &writer, 0, in->count);
+    tier_db_writer_close(writer);
+    if (in->bytes.room > (size_t)1 << 20)
+        buf_release(&in->bytes);
+}
+
+void *watch_intake_run(void *arg)
+{
+    struct watch *w = arg;
+    struct intake in = {.w = w};
+    int n;
+    buf_init(&in.bytes, (size_t)tier_db_inline_max(store_db(w->store)) + 1);
+    while ((n = pending_take(w->pending, in.files, BATCH_FILES, w->intake_count)) > 0)
+        take_batch(&in, n);
+    buf_release(&in.bytes);
+    return NULL;
+}

@@ -1,0 +1,89 @@
+/* Inside the watcher; for watch*.c.
+ *
+ *     events thread   inotify --------------------> pending    also puts folders under watch and minds the roots
+ *     scan thread     folders beside rows --------> pending    at start, after lost events, now and then, for a flush
+ *     intake threads  pending --> read, compare, commit
+ *
+ * watch.lock is taken alone, never together with the table's own. */
+#ifndef JOB_WATCH_PARTS_H
+#define JOB_WATCH_PARTS_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/watch.h"
+#include "job/expected.h"
+#include "job/pending.h"
+#include "job/watch.h"
+
+#define WATCH_INTAKE_MAX 8
+
+/* What is only being written, for all we can see (a young file that a scan meets, a name such as temporaries have), is
+ * given this long until its writer's last word: the close, the rename. */
+#define WATCH_SETTLE_MS 1000
+
+struct watch_folder {
+    struct watch *watch;
+    const struct config_collection *collection;
+    atomic_int root;         /* a number that stays; -1: it was never there */
+    int root_told;           /* that it is gone; of the events thread, too */
+    struct fs_watch *events; /* of the events thread; NULL: no inotify here */
+
+    /* Under watch.lock: */
+    int gone;
+    int64_t folders;
+    char polling[160];  /* why; empty when events tell everything */
+    int listing_failed; /* the last scan could not see all */
+};
+
+struct vanished;
+
+struct watch {
+    struct store *store;
+    struct pending *pending;
+    struct expected *expected;
+    struct vanished *vanished; /* NULL with PERDURA_ON_DELETE=keep */
+    int intake_count;
+    int started; /* threads, of the array below */
+    pthread_t threads[WATCH_INTAKE_MAX + 2];
+    int wake_fd;          /* for the events thread */
+    struct pollfd *polls; /* its own */
+    atomic_int stopping;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t arm_wanted, arm_done;
+    uint64_t scan_wanted, scan_done; /* numbers of scans: all that were wanted when one begins are done by it */
+    int scanning, hurry;             /* hurry: flushes under way */
+    int64_t rescans, overflows;
+    int deletes_stopped;
+    int64_t outage_pause_ms; /* 0: the database answers */
+    struct error outage;     /* its last reason */
+
+    size_t folders_len;
+    struct watch_folder folders[];
+};
+
+/* watch.c */
+void watch_want_scan(struct watch *w);
+void watch_tell_failure(struct watch *w, const struct image_key *key, const struct error *why); /* logs */
+
+/* watch_events.c */
+void watch_arm_all(struct watch *w); /* by the events thread, or before it runs */
+void *watch_events_run(void *arg);
+int watch_is_young(const struct stat *st);
+
+/* watch_scan.c */
+void *watch_scan_run(void *arg);
+
+/* watch_intake.c */
+void *watch_intake_run(void *arg);
+
+/* watch_vanish.c: PERDURA_ON_DELETE=trash */
+struct vanished *watch_vanish_new(void);
+void watch_vanish_free(struct vanished *v); /* NULL is allowed */
+void watch_vanish_note(struct watch_folder *f, const char *path);
+void watch_vanish_settle(struct watch *w); /* now and then */
+
+#endif
