@@ -53,18 +53,32 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
     return 0;
 }
 
-int workers_push(struct workers *w, void *item)
+static int push(struct workers *w, void *item, int wait)
 {
+    int r = 0;
     pthread_mutex_lock(&w->lock);
-    while (w->count == w->max && !w->stopped)
+    while (wait && w->count == w->max && !w->stopped)
         pthread_cond_wait(&w->taken, &w->lock);
-    int stopped = w->stopped;
-    if (!stopped) {
+    if (w->stopped)
+        r = -EPIPE;
+    else if (w->count == w->max)
+        r = -EAGAIN;
+    if (r == 0) {
         w->items[(w->first + w->count++) % w->max] = item;
         pthread_cond_signal(&w->pushed);
     }
     pthread_mutex_unlock(&w->lock);
-    return stopped ? -EPIPE : 0;
+    return r;
+}
+
+int workers_push(struct workers *w, void *item)
+{
+    return push(w, item, 1);
+}
+
+int workers_push_now(struct workers *w, void *item)
+{
+    return push(w, item, 0);
 }
 
 static void *take(struct workers *w, int wait)

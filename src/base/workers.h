@@ -21,6 +21,9 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
  */
 int workers_push(struct workers *w, void *item) __attribute__((warn_unused_result));
 
+/* Likewise, but -EAGAIN at once while the queue is full. */
+int workers_push_now(struct workers *w, void *item) __attribute__((warn_unused_result));
+
 /* For workers: the next item, waiting for one. NULL: no more will come. */
 void *workers_take(struct workers *w);
 

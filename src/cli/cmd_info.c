@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/safepath.h"
+#include "job/describe.h"
 
 static const char *file_state(int matches)
 {
@@ -58,7 +59,7 @@ static int run(struct cli *cli)
     store_page_meta(page, 0, &meta);
     int matches = store_file_matches(store, &meta);
     if (cli->json) {
-        json_t *image = output_image(&meta);
+        json_t *image = describe_image(&meta);
         json_object_set_new(image, "state", json_string(meta.deleted_us ? "trash" : "persisted"));
         json_object_set_new(image, "file", json_string(file_state(matches)));
         output_json(image);

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/safepath.h"
+#include "job/describe.h"
 
 #define PAGE 1000
 
@@ -50,7 +51,7 @@ static int print_all(struct cli *cli, json_t *list, struct error *e)
         for (int i = 0; i < count; i++) {
             store_page_meta(page, i, &last);
             if (list)
-                json_array_append_new(list, output_image(&last));
+                json_array_append_new(list, describe_image(&last));
             else
                 print_image(&last);
         }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "job/describe.h"
 #include "migrate/migrate.h"
 #include "store/store.h"
 
@@ -24,7 +25,7 @@ static void print_entry(void *arg, const struct migrate_entry *entry)
     if (p->cli->json)
         json_array_append_new(p->list,
                               json_pack("{s:i, s:s, s:s, s:o}", "version", entry->version, "name", entry->name, "state",
-                                        states[entry->state], "applied_at", output_time(entry->applied_us)));
+                                        states[entry->state], "applied_at", describe_time(entry->applied_us)));
     else if (*p->verb)
         printf("%s %s\n", p->verb, entry->name);
     else

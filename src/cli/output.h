@@ -5,8 +5,6 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "image/image.h"
-
 #define OUTPUT_SIZE 32
 
 /* "1,234,567" */
@@ -17,11 +15,5 @@ const char *output_bytes(char dst[OUTPUT_SIZE], int64_t n);
 
 /* Prints a JSON value on stdout, with a newline, and frees it. */
 void output_json(json_t *value);
-
-/* What is known of an image, for --json. */
-json_t *output_image(const struct image_meta *meta);
-
-/* A point in time as RFC 3339 text, or null for 0. */
-json_t *output_time(int64_t us);
 
 #endif

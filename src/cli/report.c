@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "cli/output.h"
+#include "job/describe.h"
 
 /* More problems than this are counted and no longer listed in JSON. */
 #define ERRORS_LISTED 1000
@@ -17,8 +18,7 @@ void report_problem(void *arg, const struct image_key *key, const struct error *
         return;
     }
     if (json_array_size(r->errors) < ERRORS_LISTED)
-        json_array_append_new(r->errors, json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path", key->path,
-                                                   "error", why->text));
+        json_array_append_new(r->errors, describe_problem(key, why));
 }
 
 void report_begin(struct report *r, struct cli *cli, struct job *job)
@@ -37,12 +37,7 @@ double report_seconds(const struct report *r)
 
 static json_t *counters(struct report *r)
 {
-    json_t *object = json_object();
-    for (int i = 0; i < JOB_COUNTERS && r->job->counters[i].name; i++)
-        json_object_set_new(object, r->job->counters[i].name, json_integer(job_counted(r->job, i)));
-    json_object_set_new(object, "bytes", json_integer(atomic_load(&r->job->bytes)));
-    json_object_set_new(object, "seconds", json_real(report_seconds(r)));
-    json_object_set_new(object, "dry_run", json_boolean(r->job->dry_run));
+    json_t *object = describe_job(r->job);
     json_object_set_new(object, "errors", r->errors);
     if (r->files)
         json_object_set_new(object, "files", r->files);

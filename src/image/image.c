@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "codec/sniff.h"
 
@@ -30,11 +31,11 @@ static const char *keep(char **at, const char *text)
     return copy;
 }
 
-struct image *image_new(const struct image_meta *meta)
+static struct image *make(const struct image_meta *meta, size_t bytes)
 {
     size_t strings = room(meta->key.collection) + room(meta->key.path) + room(meta->content_type) +
                      room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url);
-    struct owned_image *own = malloc(sizeof *own + strings + (size_t)meta->size + 1);
+    struct owned_image *own = malloc(sizeof *own + strings + bytes + 1);
     if (!own)
         return NULL;
 
@@ -49,7 +50,23 @@ struct image *image_new(const struct image_meta *meta)
     image->meta.mime = keep(&at, meta->mime);
     image->meta.url = keep(&at, meta->url);
     image->bytes = (unsigned char *)at;
+    image->fd = -1;
     atomic_init(&own->references, 1);
+    return image;
+}
+
+struct image *image_new(const struct image_meta *meta)
+{
+    return make(meta, (size_t)meta->size);
+}
+
+struct image *image_new_file(const struct image_meta *meta, int fd)
+{
+    struct image *image = make(meta, 0);
+    if (!image)
+        return NULL;
+    image->bytes = NULL;
+    image->fd = fd;
     return image;
 }
 
@@ -62,8 +79,11 @@ struct image *image_ref(struct image *image)
 void image_unref(struct image *image)
 {
     struct owned_image *own = (struct owned_image *)image;
-    if (own && atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1)
+    if (own && atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1) {
+        if (image->fd >= 0)
+            close(image->fd);
         free(own);
+    }
 }
 
 /* What the bytes look like, for someone who wonders why their picture was refused. */

@@ -37,15 +37,21 @@ struct image_meta {
     int64_t deleted_us; /* 0: not in the trash */
 };
 
-/* Bytes and meta in one allocation, shared by reference count, never changed once shared. */
+/* Bytes and meta in one allocation, shared by reference count, never changed once shared. Or an open file that holds
+ * the bytes. */
 struct image {
     struct image_meta meta; /* meta.size is the number of bytes */
-    unsigned char *bytes;
+    unsigned char *bytes;   /* NULL: they are in the file */
+    int fd;                 /* of the file, closed with the image; -1: none */
 };
 
 /* Makes an image with copies of the meta's strings and room for meta->size bytes, which the caller fills before it
  * shares the image. One reference, the caller's. NULL when out of memory. */
 struct image *image_new(const struct image_meta *meta);
+
+/* Makes an image whose bytes are in an open file; the descriptor is the image's from then on. NULL when out of memory.
+ */
+struct image *image_new_file(const struct image_meta *meta, int fd);
 
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is allowed */

@@ -29,6 +29,18 @@ const struct config *store_config(const struct store *store);
 int store_read(struct store *store, const struct image_key *key, struct image **ret, const char **ret_tier,
                struct error *e) __attribute__((warn_unused_result));
 
+/* Reading without waiting, for a service. Between start and stop; what is under way when stop is called lands first. */
+int store_fetch_start(struct store *store, struct error *e) __attribute__((warn_unused_result));
+void store_fetch_stop(struct store *store);
+
+/* Told once, by another thread: the image (one reference, the receiver's) and the tier that had it, or NULL and why
+ * not, as for store_read. Large images come as open files (image.h). */
+typedef void store_landed_fn(void *arg, struct image *image, const char *tier, const struct error *why);
+
+/* The path was checked. -EAGAIN: too many wait already; -ENOMEM. `landed` is not told then. */
+int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+    __attribute__((warn_unused_result));
+
 enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
 
 /* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
@@ -69,6 +81,10 @@ void store_page_free(struct store_page *page);                                  
 /* One image, in the trash or not. -ENOENT. */
 int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
     __attribute__((warn_unused_result));
+
+/* The image of an entity, not in the trash. -ENOENT. */
+int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                 struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start). */
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,

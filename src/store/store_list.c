@@ -40,14 +40,12 @@ static int query_page(struct store *store, const struct sql_query *query, const 
     return r;
 }
 
-int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
+/* -ENOENT when there is no row. */
+static int query_one(struct store *store, const struct sql_query *query, const struct db_params *params,
+                     struct store_page **ret, struct error *e)
 {
     struct store_page *page = NULL;
-    struct db_params params;
-    db_params_init(&params);
-    db_param_text(&params, key->collection);
-    db_param_text(&params, key->path);
-    int r = query_page(store, &sql_image_info, &params, &page, e);
+    int r = query_page(store, query, params, &page, e);
     if (r < 0)
         return r;
     if (!store_page_count(page)) {
@@ -56,6 +54,26 @@ int store_info(struct store *store, const struct image_key *key, struct store_pa
     }
     *ret = page;
     return 0;
+}
+
+int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, key->collection);
+    db_param_text(&params, key->path);
+    return query_one(store, &sql_image_info, &params, ret, e);
+}
+
+int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                 struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, content_type);
+    db_param_text(&params, object_id);
+    db_param_text(&params, variant);
+    return query_one(store, &sql_image_entity, &params, ret, e);
 }
 
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,

@@ -13,11 +13,15 @@ struct store {
     struct db_pool *pool;
     struct tier_db *db;
     struct tier_disk *disk;
+    struct store_fetch *fetch;      /* NULL: not started */
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
 
 /* Gets a connection, runs one query on it and puts it back. */
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* An image that is there now is not absent any more. */
+void store_fetch_forget(struct store *store, const struct image_key *key);
 
 #endif

@@ -96,8 +96,10 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     memcpy(image->bytes, bytes, (size_t)meta->size);
     int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
-    if (r == 0)
+    if (r == 0) {
         copy_upwards(store, image);
+        store_fetch_forget(store, &meta->key);
+    }
     image_unref(image);
     return r;
 }

@@ -26,6 +26,7 @@ struct root {
 struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
     int64_t max_bytes;
+    struct tier_disk_known *known;
     size_t count;
     struct root roots[];
 };
@@ -35,6 +36,11 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     struct tier_disk *disk = calloc(1, sizeof *disk + count * sizeof disk->roots[0]);
     if (!disk)
         return NULL;
+    disk->known = tier_disk_known_new();
+    if (!disk->known) {
+        free(disk);
+        return NULL;
+    }
     pthread_mutex_init(&disk->lock, NULL);
     disk->max_bytes = max_bytes;
     disk->count = count;
@@ -54,8 +60,19 @@ void tier_disk_free(struct tier_disk *disk)
         if (disk->roots[i].fd >= 0)
             close(disk->roots[i].fd);
     }
+    tier_disk_known_free(disk->known);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
+}
+
+struct tier_disk_known *tier_disk_known(struct tier_disk *disk)
+{
+    return disk->known;
+}
+
+int64_t tier_disk_max_bytes(const struct tier_disk *disk)
+{
+    return disk->max_bytes;
 }
 
 /* Makes the folder and those above it. */
@@ -134,6 +151,12 @@ int tier_disk_root(struct tier_disk *disk, const char *collection, enum tier_dis
     if (r == 0)
         *ret_fd = root->fd;
     return r;
+}
+
+int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
+{
+    struct root *root;
+    return acquire(disk, collection, TIER_DISK_MAKE, ret, &root, e);
 }
 
 int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct error *e)

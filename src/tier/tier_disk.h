@@ -17,6 +17,10 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
 /* Removes this process' temporaries and closes the folders. NULL is allowed. */
 void tier_disk_free(struct tier_disk *disk);
 
+/* As read, but the image is an open file (image_new_file), to be sent from there. */
+int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
 enum tier_disk_folder {
     TIER_DISK_EXISTING, /* a missing folder is -ENOENT */
     TIER_DISK_MAKE      /* a missing folder is made */
@@ -39,5 +43,22 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
 
 /* Makes all that was put into the folders so far durable, names included. */
 void tier_disk_sync(struct tier_disk *disk);
+
+/* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet. */
+#define TIER_DISK_FILL_MAX 256
+
+void tier_disk_fill(struct tier_disk *disk, struct image *const *images, int count);
+
+/* The staging folder of a collection, borrowed. */
+int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* What tier_disk_open remembers of files. */
+struct tier_disk_known;
+
+struct tier_disk_known *tier_disk_known_new(void);
+void tier_disk_known_free(struct tier_disk_known *k);
+struct tier_disk_known *tier_disk_known(struct tier_disk *disk);
+int64_t tier_disk_max_bytes(const struct tier_disk *disk);
 
 #endif

@@ -1,0 +1,98 @@
+#include "http/exchange.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/db.h"
+#include "http/problem.h"
+
+void http_add_header(struct http_exchange *x, const char *name, const char *value_fmt, ...)
+{
+    struct http_answer *a = &x->answer;
+    char *value = NULL;
+    va_list args;
+    va_start(args, value_fmt);
+    int n = a->headers_len < HTTP_HEADERS_MAX ? vasprintf(&value, value_fmt, args) : -1;
+    va_end(args);
+    if (n < 0)
+        return;
+    a->headers[a->headers_len++] = (struct http_header){name, value};
+}
+
+void http_answer_empty(struct http_exchange *x, int status)
+{
+    x->answer.status = status;
+}
+
+void http_answer_text(struct http_exchange *x, int status, const char *mime, char *text, size_t len)
+{
+    x->answer.status = status;
+    free(x->answer.text);
+    x->answer.text = text;
+    x->answer.text_len = len;
+    http_add_header(x, "Content-Type", "%s", mime);
+}
+
+void http_answer_json(struct http_exchange *x, int status, json_t *body)
+{
+    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(body);
+    if (!text) {
+        http_answer_problem(x, 500, "out of memory");
+        return;
+    }
+    http_answer_text(x, status, "application/json", text, strlen(text));
+    http_add_header(x, "Cache-Control", "no-store");
+}
+
+void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
+{
+    char text[ERROR_TEXT_MAX];
+    struct buf body;
+    va_list args;
+    va_start(args, detail);
+    (void)vsnprintf(text, sizeof text, detail, args);
+    va_end(args);
+    buf_init(&body, PROBLEM_MAX_BYTES);
+    (void)!problem_body(&body, status, text);
+    http_answer_text(x, status, PROBLEM_CONTENT_TYPE, body.data, body.len);
+    http_add_header(x, "Cache-Control", "no-store");
+}
+
+static int status_of(int code)
+{
+    switch (code) {
+    case -ENOENT:
+        return 404;
+    case -EINVAL:
+    case -EILSEQ:
+    case -ENAMETOOLONG:
+        return 400;
+    case -EFBIG:
+        return 413;
+    case -EBUSY:
+        return 409;
+    case -ENOTSUP:
+        return 501;
+    case -EAGAIN:
+    case -ENOTCONN:
+    case -ETIMEDOUT:
+    case -ENOSPC:
+    case -ENXIO:
+    case -EROFS:
+        return 503;
+    default:
+        return 500;
+    }
+}
+
+void http_answer_error(struct http_exchange *x, const char *what, const struct error *why)
+{
+    int status = status_of(why->code);
+    http_answer_problem(x, status, "%s%s%s", what ? what : "", what ? " " : "", why->text);
+    if (status == 503)
+        http_add_header(x, "Retry-After", "2");
+}

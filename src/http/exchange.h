@@ -1,0 +1,90 @@
+/* One request and its answer, as the routes see them. Nothing here knows how they travel.
+ *
+ *     gate -> router -> [ body ] -> handler -> answer
+ *
+ * An exchange belongs to one thread at a time: the server's until the handler runs, then whoever was given it. */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "image/image.h"
+
+struct http_exchange;
+struct http_route;
+struct http_service;
+
+enum http_method {
+    HTTP_GET = 1,
+    HTTP_HEAD = 2,
+    HTTP_PUT = 4,
+    HTTP_POST = 8,
+    HTTP_DELETE = 16,
+    HTTP_PATCH = 32,
+    HTTP_PURGE = 64,
+};
+
+#define HTTP_HEADERS_MAX 16
+
+struct http_answer {
+    int status; /* 0: none yet */
+    int close;  /* the connection ends behind it */
+    int headers_len;
+    struct http_header {
+        const char *name; /* a literal */
+        char *value;
+    } headers[HTTP_HEADERS_MAX];
+    char *text; /* the body, or: */
+    size_t text_len;
+    struct image *image; /* bytes first ... first + length - 1 of it */
+    int64_t first, length;
+    /* Or a stream: called for the next bytes, up to max of them. Returns how many, 0 when there are none for now (it is
+     * called again within a second), -1 at the end. It must not wait. */
+    ssize_t (*stream)(struct http_exchange *x, char *to, size_t max);
+};
+
+struct http_exchange {
+    const struct http_service *service;
+    const struct http_route *route;
+    enum http_method method;
+    char *raw_path;       /* as it was sent, without the query; for the log */
+    char *raw_query;      /* behind the '?', or NULL */
+    const char *tail;     /* what the route's pattern left open, still encoded; inside raw_path */
+    struct image_key key; /* of routes that name an image; path is in `path` */
+    char *path;           /* decoded */
+    void *state;          /* the handler's own; freed with the exchange */
+    struct buf body;
+    int64_t started_us;
+    struct http_answer answer;
+    void (*next)(struct http_exchange *x); /* set by a handler that waited, when another has to go on */
+    void *carrier;                         /* the server's */
+};
+
+/* The value of a header that came once; NULL when it did not come. Of one that came several times, the first. */
+const char *http_header(const struct http_exchange *x, const char *name);
+
+/* All values of a header that is a list, joined by ", ". To be freed; NULL when it did not come. */
+char *http_header_list(const struct http_exchange *x, const char *name);
+
+/* Leaves the server's thread: the handler returns, and http_done is called later, by any thread, once. */
+void http_later(struct http_exchange *x);
+void http_done(struct http_exchange *x);
+
+/* Answers. Each sets the status and the body; headers may be added before or after. */
+void http_answer_empty(struct http_exchange *x, int status);
+void http_answer_json(struct http_exchange *x, int status, json_t *body); /* takes the reference */
+void http_answer_text(struct http_exchange *x, int status, const char *mime, char *text, size_t len); /* takes text */
+/* application/problem+json; not to be stored by caches. */
+void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503 with Retry-After. */
+void http_answer_error(struct http_exchange *x, const char *what, const struct error *why);
+void http_add_header(struct http_exchange *x, const char *name, const char *value_fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

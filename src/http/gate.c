@@ -1,0 +1,128 @@
+/* libmicrohttpd before 1.0 takes bare line feeds for line ends, joins folded lines and stops at NULs, and nothing of
+ * that can be seen in what it hands out. But it parses in place, and the head stays in memory as one piece: ':' and
+ * each of CR and LF became NUL. So the head is walked once more, byte by byte: whatever is not exactly
+ *
+ *     METHOD NUL uri NUL version NUL NUL [ name NUL blanks value NUL NUL ]... NUL NUL
+ *
+ * was not sent as RFC 9112 has it. Newer releases are told to be strict instead (MHD_OPTION_CLIENT_DISCIPLINE_LVL). */
+#include "http/gate.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <string.h>
+
+struct seen {
+    int headers, hosts, lengths, codings;
+    const char *length, *coding;
+    const char *why;
+};
+
+/* RFC 9110, section 5.6.2. */
+static int is_token(const char *text)
+{
+    return *text &&
+           !text[strspn(text, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")];
+}
+
+/* No control characters but the tab. */
+static int is_field_value(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++)
+        if ((*at < ' ' && *at != '\t') || *at == 0x7f)
+            return 0;
+    return 1;
+}
+
+static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct seen *s = arg;
+    (void)kind;
+    value = value ? value : "";
+    s->headers++;
+    if (!is_token(name))
+        s->why = "a header's name is not a token";
+    else if (!is_field_value(value))
+        s->why = "a header's value holds a control character";
+    if (strcasecmp(name, "Host") == 0)
+        s->hosts++;
+    if (strcasecmp(name, "Content-Length") == 0) {
+        s->lengths++;
+        s->length = value;
+    }
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        s->codings++;
+        s->coding = value;
+    }
+    return MHD_YES;
+}
+
+static const char *ambiguous(const struct seen *s, const char *version)
+{
+    if (s->why)
+        return s->why;
+    if (s->hosts > 1 || (!s->hosts && strcmp(version, "HTTP/1.1") == 0))
+        return "one Host header is needed";
+    if (s->lengths > 1)
+        return "Content-Length came more than once";
+    if (s->lengths && (!*s->length || s->length[strspn(s->length, "0123456789")] || strlen(s->length) > 18))
+        return "Content-Length is not a number";
+    if (s->codings && s->lengths)
+        return "Transfer-Encoding and Content-Length exclude each other";
+    if (s->codings > 1 || (s->codings && strcasecmp(s->coding, "chunked") != 0))
+        return "chunked is the only Transfer-Encoding that is understood";
+    if (s->codings && strcmp(version, "HTTP/1.1") != 0)
+        return "Transfer-Encoding needs HTTP/1.1";
+    return NULL;
+}
+
+#if MHD_VERSION < 0x00097701
+/* Behind a line's text: both NULs of its CRLF. */
+static const char *line_end(const char *at, const char *end)
+{
+    return end - at >= 2 && !at[0] && !at[1] ? at + 2 : NULL;
+}
+
+static const char *past_header(const char *at, const char *end)
+{
+    at += strnlen(at, (size_t)(end - at));
+    if (at == end)
+        return NULL;
+    at++;
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    return line_end(at + strnlen(at, (size_t)(end - at)), end);
+}
+
+static int sent_as_lines(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
+                         int headers)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const char *end = method + info->header_size;
+    if (uri != method + strlen(method) + 1 || version <= uri || version >= end)
+        return 0;
+    const char *at = line_end(version + strnlen(version, (size_t)(end - version)), end);
+    for (; at && headers > 0; headers--)
+        at = *at ? past_header(at, end) : NULL;
+    return at && line_end(at, end) == end;
+}
+#else
+static int sent_as_lines(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
+                         int headers)
+{
+    (void)connection;
+    (void)method;
+    (void)headers;
+    return uri && *version;
+}
+#endif
+
+int gate_check(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
+               const char **ret_why)
+{
+    struct seen seen = {0};
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, look, &seen);
+    *ret_why = ambiguous(&seen, version);
+    if (!*ret_why && !sent_as_lines(connection, method, uri, version, seen.headers))
+        *ret_why = "the request's lines are not as RFC 9112 has them";
+    return *ret_why ? -EBADMSG : 0;
+}

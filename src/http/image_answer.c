@@ -1,0 +1,119 @@
+#include "http/image_answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/digest.h"
+#include "codec/httpdate.h"
+#include "codec/url.h"
+#include "http/range.h"
+#include "http/server.h"
+#include "store/store.h"
+
+/* An SVG can hold scripts: shown by itself, it may do nothing. */
+#define SVG_POLICY "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+static int is_versioned(const struct http_exchange *x)
+{
+    return x->raw_query && url_query_has(x->raw_query, strlen(x->raw_query), "v");
+}
+
+/* What a 304 has to repeat (RFC 9110 section 15.4.5), and what every answer about this image carries. */
+static void add_validators(struct http_exchange *x, const char *etag, int64_t modified_s, const char *tier)
+{
+    char date[HTTPDATE_SIZE];
+    int hit = strcmp(tier, "memory") == 0 || strcmp(tier, "disk") == 0;
+    http_add_header(x, "ETag", "%s", etag);
+    http_add_header(x, "Last-Modified", "%s", httpdate_format(date, modified_s));
+    http_add_header(x, "Cache-Control", "%s",
+                    is_versioned(x) ? "public, max-age=31536000, immutable" : "public, max-age=0, must-revalidate");
+    http_add_header(x, "X-Cache-Status", "%s", hit ? "HIT" : "MISS");
+    http_add_header(x, "X-Cache-Tier", "%s", tier);
+}
+
+static void add_content(struct http_exchange *x, const struct image_meta *meta)
+{
+    http_add_header(x, "Content-Type", "%s", meta->mime);
+    http_add_header(x, "X-Content-Type-Options", "nosniff");
+    http_add_header(x, "Accept-Ranges", "bytes");
+    if (strcmp(meta->mime, "image/svg+xml") == 0)
+        http_add_header(x, "Content-Security-Policy", "%s", SVG_POLICY);
+}
+
+static void send_bytes(struct http_exchange *x, struct image *image, const struct range *range)
+{
+    char content[RANGE_CONTENT_SIZE];
+    add_content(x, &image->meta);
+    x->answer.status = range->status;
+    x->answer.image = image_ref(image);
+    x->answer.first = range->status == RANGE_PART ? range->first : 0;
+    x->answer.length = range->status == RANGE_PART ? range->last - range->first + 1 : image->meta.size;
+    if (range->status == RANGE_PART)
+        http_add_header(x, "Content-Range", "%s", range_content(content, range, image->meta.size));
+}
+
+static void refuse_range(struct http_exchange *x, const struct range *range, int64_t size)
+{
+    char content[RANGE_CONTENT_SIZE];
+    http_answer_problem(x, 416, "the image has %lld bytes, and the range lies behind them", (long long)size);
+    http_add_header(x, "Content-Range", "%s", range_content(content, range, size));
+}
+
+int image_conditions(struct http_exchange *x, enum conditional_method method, const struct conditional_current *now)
+{
+    char *match = http_header_list(x, "If-Match"), *none_match = http_header_list(x, "If-None-Match");
+    const struct conditional_fields fields = {
+        .if_match = match,
+        .if_none_match = none_match,
+        .if_modified_since = http_header(x, "If-Modified-Since"),
+        .if_unmodified_since = http_header(x, "If-Unmodified-Since"),
+    };
+    enum conditional_answer status = conditional_check(method, &fields, now);
+    free(match);
+    free(none_match);
+    if (status == CONDITIONAL_FAILED)
+        http_answer_problem(x, 412, "what is stored is not what the request is about: ask again what there is");
+    else if (status == CONDITIONAL_MALFORMED)
+        http_answer_problem(x, 400, "If-Match or If-None-Match is neither * nor a list of entity tags");
+    return (int)status;
+}
+
+static void image_answer(struct http_exchange *x, struct image *image, const char *tier)
+{
+    char etag[CONDITIONAL_ETAG_SIZE];
+    const struct conditional_current now = {conditional_etag(etag, image->meta.sha256),
+                                            image->meta.mtime_ns / 1000000000};
+    int status = image_conditions(x, CONDITIONAL_READ, &now);
+    struct range range = {.status = RANGE_WHOLE};
+    if (x->method == HTTP_GET && range_if_range(http_header(x, "If-Range"), etag, now.modified_s))
+        range = range_parse(http_header(x, "Range"), image->meta.size);
+    if (status == CONDITIONAL_NOT_MODIFIED) {
+        add_validators(x, etag, now.modified_s, tier);
+        http_answer_empty(x, 304);
+    } else if (status == CONDITIONAL_PROCEED && range.status == RANGE_UNSATISFIABLE) {
+        refuse_range(x, &range, image->meta.size);
+    } else if (status == CONDITIONAL_PROCEED) {
+        add_validators(x, etag, now.modified_s, tier);
+        send_bytes(x, image, &range);
+    }
+    image_unref(image);
+}
+
+static void landed(void *arg, struct image *image, const char *tier, const struct error *why)
+{
+    struct http_exchange *x = arg;
+    if (image)
+        image_answer(x, image, tier);
+    else
+        http_answer_error(x, "the image", why);
+    http_done(x);
+}
+
+void image_fetch(struct http_exchange *x)
+{
+    if (store_fetch(x->service->store, &x->key, landed, x) == 0)
+        return;
+    http_answer_problem(x, 503, "too many requests wait: try again");
+    http_add_header(x, "Retry-After", "2");
+    http_done(x);
+}

@@ -1,0 +1,14 @@
+/* An image as an answer to GET and HEAD: its headers, conditions (RFC 9110 section 13) and ranges (section 14). */
+#ifndef HTTP_IMAGE_ANSWER_H
+#define HTTP_IMAGE_ANSWER_H
+
+#include "http/conditional.h"
+#include "http/exchange.h"
+
+/* Reads the image of x->key, answers with it and ends the exchange, which has left the server's thread (http_later). */
+void image_fetch(struct http_exchange *x);
+
+/* Holds a request to its conditions. 0: go on; else it is answered (412, 400), or is to be answered with a 304. */
+int image_conditions(struct http_exchange *x, enum conditional_method method, const struct conditional_current *now);
+
+#endif

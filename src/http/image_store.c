@@ -1,0 +1,96 @@
+#include "http/image_store.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "http/image_answer.h"
+#include "http/server.h"
+#include "job/describe.h"
+#include "job/watch.h"
+#include "store/store.h"
+
+/* Between looking at the conditions and writing, no other request of this instance may write. */
+static pthread_mutex_t conditional_writes = PTHREAD_MUTEX_INITIALIZER;
+
+static int is_conditional(const struct http_exchange *x)
+{
+    return http_header(x, "If-Match") || http_header(x, "If-None-Match") || http_header(x, "If-Unmodified-Since");
+}
+
+/* 0, or it is answered. */
+static int conditions_hold(struct http_exchange *x, const struct image_key *key)
+{
+    struct conditional_current now = {0};
+    char etag[CONDITIONAL_ETAG_SIZE];
+    struct store_page *page;
+    struct image_meta meta;
+    struct error why;
+    int r = store_info(x->service->store, key, &page, &why);
+    if (r < 0 && r != -ENOENT) {
+        http_answer_error(x, "the image", &why);
+        return r;
+    }
+    if (r == 0) {
+        store_page_meta(page, 0, &meta);
+        if (!meta.deleted_us)
+            now = (struct conditional_current){conditional_etag(etag, meta.sha256), meta.mtime_ns / 1000000000};
+        store_page_free(page);
+    }
+    return image_conditions(x, CONDITIONAL_WRITE, &now);
+}
+
+static void put(struct http_exchange *x, struct image_meta *meta)
+{
+    struct error why;
+    enum store_written written;
+    char etag[CONDITIONAL_ETAG_SIZE];
+    int r = store_write(x->service->store, meta, x->body.data, &written, &why);
+    if (r < 0) {
+        http_answer_error(x, "the body", &why);
+        return;
+    }
+    if (x->service->watch)
+        watch_expect(x->service->watch, meta);
+    http_answer_json(x, written == STORE_CREATED ? 201 : 200,
+                     json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:b}", "collection", meta->key.collection,
+                               "original_path", meta->key.path, "content_type_header", meta->mime, "file_size",
+                               (json_int_t)meta->size, "state", "persisted", "width", meta->width, "height",
+                               meta->height, "unchanged", written == STORE_UNCHANGED));
+    http_add_header(x, "ETag", "%s", conditional_etag(etag, meta->sha256));
+}
+
+void image_store_put(struct http_exchange *x, struct image_meta *meta)
+{
+    meta->size = (int64_t)x->body.len;
+    meta->mtime_ns = clock_realtime_us() * 1000;
+    if (!is_conditional(x)) {
+        put(x, meta);
+        return;
+    }
+    pthread_mutex_lock(&conditional_writes);
+    if (conditions_hold(x, &meta->key) == 0)
+        put(x, meta);
+    pthread_mutex_unlock(&conditional_writes);
+}
+
+static void delete (struct http_exchange *x)
+{
+    struct error why;
+    if (store_delete(x->service->store, &x->key, STORE_DELETE_SAFE, &why) < 0)
+        http_answer_error(x, "the image", &why);
+    else
+        http_answer_empty(x, 204);
+}
+
+void image_store_delete(struct http_exchange *x)
+{
+    if (!is_conditional(x)) {
+        delete (x);
+        return;
+    }
+    pthread_mutex_lock(&conditional_writes);
+    if (conditions_hold(x, &x->key) == 0)
+        delete (x);
+    pthread_mutex_unlock(&conditional_writes);
+}

@@ -1,0 +1,31 @@
+/* Jobs that were asked for over HTTP: each runs in a thread of its own, one of a kind at a time, and the last ones can
+ * be asked about. */
+#ifndef HTTP_JOBS_H
+#define HTTP_JOBS_H
+
+#include <jansson.h>
+
+#include "http/exchange.h"
+#include "job/job.h"
+
+struct jobs;
+
+/* What a kind of job is made of. Arguments are the request's JSON body, an object. */
+struct jobs_kind {
+    const char *name;
+    void (*init)(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
+    int (*run)(struct job *job, const json_t *arguments);
+};
+
+int jobs_open(struct jobs **ret, struct store *store) __attribute__((warn_unused_result));
+/* Waits for those that run. NULL is allowed. */
+void jobs_close(struct jobs *jobs);
+
+/* Starts one and answers with what came of it when it has ended, or, with `later`, at once with 202 and its id. Takes
+ * over the arguments. Called from a handler of place HTTP_HERE. */
+void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_kind *kind, json_t *arguments, int later);
+
+/* What is known of a job; NULL: no job of that id. */
+json_t *jobs_describe(struct jobs *jobs, int64_t id);
+
+#endif

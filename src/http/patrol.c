@@ -1,0 +1,179 @@
+#include "http/patrol.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+
+#define FIRST_HEAD_MS 20000
+#define NEXT_HEAD_MS  75000 /* an idle connection included */
+#define TRANSFER_MS   30000 /* for a body or an answer, and on top: */
+#define BYTES_PER_MS  8     /* slower than that is too slow */
+#define ROUND_MS      1000
+
+struct patrol_post {
+    int fd;
+    atomic_llong deadline_ms;
+    struct patrol_post *prev, *next;
+};
+
+struct call {
+    void (*fn)(void *arg);
+    void *arg;
+    struct call *next;
+};
+
+struct patrol {
+    pthread_mutex_t lock; /* over the list: a post's descriptor is open while it stands in there */
+    pthread_cond_t stop;
+    int stopped;
+    struct patrol_post *posts;
+    struct call *calls;
+    pthread_t thread;
+};
+
+static void go_round(struct patrol *p)
+{
+    int64_t now = clock_monotonic_ms();
+    struct patrol_post *post;
+    DL_FOREACH(p->posts, post)
+    {
+        if (atomic_load_explicit(&post->deadline_ms, memory_order_relaxed) < now)
+            (void)shutdown(post->fd, SHUT_RDWR);
+    }
+}
+
+static void make_calls(struct call *calls)
+{
+    while (calls) {
+        struct call *one = calls;
+        calls = one->next;
+        one->fn(one->arg);
+        free(one);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct patrol *p = arg;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopped) {
+        struct timespec until = clock_timespec((clock_monotonic_ms() + ROUND_MS) * 1000000);
+        (void)pthread_cond_timedwait(&p->stop, &p->lock, &until);
+        go_round(p);
+        struct call *calls = p->calls;
+        p->calls = NULL;
+        pthread_mutex_unlock(&p->lock);
+        make_calls(calls);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+int patrol_start(struct patrol **ret)
+{
+    struct patrol *p = calloc(1, sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&p->lock, NULL);
+    int r = pthread_create(&p->thread, NULL, run, p);
+    if (r) {
+        pthread_cond_destroy(&p->stop);
+        pthread_mutex_destroy(&p->lock);
+        free(p);
+        return -r;
+    }
+    *ret = p;
+    return 0;
+}
+
+void patrol_stop(struct patrol *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopped = 1;
+    pthread_cond_signal(&p->stop);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    pthread_cond_destroy(&p->stop);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static void set_deadline(struct patrol_post *post, int64_t deadline_ms)
+{
+    if (post)
+        atomic_store_explicit(&post->deadline_ms, deadline_ms, memory_order_relaxed);
+}
+
+struct patrol_post *patrol_enter(struct patrol *p, int fd)
+{
+    struct patrol_post *post = calloc(1, sizeof *post);
+    if (!post)
+        return NULL;
+    post->fd = fd;
+    set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS);
+    pthread_mutex_lock(&p->lock);
+    DL_APPEND(p->posts, post);
+    pthread_mutex_unlock(&p->lock);
+    return post;
+}
+
+void patrol_leave(struct patrol *p, struct patrol_post *post)
+{
+    if (!post)
+        return;
+    pthread_mutex_lock(&p->lock);
+    DL_DELETE(p->posts, post);
+    pthread_mutex_unlock(&p->lock);
+    free(post);
+}
+
+void patrol_head(struct patrol_post *post)
+{
+    set_deadline(post, clock_monotonic_ms() + NEXT_HEAD_MS);
+}
+
+static void transfer(struct patrol_post *post, int64_t bytes)
+{
+    set_deadline(post, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS);
+}
+
+void patrol_body(struct patrol_post *post, int64_t bytes)
+{
+    transfer(post, bytes);
+}
+
+void patrol_rest(struct patrol_post *post)
+{
+    set_deadline(post, INT64_MAX);
+}
+
+void patrol_answering(struct patrol_post *post, int64_t bytes)
+{
+    transfer(post, bytes);
+}
+
+void patrol_call_later(struct patrol *p, void (*fn)(void *arg), void *arg)
+{
+    struct call *one = malloc(sizeof *one);
+    if (!one) {
+        fn(arg);
+        return;
+    }
+    *one = (struct call){fn, arg, NULL};
+    pthread_mutex_lock(&p->lock);
+    LL_PREPEND(p->calls, one);
+    pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,104 @@
+/* What operators and platforms ask: is it alive, is it ready, what is it doing. */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "http/routes.h"
+#include "http/server.h"
+#include "job/describe.h"
+#include "job/watch.h"
+#include "store/store.h"
+
+#define FLUSH_MS          60000
+#define FILES_LISTED      100
+#define METRICS_MAX_BYTES (1 << 20)
+
+void route_health(struct http_exchange *x)
+{
+    http_answer_json(x, 200, json_pack("{s:s, s:s}", "status", "ok", "version", PERDURA_VERSION));
+}
+
+static json_t *describe_watch(struct watch *watch)
+{
+    static const char *const modes[] = {"events", "rescanning", "polling"};
+    struct watch_status s;
+    if (!watch)
+        return json_null();
+    watch_status(watch, &s);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:b}", "mode", modes[s.mode], "why", s.why,
+                     "folders", (json_int_t)s.folders, "pending", (json_int_t)s.pending, "pending_bytes",
+                     (json_int_t)s.pending_bytes, "failed", (json_int_t)s.failed, "oldest_pending_seconds",
+                     (double)s.oldest_pending_ms / 1000, "persisted", (json_int_t)s.persisted, "rescans",
+                     (json_int_t)s.rescans, "overflows", (json_int_t)s.overflows, "deletes_stopped", s.deletes_stopped);
+}
+
+static void add_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
+{
+    json_t *file = json_pack("{s:s, s:s, s:s, s:f}", "collection", key->collection, "path", key->path, "state",
+                             why->code ? "failed" : "pending", "age_seconds", (double)age_ms / 1000);
+    if (why->code)
+        json_object_set_new(file, "reason", json_string(why->text));
+    json_array_append_new(arg, file);
+}
+
+void route_status(struct http_exchange *x)
+{
+    struct store_status status;
+    struct error why;
+    if (store_status(x->service->store, &status, &why) < 0) {
+        http_answer_error(x, NULL, &why);
+        return;
+    }
+    json_t *body = describe_status(&status);
+    json_object_set_new(body, "watch", describe_watch(x->service->watch));
+    json_t *files = json_array();
+    if (x->service->watch)
+        watch_list(x->service->watch, FILES_LISTED, add_file, files);
+    json_object_set_new(body, "unpersisted", files);
+    http_answer_json(x, 200, body);
+}
+
+/* Ready as long as what is asked for can be served: without the database only what is on disk can. */
+void route_ready(struct http_exchange *x)
+{
+    struct store_status status;
+    struct error why = {0};
+    struct watch_status watch = {0};
+    int r = store_status(x->service->store, &status, &why);
+    if (x->service->watch)
+        watch_status(x->service->watch, &watch);
+    json_t *body =
+        json_pack("{s:b, s:{s:s, s:s}, s:I, s:I, s:f}", "ready", r == 0, "database", "state", r == 0 ? "up" : "down",
+                  "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
+                  (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
+    http_answer_json(x, r == 0 ? 200 : 503, body);
+    if (r < 0)
+        http_add_header(x, "Retry-After", "2");
+}
+
+void route_metrics(struct http_exchange *x)
+{
+    struct buf text;
+    buf_init(&text, METRICS_MAX_BYTES);
+    if (metric_print(&text) < 0) {
+        buf_release(&text);
+        http_answer_problem(x, 500, "out of memory");
+        return;
+    }
+    http_answer_text(x, 200, METRIC_CONTENT_TYPE, text.data, text.len);
+    http_add_header(x, "Cache-Control", "no-store");
+}
+
+void route_flush(struct http_exchange *x)
+{
+    struct error why;
+    if (!x->service->watch) {
+        http_answer_problem(x, 503, "nothing is watched here");
+        return;
+    }
+    int r = watch_flush(x->service->watch, clock_monotonic_ms() + FLUSH_MS, &why);
+    if (r < 0)
+        http_answer_error(x, NULL, &why);
+    else
+        http_answer_json(x, 200, json_pack("{s:b}", "persisted", 1));
+}

@@ -1,0 +1,43 @@
+/* Which URL goes where: one table, tried from top to bottom. */
+#ifndef HTTP_ROUTER_H
+#define HTTP_ROUTER_H
+
+#include "base/metric.h"
+#include "config/config.h"
+#include "http/exchange.h"
+
+typedef void http_handler_fn(struct http_exchange *x);
+
+enum http_access { HTTP_OPEN_TO_ALL, HTTP_TOKEN, HTTP_METRICS, HTTP_STATS, HTTP_UPLOAD };
+
+enum http_place {
+    HTTP_HERE,   /* on the server's own thread: never waits */
+    HTTP_WORKER, /* may wait for disk and database */
+};
+
+enum http_body { HTTP_NO_BODY, HTTP_SMALL_BODY /* JSON */, HTTP_IMAGE_BODY };
+
+struct http_route {
+    enum metric_value label;
+    const char *pattern; /* "/image-cache/jobs/{}": segments; a last "*" takes the rest. NULL: a collection's URL */
+    unsigned methods;    /* enum http_method, or-ed; those of one pattern may stand in several rows */
+    enum http_access access;
+    enum http_place place;
+    enum http_body body;
+    http_handler_fn *handler;
+};
+
+extern const struct http_route http_routes[]; /* up to the first without a handler */
+
+/* Finds the route of x->raw_path and sets x->route, x->tail and, for collections, x->key.collection. Returns 0; 404; or
+ * 405 with *ret_allow, the methods that the path knows. Trailing slashes do not count. */
+int http_router_find(struct http_exchange *x, const struct config *config, unsigned *ret_allow);
+
+/* Lets the request in, or answers it. */
+void http_router_admit(struct http_exchange *x);
+
+/* "GET, HEAD" for an or-ed set. */
+const char *http_methods_text(unsigned methods, char ret[64]);
+enum http_method http_method_named(const char *name); /* 0: none of ours */
+
+#endif

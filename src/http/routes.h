@@ -1,0 +1,26 @@
+/* The handlers of the table in router.c. Each file route_*.c holds those of one subject. */
+#ifndef HTTP_ROUTES_H
+#define HTTP_ROUTES_H
+
+#include "http/exchange.h"
+
+void route_image_get(struct http_exchange *x);
+void route_image_put(struct http_exchange *x);
+void route_image_delete(struct http_exchange *x);
+void route_entity_get(struct http_exchange *x);
+void route_entity_put(struct http_exchange *x);
+void route_health(struct http_exchange *x);
+void route_ready(struct http_exchange *x);
+void route_metrics(struct http_exchange *x);
+void route_status(struct http_exchange *x);
+void route_cache_all(struct http_exchange *x);
+void route_cleanup(struct http_exchange *x);
+void route_restore(struct http_exchange *x);
+void route_flush(struct http_exchange *x);
+void route_images_list(struct http_exchange *x);
+void route_images_get(struct http_exchange *x);
+void route_images_delete(struct http_exchange *x);
+void route_job(struct http_exchange *x);
+void route_job_events(struct http_exchange *x);
+
+#endif

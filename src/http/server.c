@@ -1,0 +1,502 @@
+/* libmicrohttpd carries requests and answers; what they mean is decided elsewhere.
+ *
+ *     connection: accepted -> head -> body -> answering -> head ...     each with a deadline of our own (http/patrol.h)
+ *
+ * libmicrohttpd calls `handle` once when the head is there, then for pieces of the body, then once more: only in that
+ * last call may a request be answered without losing the connection, so whatever is refused is answered in the first
+ * one, before any of the body is read. A handler that has to wait suspends the connection; libmicrohttpd calls again
+ * after http_done. */
+#include "http/server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "base/workers.h"
+#include "http/auth.h"
+#include "http/gate.h"
+#include "http/jobs.h"
+#include "http/listen.h"
+#include "http/patrol.h"
+#include "http/router.h"
+#include "store/store.h"
+
+#define CONNECTIONS_MAX   20000
+#define SPARE_DESCRIPTORS 256
+#define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
+#define WORKERS           4
+#define WORKERS_QUEUE     1024
+#define SMALL_BODY_MAX    (1 << 20)
+#define BODIES_MAX        (64 << 20) /* of all uploads under way */
+#define STREAM_BLOCK      4096
+
+struct http_server {
+    struct http_service service;
+    const struct config *config;
+    struct MHD_Daemon *daemon;
+    struct patrol *patrol;
+    struct workers *workers;
+    atomic_llong bodies_bytes;
+    atomic_int under_way, suspended, connections, stopping;
+    int port;
+};
+
+struct request {
+    struct http_exchange x;
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct patrol_post *post;
+    const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
+    int64_t body_limit;
+    int64_t body_reserved;
+    int64_t sent_bytes;
+    int begun, handed_over, answered;
+};
+
+static struct request *request_of(struct http_exchange *x)
+{
+    return x->carrier;
+}
+
+const char *http_header(const struct http_exchange *x, const char *name)
+{
+    const struct request *r = x->carrier;
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+struct list {
+    const char *name;
+    struct buf values;
+};
+
+static enum MHD_Result add_value(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct list *list = arg;
+    (void)kind;
+    if (strcasecmp(name, list->name) == 0 && value &&
+        ((list->values.len && buf_addstr(&list->values, ", ") < 0) || buf_addstr(&list->values, value) < 0))
+        return MHD_NO;
+    return MHD_YES;
+}
+
+char *http_header_list(const struct http_exchange *x, const char *name)
+{
+    const struct request *r = x->carrier;
+    struct list list = {.name = name};
+    buf_init(&list.values, CONNECTION_MEMORY);
+    (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, add_value, &list);
+    return list.values.data;
+}
+
+void http_later(struct http_exchange *x)
+{
+    struct request *r = request_of(x);
+    r->handed_over = 1;
+    atomic_fetch_add(&r->server->suspended, 1);
+    patrol_rest(r->post);
+    MHD_suspend_connection(r->connection);
+}
+
+void http_done(struct http_exchange *x)
+{
+    struct request *r = request_of(x);
+    struct http_server *s = r->server;
+    MHD_resume_connection(r->connection); /* from here on it may be gone */
+    atomic_fetch_sub(&s->suspended, 1);
+}
+
+/* The answer */
+
+static void let_image_go(void *image)
+{
+    image_unref(image);
+}
+
+static struct MHD_Response *image_response(struct http_answer *a)
+{
+    struct image *image = a->image;
+    if (image->bytes) {
+        struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+            (size_t)a->length, image->bytes + a->first, let_image_go, image);
+        if (response)
+            a->image = NULL;
+        return response;
+    }
+    int fd = dup(image->fd);
+    if (fd < 0)
+        return NULL;
+    struct MHD_Response *response =
+        MHD_create_response_from_fd_at_offset64((uint64_t)a->length, fd, (uint64_t)a->first);
+    if (!response)
+        close(fd);
+    return response;
+}
+
+static void wake(void *arg)
+{
+    struct request *r = arg;
+    struct http_server *s = r->server;
+    MHD_resume_connection(r->connection);
+    atomic_fetch_sub(&s->suspended, 1);
+}
+
+static ssize_t read_stream(void *arg, uint64_t position, char *to, size_t max)
+{
+    struct request *r = arg;
+    (void)position;
+    ssize_t n = atomic_load(&r->server->stopping) ? -1 : r->x.answer.stream(&r->x, to, max);
+    if (n < 0)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == 0) {
+        atomic_fetch_add(&r->server->suspended, 1);
+        MHD_suspend_connection(r->connection);
+        patrol_call_later(r->server->patrol, wake, r);
+    }
+    return n;
+}
+
+static struct MHD_Response *make_response(struct request *r)
+{
+    struct http_answer *a = &r->x.answer;
+    if (a->stream)
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
+    if (a->image)
+        return image_response(a);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(a->text_len, a->text ? a->text : "", a->text ? free : NULL);
+    if (response)
+        a->text = NULL;
+    return response;
+}
+
+static enum MHD_Result queue_answer(struct request *r)
+{
+    struct http_answer *a = &r->x.answer;
+    struct MHD_Response *response = make_response(r);
+    if (!response)
+        return MHD_NO;
+    for (int i = 0; i < a->headers_len; i++)
+        (void)MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
+    if (a->close)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    int64_t length = a->image ? a->length : (int64_t)a->text_len;
+    if (a->stream)
+        patrol_rest(r->post);
+    else
+        patrol_answering(r->post, length);
+    r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
+    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
+    MHD_destroy_response(response);
+    r->answered = 1;
+    return queued;
+}
+
+/* The request */
+
+static enum MHD_Result refuse(struct request *r, int status, const char *why)
+{
+    http_answer_problem(&r->x, status, "%s", why);
+    r->x.answer.close = 1;
+    return queue_answer(r);
+}
+
+/* Whether a body is announced and how large it is; -1: it does not say. */
+static int64_t announced(const struct request *r)
+{
+    const char *length = http_header(&r->x, "Content-Length");
+    if (http_header(&r->x, "Transfer-Encoding"))
+        return -1;
+    return length ? strtoll(length, NULL, 10) : 0; /* the gate has looked at it */
+}
+
+static int64_t limit_of(const struct http_server *s, enum http_body body)
+{
+    int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
+                                                                              : s->config->inline_max_bytes;
+    return body == HTTP_NO_BODY ? 0 : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX : image;
+}
+
+/* Takes the body's room out of what all uploads share. */
+static int reserve(struct request *r, int64_t n)
+{
+    if (atomic_fetch_add(&r->server->bodies_bytes, n) + n > BODIES_MAX) {
+        atomic_fetch_sub(&r->server->bodies_bytes, n);
+        return -EAGAIN;
+    }
+    r->body_reserved += n;
+    return 0;
+}
+
+static enum MHD_Result begin_body(struct request *r)
+{
+    int64_t length = announced(r);
+    r->body_limit = limit_of(r->server, r->x.route->body);
+    if (length > r->body_limit) {
+        char why[200];
+        (void)snprintf(why, sizeof why, "the body has %lld bytes, and %lld are taken here: see %s", (long long)length,
+                       (long long)r->body_limit,
+                       r->x.route->body == HTTP_IMAGE_BODY ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD" : "the docs");
+        return refuse(r, 413, why);
+    }
+    if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
+        http_add_header(&r->x, "Retry-After", "2");
+        return refuse(r, 503, "too many uploads are under way: try again");
+    }
+    buf_init(&r->x.body, (size_t)r->body_limit);
+    patrol_body(r->post, length < 0 ? r->body_limit : length);
+    return MHD_YES;
+}
+
+static enum MHD_Result begin(struct request *r, const char *method, const char *version)
+{
+    struct http_exchange *x = &r->x;
+    const char *why;
+    unsigned allow;
+    char text[64];
+
+    r->begun = 1;
+    if (gate_check(r->connection, method, r->sent_uri, version, &why) < 0)
+        return refuse(r, 400, why);
+    if (!x->raw_path)
+        return refuse(r, 414, "the URL is too long");
+    x->method = http_method_named(method);
+    int status = http_router_find(x, r->server->config, &allow);
+    if (status == 404)
+        http_answer_problem(x, 404, "nothing is served at this URL; see docs/http-api.md");
+    if (status == 405) {
+        http_answer_problem(x, 405, "this URL knows %s", http_methods_text(allow, text));
+        http_add_header(x, "Allow", "%s", text);
+    }
+    if (status == 0)
+        http_router_admit(x);
+    if (x->answer.status && announced(r)) {
+        x->answer.close = 1;
+        return queue_answer(r);
+    }
+    return x->answer.status ? MHD_YES : begin_body(r);
+}
+
+static void work(void *arg, struct workers *w)
+{
+    struct http_exchange *x;
+    (void)arg;
+    while ((x = workers_take(w))) {
+        x->route->handler(x);
+        if (x->next)
+            x->next(x);
+        else
+            http_done(x);
+    }
+}
+
+static enum MHD_Result run_handler(struct request *r)
+{
+    struct http_exchange *x = &r->x;
+    if (x->route->place == HTTP_HERE) {
+        x->route->handler(x);
+        return r->handed_over ? MHD_YES : queue_answer(r);
+    }
+    http_later(x);
+    if (workers_push_now(r->server->workers, x) < 0) {
+        metric_inc(METRIC_http_refused);
+        http_answer_problem(x, 503, "too many requests wait: try again");
+        http_add_header(x, "Retry-After", "2");
+        http_done(x);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                              const char *version, const char *upload, size_t *upload_size, void **context)
+{
+    struct request *r = *context;
+    (void)arg;
+    (void)url;
+    if (!r)
+        return MHD_NO; /* out of memory */
+    r->connection = connection;
+    if (!r->begun)
+        return begin(r, method, version);
+    if (*upload_size) {
+        if (!r->x.answer.status && buf_add(&r->x.body, upload, *upload_size) < 0)
+            http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
+                                (long long)r->body_limit);
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (r->answered)
+        return MHD_YES;
+    return r->x.answer.status ? queue_answer(r) : run_handler(r);
+}
+
+/* Called with the request line, before anything of it is decoded. */
+static void *begin_request(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+    struct request *r = calloc(1, sizeof *r);
+    if (!r)
+        return NULL;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    r->server = arg;
+    r->connection = connection;
+    r->post = info->socket_context;
+    r->sent_uri = uri;
+    r->x.service = &r->server->service;
+    r->x.carrier = r;
+    r->x.started_us = clock_realtime_us();
+    r->x.raw_path = uri ? strdup(uri) : NULL;
+    if (r->x.raw_path && (r->x.raw_query = strchr(r->x.raw_path, '?')))
+        *r->x.raw_query++ = '\0';
+    atomic_fetch_add(&r->server->under_way, 1);
+    return r;
+}
+
+static void count(const struct request *r)
+{
+    const struct http_answer *a = &r->x.answer;
+    enum metric_value route = r->x.route ? r->x.route->label : METRIC_route_unknown;
+    metric_add(METRIC_http_requests, route, metric_code(a->status), 1);
+    metric_add(METRIC_http_sent_bytes, route, METRIC_none, r->sent_bytes);
+    metric_observe(METRIC_http_request_seconds, METRIC_none, METRIC_none, clock_realtime_us() - r->x.started_us);
+}
+
+static void end_request(void *arg, struct MHD_Connection *connection, void **context,
+                        enum MHD_RequestTerminationCode code)
+{
+    struct http_server *s = arg;
+    struct request *r = *context;
+    (void)connection;
+    (void)code;
+    if (!r)
+        return;
+    *context = NULL;
+    patrol_head(r->post);
+    if (r->answered)
+        count(r);
+    atomic_fetch_sub(&s->bodies_bytes, r->body_reserved);
+    for (int i = 0; i < r->x.answer.headers_len; i++)
+        free(r->x.answer.headers[i].value);
+    image_unref(r->x.answer.image);
+    free(r->x.answer.text);
+    buf_release(&r->x.body);
+    free(r->x.path);
+    free(r->x.state);
+    free(r->x.raw_path);
+    free(r);
+    atomic_fetch_sub(&s->under_way, 1);
+}
+
+static void connection_changes(void *arg, struct MHD_Connection *connection, void **socket_context,
+                               enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *s = arg;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = patrol_enter(s->patrol, info->connect_fd);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, atomic_fetch_add(&s->connections, 1) + 1);
+    } else {
+        patrol_leave(s->patrol, *socket_context);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, atomic_fetch_sub(&s->connections, 1) - 1);
+    }
+}
+
+/* As many descriptors as we may have; one more connection each. */
+static unsigned connection_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 1000;
+    limit.rlim_cur = limit.rlim_max;
+    (void)!setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t half = limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? (limit.rlim_cur - SPARE_DESCRIPTORS) / 2 : 100;
+    return half < CONNECTIONS_MAX ? (unsigned)half : CONNECTIONS_MAX;
+}
+
+static void ignore_log(void *arg, const char *fmt, va_list args)
+{
+    (void)arg;
+    (void)fmt;
+    (void)args;
+}
+
+static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            handle, s,                                                      //
+                            MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,                   //
+                            MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
+                            MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cores > 1 ? cores : 2), //
+                            MHD_OPTION_CONNECTION_LIMIT, connection_limit(),                //
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,  //
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                //
+                            MHD_OPTION_URI_LOG_CALLBACK, begin_request, s,                  //
+                            MHD_OPTION_NOTIFY_COMPLETED, end_request, s,                    //
+                            MHD_OPTION_NOTIFY_CONNECTION, connection_changes, s,            //
+                            MHD_OPTION_END);
+}
+
+int http_server_start(struct http_server **ret, const struct http_service *service, struct error *e)
+{
+    struct http_server *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(e, -ENOMEM, "out of memory");
+    s->service = *service;
+    s->config = store_config(service->store);
+    int fd = -1;
+    int r = auth_open(&s->service.auth, s->config, e);
+    if (r == 0 && (r = jobs_open(&s->service.jobs, service->store)) < 0)
+        r = error_set(e, r, "out of memory");
+    if (r == 0)
+        r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
+    if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
+        r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
+    if (r == 0 && (r = workers_start(&s->workers, WORKERS, WORKERS_QUEUE, work, s)) < 0)
+        r = error_set(e, r, "no threads: %s", strerror(-r));
+    if (r == 0 && !(s->daemon = start_daemon(s, fd)))
+        r = error_set(e, -EIO, "the HTTP server can't be started: %s", strerror(errno));
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        http_server_stop(s, 0);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+void http_server_stop(struct http_server *s, int64_t deadline_ms)
+{
+    if (!s)
+        return;
+    if (s->daemon) {
+        int fd = MHD_quiesce_daemon(s->daemon);
+        atomic_store(&s->stopping, 1);
+        while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
+            usleep(10000);
+        while (atomic_load(&s->suspended))
+            usleep(10000);
+        MHD_stop_daemon(s->daemon);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (s->workers)
+        workers_finish(s->workers, NULL, NULL);
+    jobs_close(s->service.jobs);
+    patrol_stop(s->patrol);
+    auth_close(s->service.auth);
+    free(s);
+}

@@ -1,0 +1,35 @@
+/* The HTTP service (RFC 9110, 9112). */
+#ifndef HTTP_SERVER_H
+#define HTTP_SERVER_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct http_server;
+struct store;
+struct watch;
+struct jobs;
+struct auth;
+
+/* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
+struct http_service {
+    struct store *store;
+    struct watch *watch; /* NULL: nothing is watched */
+    struct jobs *jobs;
+    struct auth *auth;
+};
+
+/* Listens on PERDURA_BIND and PERDURA_PORT (0: any free one) of the store's settings and serves. 0, or -errno with a
+ * text that says what to do (-EADDRINUSE: the port is taken). */
+int http_server_start(struct http_server **ret, const struct http_service *service, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* The port it listens on. */
+int http_server_port(const struct http_server *server);
+
+/* Stops listening, lets what is under way end until deadline_ms (clock_monotonic_ms), then cuts it off. Frees. NULL is
+ * allowed. */
+void http_server_stop(struct http_server *server, int64_t deadline_ms);
+
+#endif

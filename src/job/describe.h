@@ -1,0 +1,24 @@
+/* What is known of images, of the store and of jobs, as JSON: the same for the command line and for HTTP. */
+#ifndef JOB_DESCRIBE_H
+#define JOB_DESCRIBE_H
+
+#include <jansson.h>
+
+#include "job/job.h"
+
+/* A point in time as RFC 3339 text, or null for 0. */
+json_t *describe_time(int64_t us);
+
+json_t *describe_image(const struct image_meta *meta);
+
+/* All collections together; without a name. */
+struct store_status_collection describe_total(const struct store_status *s);
+json_t *describe_status(const struct store_status *s);
+
+/* One element of "errors". */
+json_t *describe_problem(const struct image_key *key, const struct error *why);
+
+/* The counters, while it runs or at its end. */
+json_t *describe_job(struct job *job);
+
+#endif

@@ -1,0 +1,433 @@
+/* Reading without waiting. One flight per image, however many ask for it:
+ *
+ *     store_fetch -> [ disk threads ] -> landed
+ *                          | not there
+ *                    [ db threads: those that wait together share a connection ] -> disk filled -> landed
+ *
+ * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
+ * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same.
+ *
+ * One lock is over all tables; nobody is told anything while it is held. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "base/workers.h"
+#include "fs/safepath.h"
+#include "store/store_fill.h"
+#include "store/store_tiers.h"
+#include "tier/tier_db.h"
+#include "tier/tier_disk.h"
+
+#define FETCH_PATIENCE_MS 1500
+#define FETCH_LONGEST_MS  20000 /* even where others are served: the queue is too long */
+#define FETCH_ROUND_MS    100
+#define FLIGHTS_MAX       16384
+#define SHARED_BY         8           /* reads on one connection at a time */
+#define FROM_MEMORY_MAX   (256 << 10) /* larger images are sent from the file that they were put into */
+#define DB_REST_MS        1000        /* a database that did not answer is left alone for so long */
+#define ABSENT_MS         5000
+#define ABSENT_MAX        4096
+
+struct waiter {
+    store_landed_fn *landed;
+    void *arg;
+    int64_t since_ms;
+    struct waiter *prev, *next;
+};
+
+struct flight {
+    struct store_fetch *fetch;
+    struct image *image;    /* of a large one, while its file is written */
+    struct image_key key;   /* both inside name */
+    struct waiter *waiters; /* in the order of arrival */
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[]; /* collection NUL path NUL */
+};
+
+/* An image that no tier has, a moment ago. */
+struct absent {
+    int64_t until_ms;
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[];
+};
+
+struct store_fetch {
+    struct store *store;
+    pthread_mutex_t lock;
+    pthread_cond_t stop;
+    int stopped;
+    struct flight *flights;
+    struct absent *absent; /* in the order of arrival */
+    int64_t db_rests_until_ms, db_answered_ms;
+    struct workers *disk, *db;
+    struct fill *fill;
+    pthread_t patience;
+};
+
+static unsigned name_of(const struct image_key *key, char *ret)
+{
+    size_t collection = strlen(key->collection) + 1, path = strlen(key->path) + 1;
+    memcpy(ret, key->collection, collection);
+    memcpy(ret + collection, key->path, path);
+    return (unsigned)(collection + path);
+}
+
+/* Landing */
+
+static void tell(struct waiter *waiters, struct image *image, const char *tier, const struct error *why)
+{
+    while (waiters) {
+        struct waiter *one = waiters;
+        waiters = one->next;
+        one->landed(one->arg, image ? image_ref(image) : NULL, tier, why);
+        free(one);
+    }
+}
+
+static void land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
+                 const struct error *why)
+{
+    pthread_mutex_lock(&f->lock);
+    HASH_DEL(f->flights, flight);
+    pthread_mutex_unlock(&f->lock);
+    if (!image && why->code == -ENOENT)
+        metric_inc(METRIC_reads_absent);
+    tell(flight->waiters, image, tier, why);
+    image_unref(image);
+    free(flight);
+}
+
+static void drop_absent(struct store_fetch *f, struct absent *one)
+{
+    HASH_DEL(f->absent, one);
+    free(one);
+}
+
+static void remember_absent(struct store_fetch *f, const struct flight *flight)
+{
+    struct absent *one = calloc(1, sizeof *one + flight->name_len), *there;
+    if (!one)
+        return;
+    one->until_ms = clock_monotonic_ms() + ABSENT_MS;
+    one->name_len = flight->name_len;
+    memcpy(one->name, flight->name, flight->name_len);
+    pthread_mutex_lock(&f->lock);
+    HASH_REPLACE(hh, f->absent, name[0], one->name_len, one, there);
+    free(there);
+    if (HASH_COUNT(f->absent) > ABSENT_MAX)
+        drop_absent(f, f->absent);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static int is_absent(struct store_fetch *f, const struct flight *flight)
+{
+    struct absent *one;
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->absent, flight->name, flight->name_len, one);
+    if (one && one->until_ms < clock_monotonic_ms()) {
+        drop_absent(f, one);
+        one = NULL;
+    }
+    pthread_mutex_unlock(&f->lock);
+    return one != NULL;
+}
+
+void store_fetch_forget(struct store *store, const struct image_key *key)
+{
+    struct store_fetch *f = store->fetch;
+    char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
+    struct absent *one;
+    if (!f)
+        return;
+    unsigned n = name_of(key, name);
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->absent, name, n, one);
+    if (one)
+        drop_absent(f, one);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* The database */
+
+static int db_rests(struct store_fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    int rests = clock_monotonic_ms() < f->db_rests_until_ms;
+    pthread_mutex_unlock(&f->lock);
+    return rests;
+}
+
+static void note_answer(struct store_fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->db_answered_ms = clock_monotonic_ms();
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void let_db_rest(struct store_fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
+    pthread_mutex_unlock(&f->lock);
+}
+
+struct batch {
+    struct store_fetch *f;
+    struct flight *flights[SHARED_BY];
+};
+
+/* The file of a large image is there, or can't be. */
+static void land_file(void *arg)
+{
+    struct flight *flight = arg;
+    struct image *image = flight->image, *file;
+    if (tier_disk_open(flight->fetch->store->disk, &flight->key, &file, NULL) == 0 &&
+        memcmp(file->meta.sha256, image->meta.sha256, sizeof file->meta.sha256) == 0) {
+        image_unref(image);
+        image = file;
+    }
+    land(flight->fetch, flight, image, "db", NULL);
+}
+
+static void land_found(struct store_fetch *f, struct flight *flight, struct image *image)
+{
+    struct error why;
+    int r = image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why);
+    if (r < 0) {
+        image_unref(image);
+        land(f, flight, NULL, NULL, &why);
+    } else if (image->meta.size <= FROM_MEMORY_MAX) {
+        image_ref(image);
+        land(f, flight, image, "db", NULL);
+        fill_later(f->fill, image, NULL, NULL);
+        image_unref(image);
+    } else {
+        flight->image = image;
+        fill_later(f->fill, image, land_file, flight);
+    }
+}
+
+static void got(void *arg, int index, struct image *image, const struct error *why)
+{
+    struct batch *b = arg;
+    struct flight *flight = b->flights[index];
+    if (image || !db_unavailable(why->code))
+        note_answer(b->f);
+    if (image) {
+        metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
+        land_found(b->f, flight, image);
+        return;
+    }
+    if (why->code == -ENOENT)
+        metric_add(METRIC_read_misses, METRIC_tier_db, METRIC_none, 1);
+    else
+        metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
+    if (why->code == -ENOENT)
+        remember_absent(b->f, flight);
+    else if (db_unavailable(why->code))
+        let_db_rest(b->f);
+    land(b->f, flight, NULL, NULL, why);
+}
+
+static void run_db(void *arg, struct workers *w)
+{
+    struct batch b = {.f = arg};
+    const struct image_key *keys[SHARED_BY];
+    struct flight *flight;
+    while ((flight = workers_take(w))) {
+        int n = 0;
+        for (; flight && n < SHARED_BY; n++) {
+            b.flights[n] = flight;
+            keys[n] = &flight->key;
+            flight = n + 1 < SHARED_BY ? workers_take_now(w) : NULL;
+        }
+        tier_db_read(b.f->store->db, keys, n, got, &b);
+    }
+}
+
+/* The disk */
+
+static void run_disk(void *arg, struct workers *w)
+{
+    struct store_fetch *f = arg;
+    struct flight *flight;
+    struct image *image;
+    struct error why;
+    while ((flight = workers_take(w))) {
+        if (tier_disk_open(f->store->disk, &flight->key, &image, &why) == 0) {
+            metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+            land(f, flight, image, "disk", NULL);
+            continue;
+        }
+        metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
+        if (is_absent(f, flight))
+            error_set(&why, -ENOENT, "is not stored");
+        else if (db_rests(f))
+            error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
+        else if (workers_push_now(f->db, flight) == 0)
+            continue;
+        else
+            error_set(&why, -EAGAIN, "has to wait for too many others");
+        land(f, flight, NULL, NULL, &why);
+    }
+}
+
+/* Patience */
+
+/* Takes those waiters off their flights that have waited long enough. */
+static struct waiter *overdue(struct store_fetch *f)
+{
+    struct waiter *all = NULL;
+    struct flight *flight, *next;
+    int64_t limit_ms = clock_monotonic_ms() - FETCH_PATIENCE_MS;
+    int64_t longest_ms = clock_monotonic_ms() - FETCH_LONGEST_MS;
+    HASH_ITER (hh, f->flights, flight, next) {
+        while (flight->waiters && (flight->waiters->since_ms <= longest_ms ||
+                                   (flight->waiters->since_ms <= limit_ms && f->db_answered_ms <= limit_ms))) {
+            struct waiter *one = flight->waiters;
+            DL_DELETE(flight->waiters, one);
+            DL_APPEND(all, one);
+        }
+    }
+    return all;
+}
+
+static void *run_patience(void *arg)
+{
+    struct store_fetch *f = arg;
+    struct error why;
+    error_set(&why, -ETIMEDOUT, "is not on disk, and the database takes too long to answer");
+    pthread_mutex_lock(&f->lock);
+    while (!f->stopped) {
+        struct timespec until = clock_timespec((clock_monotonic_ms() + FETCH_ROUND_MS) * 1000000);
+        (void)pthread_cond_timedwait(&f->stop, &f->lock, &until);
+        struct waiter *late = overdue(f);
+        if (late)
+            f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
+        pthread_mutex_unlock(&f->lock);
+        tell(late, NULL, NULL, &why);
+        pthread_mutex_lock(&f->lock);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+/* In and out */
+
+static struct flight *board(struct store_fetch *f, const struct image_key *key, int *ret_new)
+{
+    char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
+    unsigned n = name_of(key, name);
+    struct flight *flight;
+    *ret_new = 0;
+    HASH_FIND(hh, f->flights, name, n, flight);
+    if (flight || HASH_COUNT(f->flights) >= FLIGHTS_MAX)
+        return flight;
+    flight = calloc(1, sizeof *flight + n);
+    if (!flight)
+        return NULL;
+    memcpy(flight->name, name, n);
+    flight->name_len = n;
+    flight->fetch = f;
+    flight->key = (struct image_key){flight->name, flight->name + strlen(flight->name) + 1};
+    HASH_ADD(hh, f->flights, name[0], n, flight);
+    *ret_new = 1;
+    return flight;
+}
+
+int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+{
+    struct store_fetch *f = store->fetch;
+    struct waiter *self = malloc(sizeof *self);
+    int is_new;
+    if (!self)
+        return -ENOMEM;
+    *self = (struct waiter){.landed = landed, .arg = arg, .since_ms = clock_monotonic_ms()};
+    pthread_mutex_lock(&f->lock);
+    struct flight *flight = f->stopped ? NULL : board(f, key, &is_new);
+    if (flight)
+        DL_APPEND(flight->waiters, self);
+    pthread_mutex_unlock(&f->lock);
+    if (!flight) {
+        free(self);
+        return -EAGAIN;
+    }
+    if (is_new && workers_push_now(f->disk, flight) < 0) {
+        struct error why;
+        error_set(&why, -EAGAIN, "has to wait for too many others");
+        land(f, flight, NULL, NULL, &why);
+    }
+    return 0;
+}
+
+static int start_threads(struct store_fetch *f)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int r = fill_start(&f->fill, f->store->disk);
+    if (r == 0)
+        r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, run_disk, f);
+    if (r == 0)
+        r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, run_db, f);
+    if (r == 0)
+        r = -pthread_create(&f->patience, NULL, run_patience, f);
+    if (r == 0)
+        return 0;
+    if (f->db)
+        workers_finish(f->db, NULL, NULL);
+    if (f->disk)
+        workers_finish(f->disk, NULL, NULL);
+    fill_stop(f->fill);
+    return r;
+}
+
+int store_fetch_start(struct store *store, struct error *e)
+{
+    struct store_fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return error_set(e, -ENOMEM, "out of memory");
+    f->store = store;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&f->lock, NULL);
+    int r = start_threads(f);
+    if (r < 0) {
+        free(f);
+        return error_set(e, r, "no threads: %s", strerror(-r));
+    }
+    store->fetch = f;
+    return 0;
+}
+
+void store_fetch_stop(struct store *store)
+{
+    struct store_fetch *f = store->fetch;
+    if (!f)
+        return;
+    workers_finish(f->disk, NULL, NULL);
+    workers_finish(f->db, NULL, NULL);
+    fill_stop(f->fill);
+    pthread_mutex_lock(&f->lock);
+    f->stopped = 1;
+    pthread_cond_signal(&f->stop);
+    pthread_mutex_unlock(&f->lock);
+    pthread_join(f->patience, NULL);
+    while (f->absent)
+        drop_absent(f, f->absent);
+    pthread_cond_destroy(&f->stop);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+    store->fetch = NULL;
+}

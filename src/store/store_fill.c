@@ -1,0 +1,119 @@
+#include "store/store_fill.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "tier/tier_disk.h"
+
+#define WAITING_MAX       1024
+#define WAITING_BYTES_MAX (32 << 20) /* one more image may be above */
+
+struct order {
+    struct image *image;
+    fill_done_fn *done;
+    void *arg;
+};
+
+struct fill {
+    struct tier_disk *disk;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int stopped;
+    int count;     /* those that wait */
+    int64_t bytes; /* of those and of the ones being written */
+    struct order waiting[WAITING_MAX];
+    pthread_t thread;
+};
+
+static int take(struct fill *f, struct order *ret)
+{
+    int n = 0;
+    pthread_mutex_lock(&f->lock);
+    while (!f->count && !f->stopped)
+        pthread_cond_wait(&f->changed, &f->lock);
+    for (; n < f->count && n < TIER_DISK_FILL_MAX; n++)
+        ret[n] = f->waiting[n];
+    for (int i = n; i < f->count; i++)
+        f->waiting[i - n] = f->waiting[i];
+    f->count -= n;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+static void *run(void *arg)
+{
+    struct fill *f = arg;
+    struct order orders[TIER_DISK_FILL_MAX];
+    struct image *images[TIER_DISK_FILL_MAX];
+    int n;
+    while ((n = take(f, orders))) {
+        int64_t bytes = 0;
+        for (int i = 0; i < n; i++) {
+            images[i] = orders[i].image;
+            bytes += images[i]->meta.size;
+        }
+        tier_disk_fill(f->disk, images, n);
+        for (int i = 0; i < n; i++) {
+            image_unref(images[i]);
+            if (orders[i].done)
+                orders[i].done(orders[i].arg);
+        }
+        pthread_mutex_lock(&f->lock);
+        f->bytes -= bytes;
+        pthread_cond_broadcast(&f->changed);
+        pthread_mutex_unlock(&f->lock);
+    }
+    return NULL;
+}
+
+int fill_start(struct fill **ret, struct tier_disk *disk)
+{
+    struct fill *f = calloc(1, sizeof *f);
+    if (!f)
+        return -ENOMEM;
+    f->disk = disk;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->changed, NULL);
+    int r = pthread_create(&f->thread, NULL, run, f);
+    if (r) {
+        pthread_cond_destroy(&f->changed);
+        pthread_mutex_destroy(&f->lock);
+        free(f);
+        return -r;
+    }
+    *ret = f;
+    return 0;
+}
+
+void fill_stop(struct fill *f)
+{
+    if (!f)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->stopped = 1;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    pthread_join(f->thread, NULL);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static int is_full(const struct fill *f)
+{
+    return f->count == WAITING_MAX || f->bytes >= WAITING_BYTES_MAX;
+}
+
+void fill_later(struct fill *f, struct image *image, fill_done_fn *done, void *arg)
+{
+    pthread_mutex_lock(&f->lock);
+    while (done && is_full(f))
+        pthread_cond_wait(&f->changed, &f->lock);
+    if (!is_full(f)) {
+        f->bytes += image->meta.size;
+        f->waiting[f->count++] = (struct order){image_ref(image), done, arg};
+        pthread_cond_broadcast(&f->changed);
+    }
+    pthread_mutex_unlock(&f->lock);
+}

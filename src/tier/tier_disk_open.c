@@ -1,0 +1,143 @@
+/* Serving straight from the files. The ETag is the sha256, which no file tells: it is computed once for each state of a
+ * file and remembered. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "fs/readfile.h"
+#include "tier/tier_disk.h"
+
+#define KNOWN_MAX 16384
+
+/* A file's state: while all of it stays the same, so do the bytes (readfile.c waits until that can be relied on). */
+struct state {
+    dev_t dev;
+    ino_t ino;
+    int64_t size, mtime_ns, ctime_ns;
+};
+
+struct known {
+    struct state state;
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    const char *mime; /* static */
+    UT_hash_handle hh;
+};
+
+struct tier_disk_known {
+    pthread_mutex_t lock;
+    struct known *table; /* in the order of arrival: the oldest goes first */
+};
+
+struct tier_disk_known *tier_disk_known_new(void)
+{
+    struct tier_disk_known *k = calloc(1, sizeof *k);
+    if (k)
+        pthread_mutex_init(&k->lock, NULL);
+    return k;
+}
+
+void tier_disk_known_free(struct tier_disk_known *k)
+{
+    if (!k)
+        return;
+    struct known *one, *next;
+    HASH_ITER (hh, k->table, one, next) {
+        HASH_DEL(k->table, one);
+        free(one);
+    }
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+}
+
+static struct state state_of(const struct stat *st)
+{
+    struct state s;
+    memset(&s, 0, sizeof s); /* padding is hashed as well */
+    s.dev = st->st_dev;
+    s.ino = st->st_ino;
+    s.size = st->st_size;
+    s.mtime_ns = clock_ns(st->st_mtim);
+    s.ctime_ns = clock_ns(st->st_ctim);
+    return s;
+}
+
+static int recall(struct tier_disk_known *k, const struct stat *st, struct image_meta *meta)
+{
+    struct state state = state_of(st);
+    struct known *one;
+    pthread_mutex_lock(&k->lock);
+    HASH_FIND(hh, k->table, &state, sizeof state, one);
+    if (one) {
+        memcpy(meta->sha256, one->sha256, sizeof meta->sha256);
+        meta->mime = one->mime;
+    }
+    pthread_mutex_unlock(&k->lock);
+    return one != NULL;
+}
+
+static void remember(struct tier_disk_known *k, const struct stat *st, const struct image_meta *meta)
+{
+    struct known *one = calloc(1, sizeof *one), *there;
+    if (!one)
+        return;
+    one->state = state_of(st);
+    memcpy(one->sha256, meta->sha256, sizeof one->sha256);
+    one->mime = meta->mime;
+    pthread_mutex_lock(&k->lock);
+    HASH_REPLACE(hh, k->table, state, sizeof one->state, one, there);
+    free(there);
+    if (HASH_COUNT(k->table) > KNOWN_MAX) {
+        there = k->table;
+        HASH_DEL(k->table, there);
+        free(there);
+    }
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* Reads the file to learn its type and its sha256. */
+static int learn(const struct readfile *file, int64_t max_bytes, struct stat *st, struct image_meta *meta,
+                 struct error *e)
+{
+    struct buf bytes;
+    buf_init(&bytes, (size_t)max_bytes + 1);
+    int r = readfile_all(file, (size_t)max_bytes, &bytes, st, e);
+    if (r == 0)
+        r = image_describe(meta, bytes.data, bytes.len, e);
+    buf_release(&bytes);
+    return r;
+}
+
+int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct error *e)
+{
+    struct tier_disk_known *known = tier_disk_known(disk);
+    struct image_meta meta = {.key = *key};
+    struct readfile file;
+    int root;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, e);
+    if (r == 0)
+        r = readfile_open(&file, root, key->path, SAFEPATH_BENEATH, e);
+    if (r < 0)
+        return r;
+    struct stat st = file.st;
+    if (!recall(known, &st, &meta)) {
+        r = learn(&file, tier_disk_max_bytes(disk), &st, &meta, e);
+        if (r == 0)
+            remember(known, &st, &meta);
+    }
+    if (r == 0) {
+        meta.size = st.st_size;
+        meta.mtime_ns = clock_ns(st.st_mtim);
+        *ret = image_new_file(&meta, file.fd);
+        if (*ret)
+            return 0;
+        r = error_set(e, -ENOMEM, "out of memory");
+    }
+    readfile_close(&file);
+    return r;
+}
