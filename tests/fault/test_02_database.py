@@ -109,7 +109,7 @@ def test_connections_are_cut_again_and_again(shop: Shop, postgres: Postgres, com
         with told(f"cutting connections of {command}, round {i}"):
             while True:
                 try:
-                    process.wait(pauses.uniform(0.01, 0.06))
+                    process.wait(pauses.uniform(0.01, 0.06) * (1 + cuts / 50))  # a slow build needs longer to connect
                     break
                 except subprocess.TimeoutExpired:
                     cursor.execute(cut, (shop.database.name,))
