@@ -57,16 +57,6 @@ static int parse_enum(const struct value_type *type, const char *text, size_t le
     return 0;
 }
 
-static int parse_words(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
-{
-    char list[VALUE_MAX + 1];
-    memcpy(list, text, len);
-    list[len] = '\0';
-    if (listvalue_words(type->words, list, ret) < 0)
-        return refuse(type, e, "is no list of these words");
-    return 0;
-}
-
 static int check_limits(const struct value_type *type, int64_t n, int64_t *ret, struct error *e)
 {
     if (n < type->min)
@@ -116,18 +106,23 @@ bool value_url_path(const char *text, size_t len)
     return true;
 }
 
-/* Replaces the text of a list by its one form. */
-static int parse_list(const struct value_type *type, char **text, struct error *e)
+/* Of the lists, `text` is read to its NUL: blanks behind it separate nothing. */
+static int parse_list(const struct value_type *type, const char *text, char **ret, struct error *e)
 {
-    char *list = *text;
-    int r = type->kind == VALUE_TOKENS ? listvalue_tokens(list, text) : listvalue_url_paths(list, text);
+    int tokens = type->kind == VALUE_TOKENS;
+    int r = tokens ? listvalue_tokens(text, ret) : listvalue_url_paths(text, ret);
     if (r == -ENOMEM)
-        error_set(e, r, "is too much for the memory left");
-    else if (r < 0)
-        refuse(type, e, type->kind == VALUE_TOKENS ? "is no list of tokens" : "is no list of URL paths");
-    if (r == 0)
-        free(list);
-    return r;
+        return error_set(e, r, "is too much for the memory left");
+    if (r < 0)
+        return refuse(type, e, tokens ? "is no list of tokens" : "is no list of URL paths");
+    return 0;
+}
+
+static int parse_words(const struct value_type *type, const char *text, int64_t *ret, struct error *e)
+{
+    if (listvalue_words(type->words, text, ret) < 0)
+        return refuse(type, e, "is no list of these words");
+    return 0;
 }
 
 static int parse_text(const struct value_type *type, const char *text, size_t len, char **ret, struct error *e)
@@ -147,11 +142,7 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
     char *copy = strndup(text, len);
     if (!copy)
         return error_set(e, -ENOMEM, "is too much for the memory left");
-    int r = 0;
-    if (type->kind == VALUE_CONNINFO)
-        r = conninfo_check(copy, e);
-    else if (type->kind == VALUE_TOKENS || type->kind == VALUE_URL_PATHS)
-        r = parse_list(type, &copy, e);
+    int r = type->kind == VALUE_CONNINFO ? conninfo_check(copy, e) : 0;
     if (r < 0) {
         free(copy);
         return r;
@@ -182,7 +173,9 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         return refuse(type, e, "is empty");
 
     int r = -EINVAL;
-    if (value_is_text(type->kind))
+    if (type->kind == VALUE_TOKENS || type->kind == VALUE_URL_PATHS)
+        r = parse_list(type, text, &v.text, e);
+    else if (value_is_text(type->kind))
         r = parse_text(type, text, len, &v.text, e);
     else if (type->kind == VALUE_BOOL)
         r = parse_bool(type, text, len, &v.number, e);
@@ -193,7 +186,7 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
     else if (type->kind == VALUE_ENUM)
         r = parse_enum(type, text, len, &v.number, e);
     else if (type->kind == VALUE_WORDS)
-        r = parse_words(type, text, len, &v.number, e);
+        r = parse_words(type, text, &v.number, e);
     if (r == 0)
         *ret = v;
     return r;
