@@ -21,7 +21,8 @@ enum fs_watch_kind {
     FS_WATCH_FOLDER,      /* new: what is in it was not told */
     FS_WATCH_FOLDER_GONE, /* with all beneath it, which is not told one by one */
     FS_WATCH_OVERFLOW,    /* events were lost; no path */
-    FS_WATCH_ROOT_GONE    /* the root itself was moved, removed or unmounted; no path */
+    FS_WATCH_ROOT_GONE    /* the root itself was moved or unmounted; no path. Its removal is told only once nobody holds
+                             a descriptor of it any more, ours included: look for that now and then */
 };
 
 struct fs_watch_event {
