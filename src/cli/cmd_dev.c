@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/printable.h"
+#include "cli/child_command.h"
 #include "cli/commands.h"
 #include "cli/dev_advice.h"
 #include "cli/dev_story.h"
@@ -20,12 +21,10 @@
 #include "process/subprocess.h"
 
 #define COMMAND_STOP_MS 10000 /* for COMMAND to end after it was told to */
-#define NOT_EXECUTABLE  126   /* as shells have it */
-#define NOT_FOUND       127
+#define LEFT_STOP_MS    3000  /* for what COMMAND has left running */
 
 struct dev {
-    char **command;         /* NULL: the story */
-    char program[PATH_MAX]; /* of the command */
+    struct child_command command; /* none: the story */
     struct stop_signals signals;
     struct dev_folder folder;
     struct private_postgres pg;
@@ -58,17 +57,6 @@ static int clear_environment(struct error *e)
     return 0;
 }
 
-/* A descriptor that we open shall not be taken for a standard one. */
-static void open_standard_descriptors(void)
-{
-    int fd;
-    do {
-        fd = open("/dev/null", O_RDWR);
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 static void show_folder(struct dev *d)
 {
     char cwd[PATH_MAX];
@@ -86,7 +74,7 @@ static int begin(struct dev *d, struct error *e)
     if (r < 0)
         return r;
     show_folder(d);
-    if (!d->command)
+    if (!d->command.argv)
         printf("perdura dev: a private PostgreSQL and a media folder, both in %s\n", d->shown);
     if (snprintf(d->media, sizeof d->media, "%s/media", d->folder.path) >= PATH_MAX)
         r = error_set(e, -ENAMETOOLONG, "the path of %.80s... is too long", d->folder.path);
@@ -108,7 +96,8 @@ static int end(struct dev *d, int code)
     struct error e;
     config_release(&d->config);
     private_postgres_stop(&d->pg);
-    subprocess_end_others(&d->signals);
+    int64_t now_ms = clock_monotonic_ms();
+    subprocess_end_others(&d->signals, now_ms, now_ms + LEFT_STOP_MS);
     int r = dev_folder_close(&d->folder, keep ? DEV_FOLDER_KEEP : DEV_FOLDER_REMOVE, &e);
     if (r < 0)
         cli_fail(&e);
@@ -159,10 +148,8 @@ static int wait_for_command(struct dev *d, pid_t pid)
     int64_t deadline_ms = INT64_MAX;
     int status, r;
     while ((r = subprocess_wait(pid, &d->signals, deadline_ms, &status)) == -EINTR) {
-        int number = d->signals.latest;
-        if (!d->signals.from_terminal)
-            kill(pid, number);
-        if (number != SIGINT && deadline_ms == INT64_MAX)
+        subprocess_relay(pid, d->command.session, &d->signals);
+        if (d->signals.latest != SIGINT && deadline_ms == INT64_MAX)
             deadline_ms = clock_monotonic_ms() + COMMAND_STOP_MS;
     }
     if (r == -ETIMEDOUT) {
@@ -186,55 +173,26 @@ static int run_command(struct dev *d)
         fprintf(stderr, "perdura: out of memory\n");
         return CLI_FAILED;
     }
-    const struct subprocess command = {.path = d->program,
-                                       .argv = d->command,
-                                       .output = -1,
-                                       .held = -1,
-                                       .session = SUBPROCESS_OUR_SESSION,
-                                       .death_signal = SIGTERM,
-                                       .signals = &d->signals};
-    if (subprocess_start(&command, &pid, &e) < 0) {
-        cli_fail(&e);
-        return NOT_EXECUTABLE;
-    }
-    return wait_for_command(d, pid);
-}
-
-/* Looks for it before anything is started. 0 or an exit code. */
-static int find_command(struct dev *d, const struct cli *cli)
-{
-    if (cli->argc == 0)
-        return 0;
-    int r = subprocess_find(cli->argv[0], d->program);
-    if (r < 0) {
-        fprintf(stderr, "perdura: %s can't be run: %s\n", cli->argv[0], strerror(-r));
-        return r == -ENOENT ? NOT_FOUND : NOT_EXECUTABLE;
-    }
-    d->command = calloc((size_t)cli->argc + 1, sizeof *d->command);
-    if (!d->command) {
-        fprintf(stderr, "perdura: out of memory\n");
-        return CLI_FAILED;
-    }
-    memcpy(d->command, cli->argv, (size_t)cli->argc * sizeof *d->command);
-    return 0;
+    int code = child_command_start(&d->command, &d->signals, &pid);
+    return code ? code : wait_for_command(d, pid);
 }
 
 static int run_all(struct dev *d)
 {
     struct error e;
-    open_standard_descriptors();
+    subprocess_standard_descriptors();
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (clear_environment(&e) < 0 || stop_signals_open(&d->signals, &e) < 0)
         return cli_fail(&e);
     subprocess_adopt();
     int r = begin(d, &e);
-    if (r == -ECANCELED && d->command)
+    if (r == -ECANCELED && d->command.argv)
         return 128 + d->signals.first;
     if (r == -ECANCELED) {
         printf("\nstopped before it began; nothing is left\n");
         return CLI_OK;
     }
-    return r < 0 ? cli_fail(&e) : end(d, d->command ? run_command(d) : run_story(d));
+    return r < 0 ? cli_fail(&e) : end(d, d->command.argv ? run_command(d) : run_story(d));
 }
 
 static int run(struct cli *cli)
@@ -245,10 +203,10 @@ static int run(struct cli *cli)
     if (cli->config.origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
         cli->config.origins[CONFIG_ID_media_root].source == CONFIG_FROM_FLAG)
         return cli_usage(cli, "has a database and a media folder of its own");
-    int code = find_command(&d, cli);
+    int code = child_command_find(&d.command, cli);
     if (code == 0)
         code = run_all(&d);
-    free(d.command);
+    child_command_release(&d.command);
     return code;
 }
 

@@ -13,12 +13,18 @@
 
 #include "base/clock.h"
 
-#define CHILDREN_MAX 256
-#define ASKED_MS     3000 /* between SIGTERM and SIGKILL */
-#define KILLED_MS    3000 /* for the kernel to clear away what was killed */
+#define ASKED_MS  3000 /* for a session's members to see that their leader is gone */
+#define KILLED_MS 3000 /* for the kernel to clear away what was killed */
 
-static pid_t found_children[CHILDREN_MAX]; /* were there before us: an exec keeps its shell's children */
-static int found_children_len;
+void subprocess_standard_descriptors(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
 
 int subprocess_find(const char *name, char ret[PATH_MAX])
 {
@@ -78,6 +84,8 @@ static void child(const struct subprocess *p, pid_t parent, int report)
     struct failure f = {0};
     if (p->session == SUBPROCESS_OWN_SESSION)
         setsid();
+    else if (p->session == SUBPROCESS_OWN_GROUP)
+        setpgid(0, 0);
     redirect(p, &f);
     if (f.code == 0)
         become(p->user, &f);
@@ -189,65 +197,9 @@ int subprocess_code(int status)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Our children, by their pids. Where the kernel does not list them (CONFIG_PROC_CHILDREN), there are none. */
-static int list_children(pid_t list[CHILDREN_MAX])
+void subprocess_relay(pid_t pid, enum subprocess_session session, const struct stop_signals *s)
 {
-    char name[64], text[CHILDREN_MAX * 8 + 1], *at = text, *end;
-    int count = 0;
-    snprintf(name, sizeof name, "/proc/self/task/%ld/children", (long)getpid());
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
-    text[n < 0 ? 0 : n] = '\0';
-    for (long pid; count < CHILDREN_MAX && (pid = strtol(at, &end, 10)) > 0 && *end == ' '; at = end)
-        list[count++] = (pid_t)pid;
-    return count;
-}
-
-void subprocess_adopt(void)
-{
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    found_children_len = list_children(found_children);
-}
-
-static int was_found(pid_t pid)
-{
-    for (int i = 0; i < found_children_len; i++)
-        if (found_children[i] == pid)
-            return 1;
-    return 0;
-}
-
-/* Sends a signal to all of them, those that died meanwhile are cleared away. Returns how many are left. */
-static int signal_others(int number)
-{
-    pid_t list[CHILDREN_MAX];
-    int left = 0, count = list_children(list);
-    for (int i = 0; i < count; i++) {
-        if (was_found(list[i]) || waitpid(list[i], NULL, WNOHANG) == list[i])
-            continue;
-        if (number)
-            kill(list[i], number);
-        left++;
-    }
-    return left;
-}
-
-static int others_left(struct stop_signals *s, int64_t deadline_ms)
-{
-    int left;
-    while ((left = signal_others(0)) && clock_left_ms(deadline_ms))
-        (void)stop_signals_wait(s, deadline_ms);
-    return left;
-}
-
-void subprocess_end_others(struct stop_signals *s)
-{
-    if (signal_others(SIGTERM) && others_left(s, clock_monotonic_ms() + ASKED_MS)) {
-        signal_others(SIGKILL);
-        /* What the killed ones leave behind becomes ours, too. */
-        for (int64_t until_ms = clock_monotonic_ms() + KILLED_MS; signal_others(SIGKILL) && clock_left_ms(until_ms);)
-            (void)stop_signals_wait(s, until_ms);
-    }
+    /* A terminal that closes tells its session's leader alone. */
+    if (session != SUBPROCESS_OUR_SESSION || !s->from_terminal || s->latest == SIGHUP)
+        kill(pid, s->latest);
 }

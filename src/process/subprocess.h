@@ -17,6 +17,7 @@ struct subprocess_user {
 
 enum subprocess_session {
     SUBPROCESS_OUR_SESSION, /* in the terminal's foreground group if we are: Ctrl-C reaches it as well */
+    SUBPROCESS_OWN_GROUP,   /* what is sent to our group does not reach it */
     SUBPROCESS_OWN_SESSION
 };
 
@@ -32,6 +33,9 @@ struct subprocess {
     int death_signal; /* what the kernel sends it when we die; meant is the thread that started it */
     const struct stop_signals *signals;
 };
+
+/* Whatever is opened from now on shall not be taken for stdin, stdout or stderr. */
+void subprocess_standard_descriptors(void);
 
 /* Puts the path of a program found in PATH (or of `name` itself when it holds a slash) into ret. -ENOENT, -EACCES. */
 int subprocess_find(const char *name, char ret[PATH_MAX]) __attribute__((warn_unused_result));
@@ -53,10 +57,15 @@ void subprocess_end_session(pid_t pid, struct stop_signals *s);
 /* The exit code as a shell tells it: 128 + the signal that ended it. */
 int subprocess_code(int status);
 
+/* Hands the latest signal on to a child, unless the terminal has sent it to both of us. */
+void subprocess_relay(pid_t pid, enum subprocess_session session, const struct stop_signals *s);
+
 /* Makes us the parent of descendants whose own parents are gone, so that subprocess_end_others can find them. */
 void subprocess_adopt(void);
 
-/* Ends every child that there is but those that were there before subprocess_adopt. */
-void subprocess_end_others(struct stop_signals *s);
+/* Ends every child that there is but those that were there before subprocess_adopt. They are left alone until ask_ms
+ * (clock_monotonic_ms), then they get SIGTERM, and SIGKILL at kill_ms. A stop signal that comes meanwhile is for them,
+ * too. Returns at once when there are none. */
+void subprocess_end_others(struct stop_signals *s, int64_t ask_ms, int64_t kill_ms);
 
 #endif
