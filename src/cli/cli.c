@@ -209,10 +209,27 @@ const char **cli_collections(const struct cli *cli)
     return names;
 }
 
+static int load_config(struct cli *cli, const struct arguments *args, struct error *e)
+{
+    const char *leaves = cli->command->leaves;
+    size_t count = 0, len = leaves ? strlen(leaves) : 0, n = 0;
+    while (environ && environ[count])
+        count++;
+    char **env = calloc(count + 1, sizeof *env);
+    if (!env)
+        return error_set(e, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (!leaves || strncmp(environ[i], leaves, len) != 0 || environ[i][len] != '=')
+            env[n++] = environ[i];
+    int r = config_load(&cli->config, args->flags, env, args->config_file, e);
+    free(env);
+    return r;
+}
+
 static int run_command(struct cli *cli, const struct arguments *args)
 {
     struct error e;
-    if (config_load(&cli->config, args->flags, environ, args->config_file, &e) < 0)
+    if (load_config(cli, args, &e) < 0)
         return cli_fail_settings(&e);
     log_setup((enum log_level)cli->config.log_level, (enum log_format)cli->config.log_format);
     for (size_t i = 0; i < cli->config.warnings_len; i++)

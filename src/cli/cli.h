@@ -35,6 +35,7 @@ struct command {
     const char *summary;              /* one line for the list of commands */
     const char *details;              /* more for its own --help; may be NULL */
     const struct cli_option *options; /* of its own; may be NULL */
+    const char *leaves;               /* a name in the environment that is its child's affair; may be NULL */
     int (*run)(struct cli *cli);      /* returns an enum cli_exit, or a child's exit code */
 };
 

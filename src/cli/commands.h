@@ -17,6 +17,8 @@ extern const struct command command_migrate;
 extern const struct command command_put;
 extern const struct command command_restore;
 extern const struct command command_rm;
+extern const struct command command_run;
+extern const struct command command_serve;
 extern const struct command command_status;
 extern const struct command command_version;
 

@@ -1,0 +1,61 @@
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "cli/address.h"
+#include "cli/commands.h"
+#include "cli/service.h"
+#include "process/supervise.h"
+
+static int no_migrate;
+
+static int serve(struct cli *cli, struct stop_signals *signals)
+{
+    struct error e;
+    struct service *service;
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+    unsigned parts = SERVICE_RESTORE | (no_migrate ? 0 : SERVICE_MIGRATE);
+    int code = service_start(&service, store, parts, signals);
+    if (code)
+        return code;
+    service_announce(service);
+    while (!stop_signals_asked(signals)) {
+        supervise_reap(); /* as process 1 of a container, orphans are ours */
+        (void)stop_signals_wait(signals, INT64_MAX);
+    }
+    return service_end(service, clock_monotonic_ms() + cli->config.shutdown_timeout_s * (int64_t)1000, CLI_OK);
+}
+
+static int run(struct cli *cli)
+{
+    struct stop_signals signals;
+    struct error e;
+    if (cli->json || cli->dry_run || cli->collection)
+        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments; `perdura run -- COMMAND` starts an app");
+    subprocess_standard_descriptors();
+    if (stop_signals_open(&signals, &e) < 0)
+        return cli_fail(&e);
+    if (address_for_serve(&cli->config, &e) < 0)
+        return cli_fail_settings(&e);
+    return serve(cli, &signals);
+}
+
+static const struct cli_option options[] = {
+    {"no-migrate", CLI_FLAG, &no_migrate, 0, 0, "leave the tables as they are"},
+    {0},
+};
+
+const struct command command_serve = {
+    .name = "serve",
+    .arguments = "",
+    .summary = "Watch the folders, put files back, and serve images over HTTP",
+    .details =
+        "Listens on PERDURA_BIND and PERDURA_PORT (or PORT), brings the tables up to date, puts missing files back\n"
+        "(PERDURA_RESTORE) and stores every image that is written. PostgreSQL may come and go. SIGTERM ends it: what\n"
+        "is not stored yet is stored within PERDURA_SHUTDOWN_TIMEOUT, or named, with exit code 75.",
+    .options = options,
+    .run = run,
+};

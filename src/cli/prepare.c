@@ -1,0 +1,265 @@
+#include "cli/prepare.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "client/db.h"
+#include "job/restore.h"
+#include "migrate/migrate.h"
+
+#define PAUSE_FIRST_MS   200
+#define PAUSE_LONGEST_MS 5000
+
+struct prepare {
+    struct store *store;
+    unsigned what;
+    const char **collections; /* all, ended by NULL */
+    pthread_t thread;
+    int changed; /* eventfd: the stage is another one */
+    pthread_mutex_t lock;
+    pthread_cond_t told; /* go or cancelled was set */
+    enum prepare_stage stage;
+    int go, cancelled;
+    struct job *job; /* the one under way */
+    int unreachable; /* only the thread's: it was told */
+};
+
+static void set_stage(struct prepare *p, enum prepare_stage stage)
+{
+    pthread_mutex_lock(&p->lock);
+    p->stage = stage;
+    pthread_mutex_unlock(&p->lock);
+    (void)!eventfd_write(p->changed, 1);
+}
+
+/* Whether to go on after an outcome: waits a while when the database could not be asked. */
+static int again(struct prepare *p, const struct error *why, int64_t *pause_ms)
+{
+    if (!db_unavailable(why->code) && why->code != -EAGAIN)
+        return 0;
+    if (!p->unreachable)
+        log_event(LOG_WARN, "database unreachable, trying again", LOG_STR("why", why->text));
+    p->unreachable = 1;
+    *pause_ms = *pause_ms ? *pause_ms * 2 : PAUSE_FIRST_MS;
+    if (*pause_ms > PAUSE_LONGEST_MS)
+        *pause_ms = PAUSE_LONGEST_MS;
+    struct timespec until = clock_timespec((clock_monotonic_ms() + *pause_ms) * 1000000);
+    pthread_mutex_lock(&p->lock);
+    while (!p->cancelled && pthread_cond_timedwait(&p->told, &p->lock, &until) == 0)
+        ;
+    int go_on = !p->cancelled;
+    pthread_mutex_unlock(&p->lock);
+    return go_on;
+}
+
+static void tell_reached(struct prepare *p)
+{
+    if (p->unreachable)
+        log_fields(LOG_INFO, "database reached", NULL, 0);
+    p->unreachable = 0;
+}
+
+static void tell_migration(void *arg, const struct migrate_entry *entry)
+{
+    (void)arg;
+    log_event(LOG_INFO, "migration applied", LOG_STR("name", entry->name));
+}
+
+/* Tables of another release are no reason to hold up the app, so a refusal is told, and that is all. */
+static void migrate(struct prepare *p)
+{
+    struct error why;
+    int64_t pause_ms = 0;
+    for (;;) {
+        int r = migrate_up(store_pool(p->store), MIGRATE_DO, tell_migration, NULL, &why);
+        if (r == 0) {
+            tell_reached(p);
+            return;
+        }
+        if (db_unavailable(r))
+            set_stage(p, PREPARE_AGAIN);
+        if (!again(p, &why, &pause_ms))
+            break;
+    }
+    if (!db_unavailable(why.code))
+        log_event(LOG_ERROR, "the tables can't be brought up to date", LOG_STR("why", why.text));
+}
+
+static void tell_problem(void *arg, const struct image_key *key, const struct error *why)
+{
+    (void)arg;
+    log_event(why->code ? LOG_WARN : LOG_DEBUG, "not restored", LOG_STR("collection", key->collection),
+              LOG_STR("path", key->path), LOG_STR("why", why->text));
+}
+
+static void cancel_job(struct job *job)
+{
+    struct error why;
+    error_set(&why, -ECANCELED, "we were asked to stop");
+    job_fail(job, &why);
+}
+
+/* 0 while `job` may run. */
+static int enter_job(struct prepare *p, struct job *job)
+{
+    pthread_mutex_lock(&p->lock);
+    p->job = job;
+    int cancelled = p->cancelled;
+    pthread_mutex_unlock(&p->lock);
+    return cancelled ? -ECANCELED : 0;
+}
+
+/* One run over everything. Sets *why to its failure. */
+static int restore_once(struct prepare *p, struct error *why)
+{
+    /* The watch and the HTTP service shall find connections, too. */
+    const struct restore_options options = {.collections = p->collections,
+                                            .threads = store_config(p->store)->db_pool / 2};
+    struct job job;
+    restore_init(&job, p->store, tell_problem, NULL);
+    if (enter_job(p, &job) == 0)
+        (void)!restore_run(&job, &options);
+    else
+        cancel_job(&job);
+    (void)enter_job(p, NULL);
+    int64_t restored = job_counted(&job, RESTORE_RESTORED), failed = job_counted(&job, RESTORE_FAILED);
+    if (!job.failure.code || restored)
+        log_event(LOG_INFO, job.failure.code ? "partly restored" : "restored", LOG_INT("files", restored),
+                  LOG_INT("bytes", atomic_load(&job.bytes)), LOG_INT("present", job_counted(&job, RESTORE_PRESENT)),
+                  LOG_INT("failed", failed), LOG_INT("ms", (clock_realtime_us() - job.started_us) / 1000));
+    *why = job.failure;
+    job_release(&job);
+    return why->code;
+}
+
+static void restore(struct prepare *p)
+{
+    struct error why;
+    int64_t pause_ms = 0;
+    while (restore_once(p, &why) < 0)
+        if (!again(p, &why, &pause_ms))
+            break;
+    if (!why.code)
+        tell_reached(p);
+    else if (why.code != -ECANCELED && !db_unavailable(why.code))
+        log_event(LOG_ERROR, "files can't be restored", LOG_STR("why", why.text));
+}
+
+static int wait_for_go(struct prepare *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (!p->go && !p->cancelled)
+        pthread_cond_wait(&p->told, &p->lock);
+    int go = !p->cancelled;
+    pthread_mutex_unlock(&p->lock);
+    return go;
+}
+
+static void *run(void *arg)
+{
+    struct prepare *p = arg;
+    if (p->what & PREPARE_MIGRATE)
+        migrate(p);
+    set_stage(p, PREPARE_READY);
+    if ((p->what & PREPARE_RESTORE) && wait_for_go(p))
+        restore(p);
+    set_stage(p, PREPARE_DONE);
+    return NULL;
+}
+
+static void release(struct prepare *p)
+{
+    if (p->changed >= 0)
+        close(p->changed);
+    pthread_cond_destroy(&p->told);
+    pthread_mutex_destroy(&p->lock);
+    free(p->collections);
+    free(p);
+}
+
+int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct error *e)
+{
+    const struct config *config = store_config(store);
+    struct prepare *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_set(e, -ENOMEM, "out of memory");
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->told, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&p->lock, NULL);
+    p->store = store;
+    p->what = what;
+    p->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    p->collections = calloc(config->collections_len + 1, sizeof *p->collections);
+    for (size_t i = 0; p->collections && i < config->collections_len; i++)
+        p->collections[i] = config->collections[i].name;
+    int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, run, p);
+    if (r < 0) {
+        release(p);
+        return error_set(e, r, "no thread to restore with: %s", strerror(-r));
+    }
+    *ret = p;
+    return 0;
+}
+
+void prepare_restore(struct prepare *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->go = 1;
+    pthread_cond_signal(&p->told);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static enum prepare_stage stage_of(struct prepare *p)
+{
+    eventfd_t count;
+    (void)!eventfd_read(p->changed, &count);
+    pthread_mutex_lock(&p->lock);
+    enum prepare_stage stage = p->stage;
+    pthread_mutex_unlock(&p->lock);
+    return stage;
+}
+
+enum prepare_stage prepare_wait(struct prepare *p, enum prepare_stage stage, struct stop_signals *s,
+                                int64_t deadline_ms)
+{
+    enum prepare_stage reached;
+    while ((reached = stage_of(p)) < stage && clock_left_ms(deadline_ms) && !(s && s->first)) {
+        if (s)
+            (void)stop_signals_wait_or(s, p->changed, deadline_ms);
+        else
+            (void)poll(&(struct pollfd){.fd = p->changed, .events = POLLIN}, 1, clock_left_ms(deadline_ms));
+    }
+    return reached;
+}
+
+void prepare_cancel(struct prepare *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->cancelled = 1;
+    if (p->job)
+        cancel_job(p->job);
+    pthread_cond_signal(&p->told);
+    pthread_mutex_unlock(&p->lock);
+}
+
+int prepare_stop(struct prepare *p, int64_t deadline_ms)
+{
+    if (!p)
+        return 0;
+    prepare_cancel(p);
+    if (prepare_wait(p, PREPARE_DONE, NULL, deadline_ms) != PREPARE_DONE)
+        return -ETIMEDOUT;
+    pthread_join(p->thread, NULL);
+    release(p);
+    return 0;
+}

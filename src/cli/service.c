@@ -1,0 +1,176 @@
+#include "cli/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cli/address.h"
+#include "cli/cli.h"
+#include "cli/prepare.h"
+#include "http/server.h"
+#include "job/watch.h"
+
+#define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
+#define HTTP_MS    5000 /* for requests that are under way at the end */
+#define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
+#define NAMES_MOST 1000 /* of files that could not be persisted */
+
+struct service {
+    struct store *store;
+    struct stop_signals *signals;
+    struct prepare *prepare;
+    struct watch *watch;
+    struct http_server *http; /* NULL: none */
+    int64_t started_ms;
+    char url[ADDRESS_URL_SIZE];
+};
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+static int64_t budget_ends_ms(const struct service *s)
+{
+    return s->started_ms + store_config(s->store)->restore_budget_s * (int64_t)1000;
+}
+
+static int start_prepare(struct service *s, unsigned parts, struct error *e)
+{
+    enum config_restore restore = store_config(s->store)->restore;
+    unsigned what = parts & SERVICE_MIGRATE ? PREPARE_MIGRATE : 0;
+    if ((parts & SERVICE_RESTORE) && (restore == CONFIG_RESTORE_BLOCK || restore == CONFIG_RESTORE_BACKGROUND))
+        what |= PREPARE_RESTORE;
+    int r = prepare_start(&s->prepare, s->store, what, e);
+    if (r == 0) /* the first scan shall find tables, if there are any to find */
+        (void)prepare_wait(s->prepare, PREPARE_AGAIN, s->signals,
+                           earlier(s->started_ms + TABLES_MS, budget_ends_ms(s)));
+    return r;
+}
+
+static int start_http(struct service *s, unsigned parts, struct error *e)
+{
+    const struct http_service what = {.store = s->store, .watch = s->watch};
+    struct error why;
+    int r = http_server_start(&s->http, &what, &why);
+    if (r == 0) {
+        address_url(s->url, store_config(s->store), http_server_port(s->http));
+        return 0;
+    }
+    s->http = NULL;
+    if (parts & SERVICE_HTTP_OPTIONAL) {
+        log_event(LOG_WARN, "no HTTP service: set PERDURA_PORT to a free port", LOG_STR("why", why.text));
+        return 0;
+    }
+    return error_set(e, r, "%s", why.text);
+}
+
+int service_start(struct service **ret, struct store *store, unsigned parts, struct stop_signals *signals)
+{
+    struct error e;
+    struct service *s = calloc(1, sizeof *s);
+    if (!s) {
+        error_set(&e, -ENOMEM, "out of memory");
+        return cli_fail(&e);
+    }
+    *s = (struct service){.store = store, .signals = signals, .started_ms = clock_monotonic_ms()};
+    int r = start_prepare(s, parts, &e);
+    /* Before files come back and before the app writes any: no file is missed. What was restored is no news. */
+    if (r == 0)
+        r = watch_start(&s->watch, store, &e);
+    if (r == 0)
+        r = start_http(s, parts, &e);
+    if (r < 0) {
+        int code = r == -EINVAL ? cli_fail_settings(&e) : cli_fail(&e);
+        service_stop(s, code);
+        return code;
+    }
+    prepare_restore(s->prepare);
+    *ret = s;
+    return 0;
+}
+
+void service_hold(struct service *s)
+{
+    const struct config *config = store_config(s->store);
+    if (config->restore != CONFIG_RESTORE_BLOCK)
+        return;
+    if (prepare_wait(s->prepare, PREPARE_DONE, s->signals, budget_ends_ms(s)) != PREPARE_DONE && !s->signals->first)
+        log_event(LOG_WARN, "not all files are back yet, restoring goes on in the background",
+                  LOG_INT("waited_s", config->restore_budget_s));
+}
+
+void service_announce(const struct service *s)
+{
+    char event[ADDRESS_URL_SIZE + 16];
+    if (!s->http)
+        return;
+    snprintf(event, sizeof event, "listening on %s", s->url);
+    log_fields(LOG_INFO, event, NULL, 0);
+}
+
+const char *service_url(const struct service *s)
+{
+    return s->http ? s->url : NULL;
+}
+
+/* 0, or -ETIMEDOUT when the database holds a part: then nothing that it may still use is freed. */
+static int stop_parts(struct service *s, int64_t deadline_ms)
+{
+    http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
+    s->http = NULL;
+    if (prepare_stop(s->prepare, deadline_ms) < 0)
+        return -ETIMEDOUT;
+    watch_stop(s->watch);
+    free(s);
+    return 0;
+}
+
+static void leave(int code)
+{
+    fflush(NULL);
+    _exit(code);
+}
+
+void service_stop(struct service *s, int code)
+{
+    if (stop_parts(s, clock_monotonic_ms() + LET_GO_MS) < 0)
+        leave(code);
+}
+
+static void tell_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
+{
+    ++*(int64_t *)arg;
+    log_event(LOG_ERROR, "not persisted", LOG_STR("collection", key->collection), LOG_STR("path", key->path),
+              LOG_INT("age_ms", age_ms), LOG_STR("why", why && why->code ? why->text : "no time was left"));
+}
+
+static int flush(struct service *s, int64_t deadline_ms)
+{
+    struct error why = {0};
+    int64_t started_ms = clock_monotonic_ms(), told = 0;
+    if (watch_flush(s->watch, deadline_ms, &why) == 0) {
+        log_event(LOG_INFO, "all files are persisted", LOG_INT("ms", clock_monotonic_ms() - started_ms));
+        return 0;
+    }
+    struct watch_status status;
+    watch_status(s->watch, &status);
+    watch_list(s->watch, NAMES_MOST, tell_file, &told);
+    log_event(LOG_ERROR, "files are lost unless this disk outlives us",
+              LOG_INT("files", told < NAMES_MOST ? told : status.pending + status.failed), LOG_STR("why", why.text));
+    return -EIO;
+}
+
+int service_end(struct service *s, int64_t deadline_ms, int code)
+{
+    prepare_cancel(s->prepare); /* it would compete for connections */
+    http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
+    s->http = NULL;
+    if (flush(s, deadline_ms) < 0)
+        leave(code ? code : SERVICE_UNFLUSHED);
+    service_stop(s, code);
+    return code;
+}
