@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/dev_advice.h"
 #include "cli/dev_story.h"
+#include "cli/service.h"
 #include "dev/dev_folder.h"
 #include "dev/private_postgres.h"
 #include "process/stop_signals.h"
@@ -116,16 +117,36 @@ static int wait_for_stop(struct dev *d)
     return CLI_OK;
 }
 
+/* Serves until we are asked to stop. */
+static int serve(struct dev *d)
+{
+    struct error e;
+    struct store *store;
+    struct service *service;
+    char image[PATH_MAX];
+    if (store_open(&store, &d->config, &e) < 0)
+        return cli_fail_settings(&e);
+    int code = service_start(&service, store, 0, &d->signals);
+    if (code == CLI_OK) {
+        snprintf(image, sizeof image, "%s/%s", d->config.media_url, DEV_STORY_IMAGE);
+        const struct dev_advice advice = {
+            .pg = &d->pg, .media = d->media, .url = service_url(service), .image = image, .token = NULL};
+        dev_advice_print(&advice);
+        printf("\nCtrl-C here stops it all%s%s.\n", keep ? "; the folder stays: " : " and removes ", d->shown);
+        code = fflush(stdout) == 0 ? wait_for_stop(d) : CLI_FAILED;
+        service_stop(service, code);
+    }
+    store_close(store);
+    return code;
+}
+
 static int run_story(struct dev *d)
 {
     char media[sizeof d->shown + 8];
     snprintf(media, sizeof media, "%s/media", d->shown);
     int code = dev_story(&d->folder, &d->pg, &d->config, media, &d->signals);
-    if (code == CLI_OK && !stop_signals_asked(&d->signals)) {
-        dev_advice_print(&d->pg, d->media);
-        printf("\nCtrl-C here stops PostgreSQL%s%s.\n", keep ? "; the folder stays: " : " and removes ", d->shown);
-        code = fflush(stdout) == 0 ? wait_for_stop(d) : CLI_FAILED;
-    }
+    if (code == CLI_OK && !stop_signals_asked(&d->signals))
+        code = serve(d);
     if (d->signals.first)
         printf("\nstopping PostgreSQL%s%s\n", keep ? "; kept: " : ", removing ", d->shown);
     return code;
@@ -222,7 +243,8 @@ const struct command command_dev = {
     .summary = "Show what Perdura does, with a private PostgreSQL that goes away again",
     .details =
         "Starts a PostgreSQL of its own on a unix socket (no port, no system database), writes some images, stores\n"
-        "them, wipes the disk, restores and compares them, and says what to try. Ctrl-C ends and removes it all.\n"
+        "them, wipes the disk, restores and compares them, then serves them over HTTP on a free port of this machine\n"
+        "and says what to try. Ctrl-C ends and removes it all.\n"
         "With COMMAND there is no story: it runs with DATABASE_URL and PERDURA_MEDIA_ROOT set to a migrated\n"
         "database and an empty folder, and its exit code is ours.",
     .options = options,

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/dev_story.h"
+
 /* 'text' so that a shell takes it as one word. */
 static void print_quoted(const char *text)
 {
@@ -30,15 +32,32 @@ static void print_program(void)
     print_quoted(n < 0 ? "perdura" : program);
 }
 
-void dev_advice_print(const struct private_postgres *pg, const char *media)
+static void print_http(const struct dev_advice *a)
 {
+    printf("  curl -sI %s%s    its headers\n", a->url, a->image);
+    printf("  curl -s %s/health    whether all is well\n", a->url);
+    printf("  curl -s %s/image-cache/status", a->url);
+    if (a->token)
+        printf(" -H 'Authorization: Bearer %s'", a->token);
+    printf("    what is stored, as JSON\n");
+    printf("  rm \"$PERDURA_MEDIA_ROOT\"/" DEV_STORY_IMAGE "    lose one file ...\n");
+    printf("  curl -so healed.png %s%s    ... and ask for it: it is back on disk\n", a->url, a->image);
+}
+
+void dev_advice_print(const struct dev_advice *a)
+{
+    printf("\nServing, and storing every image that is written to the folder:\n\n  %s%s    the image just healed\n"
+           "  %s/image-cache/status\n",
+           a->url, a->image, a->url);
     printf("\nTry it. In another terminal, first:\n\n  export DATABASE_URL=");
-    print_quoted(pg->url);
+    print_quoted(a->pg->url);
     printf("\n  export PERDURA_MEDIA_ROOT=");
-    print_quoted(media);
+    print_quoted(a->media);
     printf("\n  alias perdura=");
     print_program();
-    printf("\n\nthen:\n\n"
+    printf("\n\nthen:\n\n");
+    print_http(a);
+    printf("\n"
            "  perdura status                           what is stored, and what the last jobs did\n"
            "  perdura list                             the images\n"
            "  perdura info avatars/7/me.png            all that is known of one\n"

@@ -4,7 +4,15 @@
 
 #include "dev/private_postgres.h"
 
-/* Prints them on stdout; `media` is the media folder's absolute path. */
-void dev_advice_print(const struct private_postgres *pg, const char *media);
+struct dev_advice {
+    const struct private_postgres *pg;
+    const char *media; /* the media folder's absolute path */
+    const char *url;   /* where the HTTP service listens */
+    const char *image; /* below url: an image */
+    const char *token; /* for what needs one; NULL: nothing does */
+};
+
+/* Prints them on stdout. */
+void dev_advice_print(const struct dev_advice *a);
 
 #endif

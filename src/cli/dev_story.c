@@ -32,7 +32,7 @@ static const char *const collections[] = {"media", NULL};
 
 int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
 {
-    const struct config_flag flags[] = {{"database-url", pg->url}, {"media-root", media}, {NULL, NULL}};
+    const struct config_flag flags[] = {{"database-url", pg->url}, {"media-root", media}, {"port", "0"}, {NULL, NULL}};
     return config_load(ret, flags, NULL, NULL, e);
 }
 
@@ -214,11 +214,38 @@ static int check(struct story *s)
     return code;
 }
 
+/* One file is lost and asked for: what the HTTP service does with every read. */
+static int heal(struct story *s)
+{
+    struct error e;
+    struct stat st;
+    const struct image_key key = {"media", DEV_STORY_IMAGE};
+    struct image *image;
+    int fd = open_media(s, &e);
+    if (fd < 0)
+        return cli_fail(&e);
+    int r = unlinkat(fd, key.path, 0) < 0 ? error_set(&e, -errno, "can't be removed: %s", strerror(errno)) : 0;
+    int64_t started_ms = clock_monotonic_ms();
+    if (r == 0)
+        r = store_read(s->store, &key, &image, NULL, &e);
+    if (r == 0) {
+        image_unref(image);
+        if (fstatat(fd, key.path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            r = error_set(&e, -errno, "was read, but is not on disk again: %s", strerror(errno));
+    }
+    close(fd);
+    if (r < 0)
+        return cli_fail_image(&key, &e);
+    printf("9. heal: %s removed, asked for, and back on disk in %d ms\n", key.path,
+           (int)(clock_monotonic_ms() - started_ms));
+    return CLI_OK;
+}
+
 int dev_story(struct dev_folder *folder, struct private_postgres *pg, const struct config *config, const char *shown,
               struct stop_signals *signals)
 {
-    static int (*const steps[])(struct story *) = {tell_server, migrate, write_images, cache,
-                                                   wipe,        restore, compare,      check};
+    static int (*const steps[])(struct story *) = {tell_server, migrate, write_images, cache, wipe,
+                                                   restore,     compare, check,        heal};
     struct story s = {.folder = folder, .pg = pg, .config = config, .shown = shown};
     int code = CLI_OK;
     for (size_t i = 0; code == CLI_OK && i < sizeof steps / sizeof *steps && !stop_signals_asked(signals); i++) {

@@ -8,7 +8,11 @@
 #include "dev/private_postgres.h"
 #include "process/stop_signals.h"
 
-/* The settings that lead to this PostgreSQL and this media folder, and to nothing that the environment names. */
+/* An image of the story, which has just been healed at its end. */
+#define DEV_STORY_IMAGE "avatars/7/me.png"
+
+/* The settings that lead to this PostgreSQL and this media folder, and to nothing that the environment names. The
+ * HTTP service takes any free port. */
 int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
     __attribute__((warn_unused_result));
 
