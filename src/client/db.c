@@ -31,6 +31,7 @@ struct db_conn {
     const struct db_options *options;
     struct db_watch *watch;
     int slot;         /* -1: none yet */
+    int timeout_ms;
     int64_t heard_ms; /* when it last answered */
     int lost;
     int unconfirmed; /* the server said that the standby did not confirm the commit */
@@ -157,6 +158,7 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
     conn->options = options;
     conn->watch = watch;
     conn->slot = -1;
+    conn->timeout_ms = options->timeout_ms;
     conn->pq = PQconnectdbParams(names, values, 1);
     if (!conn->pq) {
         free(conn);
@@ -200,6 +202,17 @@ int db_conn_alive(struct db_conn *conn)
     return 0;
 }
 
+void db_limit(struct db_conn *conn, int timeout_ms)
+{
+    if (timeout_ms < conn->timeout_ms)
+        conn->timeout_ms = timeout_ms;
+}
+
+void db_conn_unlimit(struct db_conn *conn)
+{
+    conn->timeout_ms = conn->options->timeout_ms;
+}
+
 struct db_pool *db_conn_pool(const struct db_conn *conn)
 {
     return conn->pool;
@@ -208,7 +221,7 @@ struct db_pool *db_conn_pool(const struct db_conn *conn)
 /* libpq blocks: each call into it that may wait stands between these two. */
 static void arm(struct db_conn *conn)
 {
-    db_watch_arm(conn->watch, conn->slot, clock_monotonic_ms() + conn->options->timeout_ms);
+    db_watch_arm(conn->watch, conn->slot, clock_monotonic_ms() + conn->timeout_ms);
 }
 
 /* -ETIMEDOUT when the time ran out: what the server does with the statement is unknown, and the connection is gone. */
@@ -217,7 +230,7 @@ static int disarm(struct db_conn *conn, struct error *e)
     if (!db_watch_disarm(conn->watch, conn->slot))
         return 0;
     conn->lost = 1;
-    return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds", conn->options->timeout_ms / 1000);
+    return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds", conn->timeout_ms / 1000);
 }
 
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)

@@ -55,6 +55,9 @@ int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attrib
 int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms, struct error *e)
     __attribute__((warn_unused_result));
 
+/* For as long as it is held: no query may take longer than this, or than the pool's own limit. */
+void db_limit(struct db_conn *conn, int timeout_ms);
+
 /* Gives it back. Results not yet received are waited for and dropped. A lost connection is closed. NULL is allowed. */
 void db_put(struct db_conn *conn);
 

@@ -26,4 +26,7 @@ int db_conn_alive(struct db_conn *conn);
 
 struct db_pool *db_conn_pool(const struct db_conn *conn);
 
+/* Takes back what db_limit set. */
+void db_conn_unlimit(struct db_conn *conn);
+
 #endif

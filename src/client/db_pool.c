@@ -179,6 +179,7 @@ void db_put(struct db_conn *conn)
         forget_one(pool);
         return;
     }
+    db_conn_unlimit(conn);
     pthread_mutex_lock(&pool->lock);
     pool->idle[pool->idle_count].conn = conn;
     pool->idle[pool->idle_count++].user = pthread_self();

@@ -459,6 +459,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
     if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
         r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
+    if (r == 0)
+        r = store_fetch_start(service->store, e);
     if (r == 0 && (r = workers_start(&s->workers, WORKERS, WORKERS_QUEUE, work, s)) < 0)
         r = error_set(e, r, "no threads: %s", strerror(-r));
     if (r == 0 && !(s->daemon = start_daemon(s, fd)))
@@ -495,6 +497,7 @@ void http_server_stop(struct http_server *s, int64_t deadline_ms)
     }
     if (s->workers)
         workers_finish(s->workers, NULL, NULL);
+    store_fetch_stop(s->service.store);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
     auth_close(s->service.auth);

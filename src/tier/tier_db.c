@@ -7,6 +7,9 @@
 #include "codec/base64.h"
 #include "sql.h"
 
+/* Somebody waits for a single read: a database that takes longer counts as gone. */
+#define READ_LIMIT_MS 10000
+
 /* The columns that all queries for images begin with, then those of sql/image_info.sql. */
 enum column {
     COL_ID,
@@ -174,6 +177,8 @@ void tier_db_read(struct tier_db *db, const struct image_key *const *keys, int c
     int sent = 0;
 
     int r = db_get(db->pool, &conn, &why);
+    if (r == 0)
+        db_limit(conn, READ_LIMIT_MS);
     for (int i = 0; i < count; i++) {
         while (r == 0 && sent < count && sent < i + DB_IN_FLIGHT_MAX) {
             r = send_read(conn, keys[sent], &why);
