@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -331,3 +332,10 @@ class Postgres:
             if int(fields[1]) == self.pid:
                 children.append(int(stat.parent.name))
         return children
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on, for a program that can't be told to take any."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
