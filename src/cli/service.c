@@ -16,6 +16,7 @@
 #define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
 #define HTTP_MS    5000 /* for requests that are under way at the end */
 #define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
+#define END_MS     200  /* likewise, when we do not depend on it */
 #define NAMES_MOST 1000 /* of files that could not be persisted */
 
 struct service {
@@ -169,8 +170,10 @@ int service_end(struct service *s, int64_t deadline_ms, int code)
     prepare_cancel(s->prepare); /* it would compete for connections */
     http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
     s->http = NULL;
-    if (flush(s, deadline_ms) < 0)
+    if (flush(s, deadline_ms) < 0) {
+        (void)!prepare_stop(s->prepare, clock_monotonic_ms() + END_MS);
         leave(code ? code : SERVICE_UNFLUSHED);
+    }
     service_stop(s, code);
     return code;
 }
