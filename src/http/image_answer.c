@@ -90,6 +90,8 @@ static void image_answer(struct http_exchange *x, struct image *image, const cha
     if (status == CONDITIONAL_NOT_MODIFIED) {
         add_validators(x, etag, now.modified_s, tier);
         http_answer_empty(x, 304);
+        x->answer.image = image_ref(image); /* never sent, but Content-Length has to be that of the 200 */
+        x->answer.length = image->meta.size;
     } else if (status == CONDITIONAL_PROCEED && range.status == RANGE_UNSATISFIABLE) {
         refuse_range(x, &range, image->meta.size);
     } else if (status == CONDITIONAL_PROCEED) {
