@@ -56,8 +56,7 @@ struct request {
     struct MHD_Connection *connection;
     struct patrol_post *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
-    int64_t body_limit;
-    int64_t body_reserved;
+    int64_t body_limit, body_reserved, body_bytes;
     int64_t sent_bytes;
     int begun, handed_over, answered;
 };
@@ -327,6 +326,9 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     if (!r->begun)
         return begin(r, method, version);
     if (*upload_size) {
+        r->body_bytes += (int64_t)*upload_size;
+        if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
+            return MHD_NO;
         if (!r->x.answer.status && buf_add(&r->x.body, upload, *upload_size) < 0)
             http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
                                 (long long)r->body_limit);
