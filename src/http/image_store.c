@@ -10,8 +10,20 @@
 #include "job/watch.h"
 #include "store/store.h"
 
-/* Between looking at the conditions and writing, no other request of this instance may write. */
-static pthread_mutex_t conditional_writes = PTHREAD_MUTEX_INITIALIZER;
+/* One request of this instance writes an image at a time: nobody comes between the look at the conditions and the
+ * write, and files change in the order of the commits. Images share these by their key's hash. */
+#define LOCKS 64
+static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
+
+static pthread_mutex_t *lock_of(const struct image_key *key)
+{
+    unsigned hash = 5381; /* Bernstein's */
+    for (const char *at = key->collection; *at; at++)
+        hash = hash * 33 + (unsigned char)*at;
+    for (const char *at = key->path; *at; at++)
+        hash = hash * 33 + (unsigned char)*at;
+    return &locks[hash % LOCKS];
+}
 
 static int is_conditional(const struct http_exchange *x)
 {
@@ -64,14 +76,11 @@ void image_store_put(struct http_exchange *x, struct image_meta *meta)
 {
     meta->size = (int64_t)x->body.len;
     meta->mtime_ns = clock_realtime_us() * 1000;
-    if (!is_conditional(x)) {
+    pthread_mutex_t *lock = lock_of(&meta->key);
+    pthread_mutex_lock(lock);
+    if (!is_conditional(x) || conditions_hold(x, &meta->key) == 0)
         put(x, meta);
-        return;
-    }
-    pthread_mutex_lock(&conditional_writes);
-    if (conditions_hold(x, &meta->key) == 0)
-        put(x, meta);
-    pthread_mutex_unlock(&conditional_writes);
+    pthread_mutex_unlock(lock);
 }
 
 static void delete (struct http_exchange *x)
@@ -85,12 +94,9 @@ static void delete (struct http_exchange *x)
 
 void image_store_delete(struct http_exchange *x)
 {
-    if (!is_conditional(x)) {
+    pthread_mutex_t *lock = lock_of(&x->key);
+    pthread_mutex_lock(lock);
+    if (!is_conditional(x) || conditions_hold(x, &x->key) == 0)
         delete (x);
-        return;
-    }
-    pthread_mutex_lock(&conditional_writes);
-    if (conditions_hold(x, &x->key) == 0)
-        delete (x);
-    pthread_mutex_unlock(&conditional_writes);
+    pthread_mutex_unlock(lock);
 }
