@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,14 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
+from http_client import TOKEN, HttpClient  # noqa: E402
 from servers import Postgres, dies_with_us, wait_until  # noqa: E402
 
 BUILD = TESTS.parent / "build"
 RUN_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
+SERVE_START_S = 60
+SERVE_STOP_S = 90
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 
 
@@ -194,6 +199,59 @@ class Perdura:
                     pipe.close()
 
 
+class Served(HttpClient):
+    """A `perdura serve` that runs, and a client of it."""
+
+    LISTENING = re.compile(r"listening on http://(\[[^\]]+\]|[^\s:/\"]+):(\d+)")
+
+    def __init__(self, perdura: Perdura, env: dict[str, str]) -> None:
+        settings = {"PERDURA_PORT": "0", "PERDURA_BIND": "127.0.0.1", "PERDURA_API_TOKEN": TOKEN, **env}
+        self.perdura = perdura
+        self.process = perdura.start("serve", env=settings, stderr=subprocess.PIPE)
+        self.log: list[str] = []
+        self._address: list[tuple[str, int]] = []
+        self._listens = threading.Event()
+        self._drain = threading.Thread(target=self._read_log, daemon=True)
+        self._drain.start()
+        if not self._listens.wait(SERVE_START_S) or not self._address:
+            pytest.fail(f"perdura serve does not listen:\n{self.shown()}", pytrace=False)
+        super().__init__(*self._address[0])
+
+    def _read_log(self) -> None:
+        """Until the program ends: a full pipe would stop it."""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            text = line.decode(errors="replace")
+            self.log.append(text)
+            found = None if self._address else self.LISTENING.search(text)
+            if found:
+                self._address.append((found[1].strip("[]"), int(found[2])))
+                self._listens.set()
+        self._listens.set()
+
+    def shown(self) -> str:
+        return "".join(self.log)
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    def wait(self, timeout: float = SERVE_STOP_S) -> int:
+        """Its exit code. One that does not end in time fails the test."""
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"perdura serve does not end:\n{self.shown()}", pytrace=False)
+        self._drain.join()
+        return code
+
+    def stop(self) -> None:
+        """A second call does nothing."""
+        if self.process.poll() is None:
+            self.terminate()
+        code = self.wait()
+        assert code == 0, f"perdura serve: exit {code}\n{self.shown()}"
+
+
 @pytest.fixture(scope="session")
 def session_folder() -> Iterator[Path]:
     parent = BUILD / "test"
@@ -270,3 +328,27 @@ def unmigrated(empty_database: Database, folder: Path) -> Iterator[Perdura]:
     program = Perdura(perdura_binary(), folder, empty_database)
     yield program
     program.end_started()
+
+
+@pytest.fixture
+def serve(perdura: Perdura) -> Iterator[Callable[..., Served]]:
+    """serve(NAME=value, ...) starts the HTTP service with these settings, on a free port and with the token TOKEN. Each
+    is told to end after the test, and has to do so with exit code 0."""
+    running: list[Served] = []
+
+    def start(**env: str) -> Served:
+        running.append(Served(perdura, env))
+        return running[-1]
+
+    yield start
+    for server in running:
+        if server.process.poll() is None:
+            server.terminate()
+    for server in running:
+        server.stop()
+
+
+@pytest.fixture
+def http(serve: Callable[..., Served]) -> Served:
+    """The HTTP service with default settings."""
+    return serve()
