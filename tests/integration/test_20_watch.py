@@ -227,8 +227,10 @@ def test_trees_moved_in_and_out(perdura: Perdura, serve: Callable[..., Served]) 
 def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Served]) -> None:
     with kernel_limit("max_queued_events", 16):
         served = serve()
-        os.kill(served.process.pid, signal.SIGSTOP)  # so that it certainly misses some
         make_tree(perdura, FILES)
+        os.kill(served.process.pid, signal.SIGSTOP)  # so that it certainly misses some
+        for n in range(100):
+            picture(perdura.media / f"{n}.png", seed=n)
         os.kill(served.process.pid, signal.SIGCONT)
         wait_for_all(perdura, LONG_S)
         served.says("events were lost")
