@@ -58,6 +58,8 @@ static void put(struct http_exchange *x, struct image_meta *meta)
     enum store_written written;
     char etag[CONDITIONAL_ETAG_SIZE];
     int r = store_write(x->service->store, meta, x->body.data, &written, &why);
+    if (r == 0 && written == STORE_UNCHANGED && meta->content_type) /* it may have been given another image since */
+        r = store_assign(x->service->store, &meta->key, meta->content_type, meta->object_id, meta->variant, &why);
     if (r < 0) {
         http_answer_error(x, "the body", &why);
         return;

@@ -55,10 +55,13 @@ static void run_free(struct run *run)
 
 void jobs_close(struct jobs *jobs)
 {
+    struct error why;
     if (!jobs)
         return;
+    error_set(&why, -ECANCELED, "the service was told to end");
     while (jobs->runs) {
         struct run *run = jobs->runs;
+        job_fail(&run->job, &why);
         DL_DELETE(jobs->runs, run);
         run_free(run);
     }

@@ -64,3 +64,9 @@ void route_image_delete(struct http_exchange *x)
     if (take_path(x) == 0)
         image_store_delete(x);
 }
+
+void route_image_purge(struct http_exchange *x)
+{
+    if (take_path(x) == 0)
+        http_answer_json(x, 200, json_pack("{s:i}", "invalidated", store_forget(x->service->store, &x->key)));
+}

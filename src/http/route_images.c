@@ -1,12 +1,11 @@
-/* What is stored, as lists and one by one, and images by entity. */
+/* What is stored, as lists and one by one. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/sniff.h"
 #include "codec/url.h"
-#include "http/image_answer.h"
+#include "http/arguments.h"
 #include "http/image_store.h"
 #include "http/routes.h"
 #include "http/server.h"
@@ -160,77 +159,44 @@ void route_images_delete(struct http_exchange *x)
     store_page_free(page);
 }
 
-/* Entities */
-
-struct entity {
-    const char *content_type;
-    char text[3][256]; /* content type as it was sent, object, variant */
-};
-
-static const char *singular(const char *content_type)
+/* A change of what is known of an image: its entity, and whether it lies in the trash. */
+static void change(struct http_exchange *x, const struct image_meta *meta, const json_t *arguments)
 {
-    static const char *const names[][2] = {{"artists", "artist"}, {"albums", "album"}, {"users", "user"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(content_type, names[i][0]) == 0)
-            return names[i][1];
-    return content_type;
-}
-
-static int take_entity(struct http_exchange *x, struct entity *ret)
-{
-    const char *at = x->tail;
+    struct store *store = x->service->store;
+    const json_t *deleted = json_object_get(arguments, "deleted");
+    const char *content_type = http_argument_text(arguments, "content_type");
+    const char *object_id = http_argument_text(arguments, "object_id");
+    const char *variant = http_argument_text(arguments, "variant");
     struct error why;
-    for (int i = 0; i < 3; i++) {
-        size_t n = strcspn(at, "/"), len;
-        if (n >= sizeof ret->text[i] || url_decode_path(ret->text[i], &len, at, n, &why) < 0 || !len) {
-            http_answer_problem(x, 400, "the entity's names are too long or malformed");
-            return -EINVAL;
-        }
-        at += n + (at[n] == '/');
-    }
-    ret->content_type = singular(ret->text[0]);
-    return 0;
-}
-
-/* Runs on a worker, which waits for the database; the image itself comes through store_fetch like any other. */
-void route_entity_get(struct http_exchange *x)
-{
-    struct entity entity;
-    struct store_page *page;
-    struct image_meta meta;
-    struct error why;
-    if (take_entity(x, &entity) < 0)
-        return;
-    if (store_entity(x->service->store, entity.content_type, entity.text[1], entity.text[2], &page, &why) < 0) {
+    int r = 0;
+    if (json_is_false(deleted) && meta->deleted_us)
+        r = store_undelete(store, &meta->key, &why);
+    if (r == 0 && (content_type || object_id || variant))
+        r = store_assign(store, &meta->key, content_type, object_id, variant, &why);
+    if (r == 0 && json_is_true(deleted) && !meta->deleted_us)
+        r = store_delete(store, &meta->key, STORE_DELETE_SAFE, &why);
+    if (r < 0)
         http_answer_error(x, "the image", &why);
-        return;
-    }
-    store_page_meta(page, 0, &meta);
-    x->key.collection = config_collection(store_config(x->service->store), meta.key.collection)->name;
-    x->key.path = x->path = strdup(meta.key.path);
-    store_page_free(page);
-    x->next = image_fetch;
+    else
+        route_images_get(x);
 }
 
-void route_entity_put(struct http_exchange *x)
+void route_images_patch(struct http_exchange *x)
 {
-    struct entity entity;
-    if (take_entity(x, &entity) < 0)
-        return;
-    struct sniff seen = sniff(x->body.data, x->body.len);
-    if (seen.kind == SNIFF_NONE) {
-        http_answer_problem(x, 400, "the body is no image");
-        return;
+    static const struct http_argument known[] = {
+        {"content_type", HTTP_ARGUMENT_TEXT},
+        {"object_id", HTTP_ARGUMENT_TEXT},
+        {"variant", HTTP_ARGUMENT_TEXT},
+        {"deleted", HTTP_ARGUMENT_FLAG},
+        {NULL, 0},
+    };
+    struct image_meta meta;
+    json_t *arguments = http_arguments(x, known);
+    struct store_page *page = arguments ? numbered(x) : NULL;
+    if (page) {
+        store_page_meta(page, 0, &meta);
+        change(x, &meta, arguments);
+        store_page_free(page);
     }
-    if (asprintf(&x->path, "%s/%s/%s.%s", entity.content_type, entity.text[1], entity.text[2],
-                 sniff_extension(seen.kind)) < 0) {
-        x->path = NULL;
-        http_answer_problem(x, 500, "out of memory");
-        return;
-    }
-    struct image_meta meta = {.key = {"media", x->path},
-                              .content_type = entity.content_type,
-                              .object_id = entity.text[1],
-                              .variant = entity.text[2]};
-    image_store_put(x, &meta);
+    json_decref(arguments);
 }

@@ -1,10 +1,11 @@
-/* Jobs: cache-all, cleanup, restore, and how they get on. */
+/* Jobs: cache-all, cleanup, restore, warmup, and how they get on. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/url.h"
 #include "config/config.h"
+#include "http/arguments.h"
 #include "http/jobs.h"
 #include "http/routes.h"
 #include "http/server.h"
@@ -12,6 +13,9 @@
 #include "job/cleanup.h"
 #include "job/restore.h"
 #include "store/store.h"
+
+#define WARMUP_IMAGES 1000
+#define ENTITY_MAX    1000 /* images of one entity */
 
 /* The names of all collections, ended by NULL; to be freed. */
 static const char **all_collections(const struct config *config)
@@ -42,26 +46,78 @@ static int run_cache_all(struct job *job, const json_t *arguments)
     return r;
 }
 
-static int run_restore(struct job *job, const json_t *arguments)
+/* The images that the arguments name: by path, or those of an entity. Sets *ret_page, from which keys may borrow, and
+ * *ret_len. NULL: out of memory, or the job has failed. */
+static struct image_key *named(struct job *job, const json_t *arguments, struct store_page **ret_page, int *ret_len)
+{
+    const json_t *paths = json_object_get(arguments, "paths");
+    const char *collection = http_argument_text(arguments, "collection");
+    struct image_meta meta;
+    struct error why;
+    if (!paths && store_entity(job->store, http_argument_text(arguments, "content_type"),
+                               http_argument_text(arguments, "object_id"), http_argument_text(arguments, "variant"),
+                               ENTITY_MAX, ret_page, &why) < 0) {
+        job_fail(job, &why);
+        return NULL;
+    }
+    *ret_len = paths ? (int)json_array_size(paths) : store_page_count(*ret_page);
+    struct image_key *keys = calloc((size_t)*ret_len, sizeof *keys);
+    for (int i = 0; keys && i < *ret_len; i++) {
+        if (paths) {
+            keys[i].collection = collection ? collection : "media";
+            keys[i].path = json_string_value(json_array_get(paths, (size_t)i));
+        } else {
+            store_page_meta(*ret_page, i, &meta);
+            keys[i] = meta.key;
+        }
+    }
+    return keys;
+}
+
+static int restore_named(struct job *job, const json_t *arguments, struct restore_options *options)
+{
+    struct store_page *page = NULL;
+    struct image_key *keys = named(job, arguments, &page, &options->keys_len);
+    options->keys = keys;
+    int r = keys ? restore_run(job, options) : job->failure.code ? job->failure.code : out_of_memory(job);
+    free(keys);
+    store_page_free(page);
+    return r;
+}
+
+/* Of one collection; NULL: of all. */
+static int restore_hottest(struct job *job, const char *collection, struct restore_options *options)
 {
     const char **collections = all_collections(store_config(job->store));
-    const json_t *paths = json_object_get(arguments, "paths");
-    const char *collection = json_string_value(json_object_get(arguments, "collection"));
-    struct image_key *keys = paths ? calloc(json_array_size(paths) + 1, sizeof *keys) : NULL;
-    int r = -ENOMEM;
-    if (collections && (keys || !paths)) {
-        struct restore_options options = {.keys = keys, .collections = collections};
-        options.force = json_is_true(json_object_get(arguments, "force"));
-        for (; paths && options.keys_len < (int)json_array_size(paths); options.keys_len++)
-            keys[options.keys_len] = (struct image_key){
-                collection ? collection : "media", json_string_value(json_array_get(paths, (size_t)options.keys_len))};
-        r = restore_run(job, &options);
-    } else {
-        (void)out_of_memory(job);
+    if (collections && collection) {
+        collections[0] = collection;
+        collections[1] = NULL;
     }
-    free(keys);
+    options->collections = collections;
+    int r = collections ? restore_run(job, options) : out_of_memory(job);
     free(collections);
     return r;
+}
+
+static int run_restore(struct job *job, const json_t *arguments)
+{
+    struct restore_options options = {.force = json_is_true(json_object_get(arguments, "force"))};
+    if (json_object_get(arguments, "paths") || json_object_get(arguments, "content_type"))
+        return restore_named(job, arguments, &options);
+    return restore_hottest(job, http_argument_text(arguments, "collection"), &options);
+}
+
+static void init_warmup(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
+{
+    restore_init(job, store, problem, arg);
+    job->kind = "warmup";
+}
+
+static int run_warmup(struct job *job, const json_t *arguments)
+{
+    const json_t *images = json_object_get(arguments, "images");
+    struct restore_options options = {.most = images ? json_integer_value(images) : WARMUP_IMAGES};
+    return restore_hottest(job, NULL, &options);
 }
 
 static void init_cleanup(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
@@ -79,84 +135,66 @@ static int run_cleanup(struct job *job, const json_t *arguments)
 
 static const struct jobs_kind cache_all = {"cache-all", cache_all_init, run_cache_all};
 static const struct jobs_kind restore = {"restore", restore_init, run_restore};
+static const struct jobs_kind warmup = {"warmup", init_warmup, run_warmup};
 static const struct jobs_kind cleanup = {"cleanup", init_cleanup, run_cleanup};
 
-/* What an argument of each name has to be. */
-static const char *wrong_argument(const char *name, const json_t *value)
+/* Whether arguments that name images go together; else it is answered. */
+static int agree(struct http_exchange *x, const json_t *arguments)
 {
-    if (strcmp(name, "days") == 0)
-        return json_is_integer(value) && json_integer_value(value) >= 1 && json_integer_value(value) <= 36500
-                   ? NULL
-                   : "a number from 1 to 36500";
-    if (strcmp(name, "collection") == 0)
-        return json_is_string(value) ? NULL : "a text";
-    if (strcmp(name, "paths") != 0)
-        return json_is_boolean(value) ? NULL : "true or false";
-    const json_t *path;
-    size_t i;
-    if (!json_is_array(value) || !json_array_size(value))
-        return "a list of paths";
-    json_array_foreach(value, i, path)
-    {
-        if (!json_is_string(path))
-            return "a list of paths";
-    }
-    return NULL;
+    const char *collection = http_argument_text(arguments, "collection");
+    int entity = json_object_get(arguments, "content_type") != NULL;
+    if (collection && !config_collection(store_config(x->service->store), collection))
+        http_answer_problem(x, 400, "there is no collection \"%.64s\" here; see PERDURA_COLLECTIONS", collection);
+    else if (entity && (json_object_get(arguments, "paths") || collection))
+        http_answer_problem(x, 400, "name paths, or an entity by \"content_type\" and \"object_id\", not both");
+    else if (entity != (json_object_get(arguments, "object_id") != NULL) ||
+             (!entity && json_object_get(arguments, "variant")))
+        http_answer_problem(x, 400, "an entity needs \"content_type\" and \"object_id\"");
+    else
+        return 1;
+    return 0;
 }
 
-/* The body as an object with no other names than those of `known`. NULL: it is answered. */
-static json_t *arguments_of(struct http_exchange *x, const char *const *known)
+static void start(struct http_exchange *x, const struct jobs_kind *kind, const struct http_argument *known)
 {
-    json_error_t where;
-    json_t *arguments =
-        x->body.len ? json_loadb(x->body.data, x->body.len, JSON_REJECT_DUPLICATES, &where) : json_object();
-    const char *name;
-    json_t *value;
-    if (!arguments || !json_is_object(arguments)) {
-        json_decref(arguments);
-        http_answer_problem(x, 400, "the body is no JSON object%s%s", arguments ? "" : ": ",
-                            arguments ? "" : where.text);
-        return NULL;
-    }
-    json_object_foreach(arguments, name, value)
-    {
-        int i = 0;
-        while (known[i] && strcmp(known[i], name) != 0)
-            i++;
-        const char *wrong = known[i] ? wrong_argument(name, value) : "left out: it is unknown here";
-        if (wrong) {
-            http_answer_problem(x, 400, "\"%.40s\" has to be %s", name, wrong);
-            json_decref(arguments);
-            return NULL;
-        }
-    }
-    return arguments;
-}
-
-static void start(struct http_exchange *x, const struct jobs_kind *kind, const char *const *known)
-{
-    json_t *arguments = arguments_of(x, known);
+    json_t *arguments = http_arguments(x, known);
     int later = x->raw_query && url_query_has(x->raw_query, strlen(x->raw_query), "async");
-    if (arguments)
+    if (arguments && agree(x, arguments))
         jobs_start(x->service->jobs, x, kind, arguments, later);
+    else
+        json_decref(arguments);
 }
 
 void route_cache_all(struct http_exchange *x)
 {
-    static const char *const known[] = {"dry_run", "checksum", NULL};
+    static const struct http_argument known[] = {
+        {"dry_run", HTTP_ARGUMENT_FLAG}, {"checksum", HTTP_ARGUMENT_FLAG}, {NULL, 0}};
     start(x, &cache_all, known);
 }
 
 void route_cleanup(struct http_exchange *x)
 {
-    static const char *const known[] = {"dry_run", "days", NULL};
+    static const struct http_argument known[] = {
+        {"dry_run", HTTP_ARGUMENT_FLAG}, {"days", HTTP_ARGUMENT_DAYS}, {NULL, 0}};
     start(x, &cleanup, known);
 }
 
 void route_restore(struct http_exchange *x)
 {
-    static const char *const known[] = {"dry_run", "force", "collection", "paths", NULL};
+    static const struct http_argument known[] = {
+        {"dry_run", HTTP_ARGUMENT_FLAG},      {"force", HTTP_ARGUMENT_FLAG},
+        {"collection", HTTP_ARGUMENT_TEXT},   {"paths", HTTP_ARGUMENT_PATHS},
+        {"object_id", HTTP_ARGUMENT_TEXT},    {"variant", HTTP_ARGUMENT_TEXT},
+        {"content_type", HTTP_ARGUMENT_TEXT}, {NULL, 0},
+    };
     start(x, &restore, known);
+}
+
+void route_warmup(struct http_exchange *x)
+{
+    static const struct http_argument known[] = {
+        {"dry_run", HTTP_ARGUMENT_FLAG}, {"images", HTTP_ARGUMENT_COUNT}, {NULL, 0}};
+    start(x, &warmup, known);
 }
 
 static json_t *asked_for(struct http_exchange *x)

@@ -157,7 +157,8 @@ static int64_t restore_pass(struct job *job, const struct restore_options *optio
         more = count == PAGE;
         for (int i = 0; i < count; i++) {
             store_page_meta(page, i, &last);
-            if (last.accessed_us <= until_us || job_stopped(job)) {
+            if (last.accessed_us <= until_us || job_stopped(job) ||
+                (options->most && atomic_load(&job->done) >= options->most)) {
                 more = 0;
                 break;
             }

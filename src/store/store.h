@@ -41,6 +41,12 @@ typedef void store_landed_fn(void *arg, struct image *image, const char *tier, c
 int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
     __attribute__((warn_unused_result));
 
+/* Forgets what this instance remembers of images beside their files: that one is stored nowhere. By key, or by pattern
+ * (fnmatch(3)) of the names that caches use, "image:path:<collection>:<path>" and "image:<type>:<object>:<variant>";
+ * where an entity's images are not known by that name, more than these are forgotten. Returns how many were. */
+int store_forget(struct store *store, const struct image_key *key);
+int store_forget_matching(struct store *store, const char *pattern);
+
 enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
 
 /* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
@@ -82,9 +88,14 @@ void store_page_free(struct store_page *page);                                  
 int store_info(struct store *store, const struct image_key *key, struct store_page **ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* The image of an entity, not in the trash. -ENOENT. */
-int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant,
+/* The live images of an entity, the last one written or assigned first; variant NULL: of all variants. Up to `limit`.
+ * -ENOENT: it has none. */
+int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant, int limit,
                  struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Makes a live image the one of an entity; what is NULL stays as it is. -ENOENT. */
+int store_assign(struct store *store, const struct image_key *key, const char *content_type, const char *object_id,
+                 const char *variant, struct error *e) __attribute__((warn_unused_result));
 
 /* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start). */
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,

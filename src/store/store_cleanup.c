@@ -58,18 +58,3 @@ int store_cleanup_purge(struct store *store, struct store_tally *ret, struct err
         r = store_query(store, &sql_tombstone_purge, NULL, NULL, e);
     return r;
 }
-
-int store_undelete(struct store *store, const struct image_key *key, struct error *e)
-{
-    struct db_result *rows;
-    struct db_params params;
-    db_params_init(&params);
-    db_param_text(&params, key->collection);
-    db_param_text(&params, key->path);
-    int r = store_query(store, &sql_image_untrash, &params, &rows, e);
-    if (r < 0)
-        return r;
-    r = db_rows(rows) ? 0 : error_set(e, -ENOENT, "is not in the trash");
-    db_result_free(rows);
-    return r;
-}

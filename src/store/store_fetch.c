@@ -9,6 +9,7 @@
  *
  * One lock is over all tables; nobody is told anything while it is held. */
 #include <errno.h>
+#include <fnmatch.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,19 +143,49 @@ static int is_absent(struct store_fetch *f, const struct flight *flight)
     return one != NULL;
 }
 
-void store_fetch_forget(struct store *store, const struct image_key *key)
+int store_forget(struct store *store, const struct image_key *key)
 {
     struct store_fetch *f = store->fetch;
     char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
     struct absent *one;
     if (!f)
-        return;
+        return 0;
     unsigned n = name_of(key, name);
     pthread_mutex_lock(&f->lock);
     HASH_FIND(hh, f->absent, name, n, one);
     if (one)
         drop_absent(f, one);
     pthread_mutex_unlock(&f->lock);
+    return one != NULL;
+}
+
+/* Which entity an image belongs to that nobody found is not known. */
+static int is_meant(const struct absent *one, const char *pattern)
+{
+    static const char by_path[] = "image:path:";
+    char name[sizeof by_path + IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
+    if (strncmp(pattern, by_path, sizeof by_path - 1) != 0)
+        return 1;
+    (void)snprintf(name, sizeof name, "%s%s:%s", by_path, one->name, one->name + strlen(one->name) + 1);
+    return fnmatch(pattern, name, 0) == 0;
+}
+
+int store_forget_matching(struct store *store, const char *pattern)
+{
+    struct store_fetch *f = store->fetch;
+    struct absent *one, *next;
+    int n = 0;
+    if (!f)
+        return 0;
+    pthread_mutex_lock(&f->lock);
+    HASH_ITER (hh, f->absent, one, next) {
+        if (is_meant(one, pattern)) {
+            drop_absent(f, one);
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    return n;
 }
 
 /* The database */

@@ -41,8 +41,8 @@ static int query_page(struct store *store, const struct sql_query *query, const 
 }
 
 /* -ENOENT when there is no row. */
-static int query_one(struct store *store, const struct sql_query *query, const struct db_params *params,
-                     struct store_page **ret, struct error *e)
+static int query_some(struct store *store, const struct sql_query *query, const struct db_params *params,
+                      struct store_page **ret, struct error *e)
 {
     struct store_page *page = NULL;
     int r = query_page(store, query, params, &page, e);
@@ -62,10 +62,10 @@ int store_info(struct store *store, const struct image_key *key, struct store_pa
     db_params_init(&params);
     db_param_text(&params, key->collection);
     db_param_text(&params, key->path);
-    return query_one(store, &sql_image_info, &params, ret, e);
+    return query_some(store, &sql_image_info, &params, ret, e);
 }
 
-int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant,
+int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant, int limit,
                  struct store_page **ret, struct error *e)
 {
     struct db_params params;
@@ -73,7 +73,8 @@ int store_entity(struct store *store, const char *content_type, const char *obje
     db_param_text(&params, content_type);
     db_param_text(&params, object_id);
     db_param_text(&params, variant);
-    return query_one(store, &sql_image_entity, &params, ret, e);
+    db_param_int(&params, limit);
+    return query_some(store, &sql_image_entity, &params, ret, e);
 }
 
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,

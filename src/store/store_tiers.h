@@ -21,7 +21,4 @@ struct store {
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 
-/* An image that is there now is not absent any more. */
-void store_fetch_forget(struct store *store, const struct image_key *key);
-
 #endif

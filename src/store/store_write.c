@@ -11,6 +11,12 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
+/* A name that the writer does not give stays as it is. */
+static int is_other(const char *given, const char *stored)
+{
+    return given && (!stored || strcmp(given, stored) != 0);
+}
+
 /* Whether the row already holds this content; sets *ret to what the write will have been. The file belongs to the row,
  * so what is stored already keeps the row's modification time. */
 static int already_stored(struct store *store, struct image_meta *meta, enum store_written *ret, struct error *e)
@@ -26,9 +32,8 @@ static int already_stored(struct store *store, struct image_meta *meta, enum sto
     struct image_meta old;
     store_page_meta(page, 0, &old);
     int same = !old.deleted_us && memcmp(old.sha256, meta->sha256, sizeof old.sha256) == 0;
-    int same_entity = !meta->content_type || (old.content_type && strcmp(old.content_type, meta->content_type) == 0 &&
-                                              old.object_id && strcmp(old.object_id, meta->object_id) == 0 &&
-                                              old.variant && strcmp(old.variant, meta->variant) == 0);
+    int same_entity = !is_other(meta->content_type, old.content_type) && !is_other(meta->object_id, old.object_id) &&
+                      !is_other(meta->variant, old.variant);
     if (!old.deleted_us)
         *ret = same ? STORE_UNCHANGED : STORE_REPLACED;
     if (same && same_entity)
@@ -98,7 +103,7 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
     int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
     if (r == 0) {
         copy_upwards(store, image);
-        store_fetch_forget(store, &meta->key);
+        (void)store_forget(store, &meta->key);
     }
     image_unref(image);
     return r;

@@ -314,7 +314,6 @@ def test_images_by_entity(http: Served) -> None:
     http.get("/api/images/products/1/cover").problem(404)
 
 
-@pytest.mark.xfail(reason="the row of the first kind is found unchanged, and the newer one goes on to be served")
 def test_an_entity_whose_image_changes_its_kind(http: Served) -> None:
     png, jpeg = images.make("png", 1), images.make("jpeg", 2)
     http.put("/api/images/artist/1/cover", png)

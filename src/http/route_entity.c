@@ -1,0 +1,96 @@
+/* Images by entity: /api/images/{content_type}/{object_id}/{variant}. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/sniff.h"
+#include "codec/url.h"
+#include "http/image_answer.h"
+#include "http/image_store.h"
+#include "http/routes.h"
+#include "http/server.h"
+#include "store/store.h"
+
+struct entity {
+    const char *content_type;
+    char text[3][256]; /* content type as it was sent, object, variant */
+};
+
+static const char *singular(const char *content_type)
+{
+    static const char *const names[][2] = {{"artists", "artist"}, {"albums", "album"}, {"users", "user"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(content_type, names[i][0]) == 0)
+            return names[i][1];
+    return content_type;
+}
+
+static int take_entity(struct http_exchange *x, struct entity *ret)
+{
+    const char *at = x->tail;
+    struct error why;
+    for (int i = 0; i < 3; i++) {
+        size_t n = strcspn(at, "/"), len;
+        if (n >= sizeof ret->text[i] || url_decode_path(ret->text[i], &len, at, n, &why) < 0 || !len) {
+            http_answer_problem(x, 400, "the entity's names are too long or malformed");
+            return -EINVAL;
+        }
+        at += n + (at[n] == '/');
+    }
+    ret->content_type = singular(ret->text[0]);
+    return 0;
+}
+
+/* Runs on a worker, which waits for the database; the image itself comes through store_fetch like any other. */
+void route_entity_get(struct http_exchange *x)
+{
+    struct entity entity;
+    struct store_page *page;
+    struct image_meta meta;
+    struct error why;
+    if (take_entity(x, &entity) < 0)
+        return;
+    if (store_entity(x->service->store, entity.content_type, entity.text[1], entity.text[2], 1, &page, &why) < 0) {
+        http_answer_error(x, "the image", &why);
+        return;
+    }
+    store_page_meta(page, 0, &meta);
+    const struct config_collection *collection =
+        config_collection(store_config(x->service->store), meta.key.collection);
+    x->path = strdup(meta.key.path);
+    if (collection && x->path) {
+        x->key = (struct image_key){collection->name, x->path};
+        x->next = image_fetch;
+    } else if (!collection) {
+        http_answer_problem(x, 404,
+                            "the image is in the collection \"%s\", which PERDURA_COLLECTIONS does not name here",
+                            meta.key.collection);
+    } else {
+        http_answer_problem(x, 500, "out of memory");
+    }
+    store_page_free(page);
+}
+
+void route_entity_put(struct http_exchange *x)
+{
+    struct entity entity;
+    if (take_entity(x, &entity) < 0)
+        return;
+    struct sniff seen = sniff(x->body.data, x->body.len);
+    if (seen.kind == SNIFF_NONE) {
+        http_answer_problem(x, 400, "the body is no image");
+        return;
+    }
+    if (asprintf(&x->path, "%s/%s/%s.%s", entity.content_type, entity.text[1], entity.text[2],
+                 sniff_extension(seen.kind)) < 0) {
+        x->path = NULL;
+        http_answer_problem(x, 500, "out of memory");
+        return;
+    }
+    struct image_meta meta = {.key = {"media", x->path},
+                              .content_type = entity.content_type,
+                              .object_id = entity.text[1],
+                              .variant = entity.text[2]};
+    image_store_put(x, &meta);
+}
