@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "http/image_answer.h"
 #include "http/server.h"
 #include "job/describe.h"
@@ -66,6 +67,10 @@ static void put(struct http_exchange *x, struct image_meta *meta)
     }
     if (x->service->watch)
         watch_expect(x->service->watch, meta);
+    if (written != STORE_UNCHANGED) {
+        metric_inc(METRIC_persisted);
+        metric_add(METRIC_persisted_bytes, METRIC_none, METRIC_none, meta->size);
+    }
     http_answer_json(x, written == STORE_CREATED ? 201 : 200,
                      json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:b}", "collection", meta->key.collection,
                                "original_path", meta->key.path, "content_type_header", meta->mime, "file_size",

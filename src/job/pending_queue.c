@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "job/pending_table.h"
 
 #define CHECK_MS         25 /* a tick of the kernel's clock is 10 ms at most */
@@ -119,12 +120,23 @@ static void again(struct pending *p, struct slot *s)
     pending_place(p, s, PLACE_READY);
 }
 
+static void count_stored(struct pending *p, const struct slot *s)
+{
+    p->stored++;
+    metric_inc(METRIC_persisted);
+    metric_add(METRIC_persisted_bytes, METRIC_none, METRIC_none, s->file.size);
+    metric_observe(METRIC_persist_seconds, METRIC_none, METRIC_none, (clock_monotonic_ms() - s->since_ms) * 1000);
+}
+
 int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why)
 {
     struct slot *s = (struct slot *)(void *)f;
     int news = 0;
     pthread_mutex_lock(&p->lock);
-    p->stored += (end == PENDING_STORED || end == PENDING_CHECK);
+    if (end == PENDING_STORED || end == PENDING_CHECK)
+        count_stored(p, s);
+    else if (end == PENDING_FAILED)
+        metric_inc(METRIC_persist_failures);
     if (s->again) {
         again(p, s);
     } else if (end == PENDING_STORED || end == PENDING_NOTHING) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "job/restore.h"
 #include "tier/tier_disk.h"
 
@@ -65,6 +66,7 @@ static void publish(struct restorer *t, struct group *g)
     for (int i = 0; i < g->count; i++) {
         struct atomicfile *file = &g->files[i];
         struct image_key key = {g->collection, file->path};
+        metric_add(METRIC_restored, METRIC_none, METRIC_none, file->result == 0);
         if (file->result == 0)
             job_moved(t->job, RESTORE_RESTORED, g->sizes[i]);
         else if (file->result == -EEXIST)

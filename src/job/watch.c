@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metric.h"
 #include "fs/staging.h"
 #include "job/watch_parts.h"
 #include "tier/tier_disk.h"
@@ -97,6 +98,35 @@ static int start_threads(struct watch *w)
     return -r;
 }
 
+static int64_t read_pending(void *arg)
+{
+    struct watch_status s;
+    watch_status(arg, &s);
+    return s.pending;
+}
+
+static int64_t read_failed(void *arg)
+{
+    struct watch_status s;
+    watch_status(arg, &s);
+    return s.failed;
+}
+
+static int64_t read_oldest_us(void *arg)
+{
+    struct watch_status s;
+    watch_status(arg, &s);
+    return s.oldest_pending_ms * 1000;
+}
+
+/* `on` 0: they are shown no more. */
+static void show_metrics(struct watch *w, int on)
+{
+    metric_reader(METRIC_pending_files, METRIC_none, METRIC_none, on ? read_pending : NULL, w);
+    metric_reader(METRIC_failed_files, METRIC_none, METRIC_none, on ? read_failed : NULL, w);
+    metric_reader(METRIC_oldest_pending_seconds, METRIC_none, METRIC_none, on ? read_oldest_us : NULL, w);
+}
+
 int watch_start(struct watch **ret, struct store *store, struct error *e)
 {
     struct watch *w = watch_new(store);
@@ -111,6 +141,7 @@ int watch_start(struct watch **ret, struct store *store, struct error *e)
         watch_stop(w);
         return error_set(e, r, "no threads for watching: %s", strerror(-r));
     }
+    show_metrics(w, 1);
     *ret = w;
     return 0;
 }
@@ -120,6 +151,7 @@ void watch_stop(struct watch *w)
     uint64_t one = 1;
     if (!w)
         return;
+    show_metrics(w, 0);
     atomic_store(&w->stopping, 1);
     if (w->pending)
         pending_stop(w->pending);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/metric.h"
 #include "tier/tier_disk.h"
 
 static int next_of(struct image *const *images, int count, int from, const char *collection)
@@ -30,7 +31,9 @@ static void fill_collection(struct tier_disk *disk, struct image *const *images,
         written++;
     }
     if (written)
-        (void)!atomicfile_publish(staging, files, written);
+        (void)!atomicfile_publish(staging, files, written); /* each file holds its own result */
+    for (int i = 0; i < written; i++)
+        metric_add(METRIC_heals, METRIC_none, METRIC_none, files[i].result == 0);
 }
 
 void tier_disk_fill(struct tier_disk *disk, struct image *const *images, int count)
