@@ -123,14 +123,17 @@ static int serve(struct dev *d)
     struct error e;
     struct store *store;
     struct service *service;
-    char image[PATH_MAX];
+    char images[PATH_MAX];
     if (store_open(&store, &d->config, &e) < 0)
         return cli_fail_settings(&e);
     int code = service_start(&service, store, 0, &d->signals);
     if (code == CLI_OK) {
-        snprintf(image, sizeof image, "%s/%s", d->config.media_url, DEV_STORY_IMAGE);
-        const struct dev_advice advice = {
-            .pg = &d->pg, .media = d->media, .url = service_url(service), .image = image, .token = NULL};
+        snprintf(images, sizeof images, "%s%s/", service_url(service), d->config.media_url);
+        const struct dev_advice advice = {.pg = &d->pg,
+                                          .media = d->media,
+                                          .url = service_url(service),
+                                          .images = images,
+                                          .token = d->config.api_token};
         dev_advice_print(&advice);
         printf("\nCtrl-C here stops it all%s%s.\n", keep ? "; the folder stays: " : " and removes ", d->shown);
         code = fflush(stdout) == 0 ? wait_for_stop(d) : CLI_FAILED;

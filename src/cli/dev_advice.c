@@ -34,27 +34,28 @@ static void print_program(void)
 
 static void print_http(const struct dev_advice *a)
 {
-    printf("  curl -sI %s%s    its headers\n", a->url, a->image);
+    printf("  curl -sI %s" DEV_STORY_IMAGE "    its headers\n", a->images);
     printf("  curl -s %s/health    whether all is well\n", a->url);
-    printf("  curl -s %s/image-cache/status", a->url);
-    if (a->token)
-        printf(" -H 'Authorization: Bearer %s'", a->token);
-    printf("    what is stored, as JSON\n");
+    printf("  curl -s %s/image-cache/status -H \"$auth\"    what is stored, as JSON\n", a->url);
+    printf("  curl -sX POST %s/image-cache/cache-all -H \"$auth\"    store what is not stored yet\n", a->url);
     printf("  rm \"$PERDURA_MEDIA_ROOT\"/" DEV_STORY_IMAGE "    lose one file ...\n");
-    printf("  curl -so healed.png %s%s    ... and ask for it: it is back on disk\n", a->url, a->image);
+    printf("  curl -so healed.png %s" DEV_STORY_IMAGE "    ... and ask for it: it is back on disk\n", a->images);
+    printf("  curl -sT healed.png %savatars/9/me.png -H \"$auth\"    store one more: answered when it is committed\n",
+           a->images);
 }
 
 void dev_advice_print(const struct dev_advice *a)
 {
-    printf("\nServing, and storing every image that is written to the folder:\n\n  %s%s    the image just healed\n"
-           "  %s/image-cache/status\n",
-           a->url, a->image, a->url);
+    printf("\nServing, and storing every image that is written to the folder:\n\n  %s" DEV_STORY_IMAGE
+           "    the image just healed\n  %s/image-cache/status    with the token below\n",
+           a->images, a->url);
     printf("\nTry it. In another terminal, first:\n\n  export DATABASE_URL=");
     print_quoted(a->pg->url);
     printf("\n  export PERDURA_MEDIA_ROOT=");
     print_quoted(a->media);
     printf("\n  alias perdura=");
     print_program();
+    printf("\n  auth='Authorization: Bearer %s'", a->token);
     printf("\n\nthen:\n\n");
     print_http(a);
     printf("\n"

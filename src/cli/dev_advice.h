@@ -6,10 +6,10 @@
 
 struct dev_advice {
     const struct private_postgres *pg;
-    const char *media; /* the media folder's absolute path */
-    const char *url;   /* where the HTTP service listens */
-    const char *image; /* below url: an image */
-    const char *token; /* for what needs one; NULL: nothing does */
+    const char *media;  /* the media folder's absolute path */
+    const char *url;    /* where the HTTP service listens */
+    const char *images; /* where images are served, with the slash at its end */
+    const char *token;  /* for what needs one */
 };
 
 /* Prints them on stdout. */

@@ -2,7 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,7 +35,13 @@ static const char *const collections[] = {"media", NULL};
 
 int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
 {
-    const struct config_flag flags[] = {{"database-url", pg->url}, {"media-root", media}, {"port", "0"}, {NULL, NULL}};
+    uint64_t random[2];
+    char token[33];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return error_set(e, -errno, "no random numbers for a token: %s", strerror(errno));
+    (void)snprintf(token, sizeof token, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    const struct config_flag flags[] = {
+        {"database-url", pg->url}, {"media-root", media}, {"port", "0"}, {"api-token", token}, {NULL, NULL}};
     return config_load(ret, flags, NULL, NULL, e);
 }
 

@@ -12,7 +12,7 @@
 #define DEV_STORY_IMAGE "avatars/7/me.png"
 
 /* The settings that lead to this PostgreSQL and this media folder, and to nothing that the environment names. The
- * HTTP service takes any free port. */
+ * HTTP service takes any free port and has a token made for it. */
 int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
     __attribute__((warn_unused_result));
 

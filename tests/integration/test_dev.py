@@ -278,6 +278,7 @@ def test_what_it_advises_works(anyone: Dev) -> None:
     script = [*exports, f"perdura() {{ {alias.removeprefix('alias perdura=')} \"$@\"; }}"]
     for command in commands:
         failing = command == "perdura check"  # it stands behind the loss of all files
+        command = command.replace("curl -s", "curl -fs")  # to end with a code of its own
         script.append(f"{'! ' if failing else ''}{command} || {{ echo {command.split()[1]} failed; exit 1; }}")
     user = anyone.user
     who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
