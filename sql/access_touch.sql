@@ -1,10 +1,17 @@
--- When images were last asked for and how often since the last time, for a batch. Arrays with one element an image: $1
--- ids, $2 times, $3 requests. Rows are locked in the order of their ids, so that two instances never wait for each
--- other; no column is named that would make this a change. A clock ahead of ours does not keep an image for longer.
+-- When images were last asked for and how often since the last time, for a batch. Arrays with one element an image, no
+-- image twice: $1 collections, $2 paths, $3 times, $4 requests. Rows are locked in the order of their ids, so that two
+-- instances never wait for each other; no column is named that would make this a change. A clock ahead of ours does not
+-- keep an image for longer. Each path is looked up by itself: a join of a thousand would read the whole table instead
+-- where that is not much larger.
 WITH noted AS (
-    SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[]) AS t (id, accessed, requests)
+    SELECT (SELECT id FROM image_cache WHERE collection = t.collection AND original_path = t.path), accessed, requests
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[]) AS t (collection, path, accessed, requests)
 ), locked AS (
-    SELECT id FROM image_cache WHERE id = ANY ($1::bigint[]) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE
+    SELECT id
+    FROM image_cache
+    WHERE id = ANY (ARRAY(SELECT id FROM noted)) AND deleted_at IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
 )
 UPDATE image_cache i
 SET last_accessed = greatest(i.last_accessed, least(noted.accessed, now())),

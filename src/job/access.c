@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/db.h"
+#include "fs/safepath.h"
 #include "job/access_table.h"
 #include "sql.h"
 
 #define BATCH     1000
 #define ARRAY_MAX (BATCH * 128) /* bytes; a collection's name has at most 64 */
+#define PATHS_MAX (BATCH * (SAFEPATH_MAX + 4))
 #define TRIES     3
 #define HOUR_MS   INT64_C(3600000)
 #define HOURS_MAX BATCH /* rows of access_hour that may wait for the database */
@@ -40,7 +42,7 @@ struct access {
     size_t hours_len;
     struct hour hours[HOURS_MAX];
     struct access_row rows[BATCH];
-    struct db_array ids, times, counts, names;
+    struct db_array names, paths, times, counts;
 };
 
 static int64_t realtime_ms(void)
@@ -53,9 +55,9 @@ static void drop(int64_t requests)
     metric_add(METRIC_access_dropped, METRIC_none, METRIC_none, requests);
 }
 
-void access_note(struct access *a, int64_t image_id)
+void access_note(struct access *a, const struct image_key *key)
 {
-    if (!access_table_note(a->table, image_id, clock_realtime_us()))
+    if (!access_table_note(a->table, key, clock_realtime_us()))
         drop(1);
 }
 
@@ -96,11 +98,14 @@ static int write_images(struct access *a, size_t count, struct error *e)
 {
     struct db_params params;
     int r = 0;
-    db_array_reset(&a->ids);
+    db_array_reset(&a->names);
+    db_array_reset(&a->paths);
     db_array_reset(&a->times);
     db_array_reset(&a->counts);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        r = db_array_add_int(&a->ids, a->rows[i].image_id);
+        r = db_array_add_text(&a->names, a->rows[i].key.collection);
+        if (r == 0)
+            r = db_array_add_text(&a->paths, a->rows[i].key.path);
         if (r == 0)
             r = db_array_add_time(&a->times, a->rows[i].accessed_us);
         if (r == 0)
@@ -109,7 +114,8 @@ static int write_images(struct access *a, size_t count, struct error *e)
     if (r < 0)
         return error_set(e, r, "no memory is left to write when images were asked for");
     db_params_init(&params);
-    db_param_array(&params, &a->ids);
+    db_param_array(&params, &a->names);
+    db_param_array(&params, &a->paths);
     db_param_array(&params, &a->times);
     db_param_array(&params, &a->counts);
     return query(a, &sql_access_touch, &params, e);
@@ -128,7 +134,7 @@ static int flush_images(struct access *a, enum access_take how, struct error *e)
         for (size_t i = 0; r == 0 && i < count; i++)
             metric_add(METRIC_access_written, METRIC_none, METRIC_none, a->rows[i].requests);
         if (r < 0)
-            drop(access_table_give_back(a->table, a->rows, count));
+            access_table_give_back(a->table, a->rows, count);
     }
     return r;
 }
@@ -226,10 +232,10 @@ static void *run(void *arg)
 
 static void free_access(struct access *a)
 {
-    db_array_release(&a->ids);
+    db_array_release(&a->names);
+    db_array_release(&a->paths);
     db_array_release(&a->times);
     db_array_release(&a->counts);
-    db_array_release(&a->names);
     pthread_cond_destroy(&a->stop);
     pthread_mutex_destroy(&a->lock);
     access_table_free(a->table);
@@ -244,10 +250,10 @@ static void init(struct access *a, struct store *store)
     a->store = store;
     a->counted_ms = realtime_ms();
     atomic_init(&a->deadline_ms, INT64_MAX);
-    db_array_init(&a->ids, DB_INT8, ARRAY_MAX);
+    db_array_init(&a->names, DB_TEXT, ARRAY_MAX);
+    db_array_init(&a->paths, DB_TEXT, PATHS_MAX);
     db_array_init(&a->times, DB_TIMESTAMPTZ, ARRAY_MAX);
     db_array_init(&a->counts, DB_INT8, ARRAY_MAX);
-    db_array_init(&a->names, DB_TEXT, ARRAY_MAX);
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

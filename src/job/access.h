@@ -17,13 +17,14 @@
 struct access;
 
 #define ACCESS_TICK_MS    30000
-#define ACCESS_IMAGES_MAX 65536 /* 2 MiB, taken as they are used */
+#define ACCESS_IMAGES_MAX 32768 /* 5 MiB with usual paths, 70 MiB with the longest; taken as they are used */
 
 /* Starts the thread. The store is borrowed. -ENOMEM, -EAGAIN (no more threads). */
 int access_start(struct access **ret, struct store *store) __attribute__((warn_unused_result));
 
-/* One image was asked for and answered. Cheap, from any thread: a lock that is seldom contended, nothing else. */
-void access_note(struct access *a, int64_t image_id);
+/* One image was asked for and answered. Cheap, from any thread: a lock that is seldom contended, nothing else. The key
+ * is copied. */
+void access_note(struct access *a, const struct image_key *key);
 
 /* One request for the collection of that name, whatever came of it. Likewise cheap. */
 void access_request(struct access *a, const char *collection);

@@ -3,27 +3,31 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Places in a part's array are counted from 1; 0 is none. */
-struct entry {
-    int64_t image_id; /* 0: not in use */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include "fs/safepath.h"
+
+#define NAME_SIZE (IMAGE_COLLECTION_MAX + 1 + SAFEPATH_MAX + 1)
+
+struct access_entry {
+    UT_hash_handle hh;
     int64_t accessed_us;
     int64_t due_ms;
     uint32_t requests;
-    uint32_t next; /* of the same bucket, or of those not in use */
+    uint32_t path_at; /* in name */
+    char name[];      /* collection NUL path NUL; never changed, so that it may be read without the lock */
 };
 
 struct part {
     pthread_mutex_t lock;
-    struct entry *entries;
-    uint32_t *buckets; /* the first of each; as many as entries */
-    uint32_t used;     /* entries that were ever in use */
-    uint32_t count;    /* those in use */
-    uint32_t unused;   /* the first that is no longer in use */
+    struct access_entry *entries;
 };
 
 struct access_table {
-    uint32_t room; /* of each part */
+    unsigned room; /* of each part */
     struct part parts[ACCESS_PARTS];
 };
 
@@ -32,137 +36,129 @@ int access_table_new(struct access_table **ret, size_t images)
     struct access_table *t = calloc(1, sizeof *t);
     if (!t)
         return -ENOMEM;
-    t->room = (uint32_t)((images + ACCESS_PARTS - 1) / ACCESS_PARTS);
+    t->room = (unsigned)((images + ACCESS_PARTS - 1) / ACCESS_PARTS);
     for (int i = 0; i < ACCESS_PARTS; i++)
         pthread_mutex_init(&t->parts[i].lock, NULL);
-    for (int i = 0; i < ACCESS_PARTS; i++) {
-        struct part *p = &t->parts[i];
-        p->entries = calloc(t->room, sizeof *p->entries);
-        p->buckets = calloc(t->room, sizeof *p->buckets);
-        if (!p->entries || !p->buckets) {
-            access_table_free(t);
-            return -ENOMEM;
-        }
-    }
     *ret = t;
     return 0;
+}
+
+static void forget(struct part *p, struct access_entry *entry)
+{
+    HASH_DEL(p->entries, entry); /* NOLINT(clang-analyzer-unix.Malloc): it can't know that no entry comes twice */
+    free(entry);
 }
 
 void access_table_free(struct access_table *t)
 {
     for (int i = 0; t && i < ACCESS_PARTS; i++) {
-        pthread_mutex_destroy(&t->parts[i].lock);
-        free(t->parts[i].entries);
-        free(t->parts[i].buckets);
+        struct part *p = &t->parts[i];
+        for (struct access_entry *entry = p->entries, *next; entry; entry = next) {
+            next = entry->hh.next;
+            forget(p, entry);
+        }
+        pthread_mutex_destroy(&p->lock);
     }
     free(t);
 }
 
-/* Fibonacci hashing: neighbours among the ids go to different parts. */
-static uint64_t hash(int64_t image_id)
+/* uthash finds its buckets by the low bits, which is why these are the high ones. */
+static struct part *part_of(struct access_table *t, unsigned hash)
 {
-    return (uint64_t)image_id * UINT64_C(0x9E3779B97F4A7C15);
+    return &t->parts[hash >> 28];
 }
+_Static_assert(ACCESS_PARTS == 1 << 4, "as many parts as four bits tell");
 
-static struct part *part_of(struct access_table *t, int64_t image_id)
+static struct access_entry *add(struct part *p, const char *name, unsigned len, unsigned path_at, unsigned hash)
 {
-    return &t->parts[hash(image_id) >> 60];
-}
-
-static uint32_t *bucket_of(const struct access_table *t, struct part *p, int64_t image_id)
-{
-    return &p->buckets[(hash(image_id) >> 24 & UINT32_MAX) % t->room];
-}
-
-/* The image's entry, made when it has none; NULL when the part is full. */
-static struct entry *find(const struct access_table *t, struct part *p, int64_t image_id)
-{
-    uint32_t *bucket = bucket_of(t, p, image_id);
-    for (uint32_t i = *bucket; i; i = p->entries[i - 1].next)
-        if (p->entries[i - 1].image_id == image_id)
-            return &p->entries[i - 1];
-
-    uint32_t i = p->unused;
-    if (i)
-        p->unused = p->entries[i - 1].next;
-    else if (p->used < t->room)
-        i = ++p->used;
-    else
+    struct access_entry *entry = calloc(1, sizeof *entry + len);
+    if (!entry)
         return NULL;
-    p->entries[i - 1] = (struct entry){.image_id = image_id, .next = *bucket};
-    p->count++;
-    *bucket = i;
-    return &p->entries[i - 1];
+    memcpy(entry->name, name, len);
+    entry->path_at = path_at;
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, p->entries, entry->name, len, hash, entry);
+    if (entry->hh.tbl)
+        return entry;
+    free(entry);
+    return NULL;
 }
 
-static void forget(const struct access_table *t, struct part *p, uint32_t i)
+int access_table_note(struct access_table *t, const struct image_key *key, int64_t now_us)
 {
-    struct entry *e = &p->entries[i - 1];
-    uint32_t *link = bucket_of(t, p, e->image_id);
-    while (*link != i)
-        link = &p->entries[*link - 1].next;
-    *link = e->next;
-    *e = (struct entry){.next = p->unused};
-    p->unused = i;
-    p->count--;
-}
-
-int access_table_note(struct access_table *t, int64_t image_id, int64_t now_us)
-{
-    struct part *p = part_of(t, image_id);
-    if (image_id <= 0)
+    size_t path_at = strlen(key->collection) + 1, path = strlen(key->path) + 1, len = path_at + path;
+    char name[NAME_SIZE];
+    struct access_entry *entry;
+    unsigned hash;
+    if (len > sizeof name)
         return 0;
+    memcpy(name, key->collection, path_at);
+    memcpy(name + path_at, key->path, path);
+    HASH_VALUE(name, len, hash);
+
+    struct part *p = part_of(t, hash);
     pthread_mutex_lock(&p->lock);
-    struct entry *e = find(t, p, image_id);
-    if (e) {
-        e->requests += e->requests < UINT32_MAX;
-        e->accessed_us = now_us > e->accessed_us ? now_us : e->accessed_us;
+    HASH_FIND_BYHASHVALUE(hh, p->entries, name, len, hash, entry);
+    if (!entry && HASH_COUNT(p->entries) < t->room)
+        entry = add(p, name, (unsigned)len, (unsigned)path_at, hash);
+    if (entry) {
+        entry->requests += entry->requests < UINT32_MAX;
+        entry->accessed_us = now_us > entry->accessed_us ? now_us : entry->accessed_us;
     }
     pthread_mutex_unlock(&p->lock);
-    return e != NULL;
+    return entry != NULL;
+}
+
+static int is_due(const struct access_entry *entry, enum access_take how, int64_t now_ms)
+{
+    return entry->requests && (how == ACCESS_TAKE_ALL || entry->due_ms <= now_ms);
+}
+
+/* What was taken before has no requests left: a part that is begun again gives the rest. */
+static size_t take_part(struct part *p, enum access_take how, int64_t now_ms, struct access_row *rows, size_t max)
+{
+    size_t count = 0;
+    for (struct access_entry *entry = p->entries; entry && count < max; entry = entry->hh.next) {
+        if (!is_due(entry, how, now_ms))
+            continue;
+        rows[count++] = (struct access_row){
+            .entry = entry,
+            .key = {entry->name, entry->name + entry->path_at},
+            .accessed_us = entry->accessed_us,
+            .requests = entry->requests,
+        };
+        entry->requests = 0;
+        entry->due_ms = now_ms + ACCESS_PERIOD_MS;
+    }
+    return count;
 }
 
 size_t access_table_take(struct access_table *t, enum access_take how, int64_t now_ms, size_t *pos,
                          struct access_row *rows, size_t max)
 {
     size_t count = 0;
-    while (count < max && *pos / t->room < ACCESS_PARTS) {
-        struct part *p = &t->parts[*pos / t->room];
-        uint32_t i = (uint32_t)(*pos % t->room);
+    while (*pos < ACCESS_PARTS) {
+        struct part *p = &t->parts[*pos];
         pthread_mutex_lock(&p->lock);
-        for (; i < p->used && count < max; i++) {
-            struct entry *e = &p->entries[i];
-            if (!e->requests || (how == ACCESS_TAKE_DUE && now_ms < e->due_ms))
-                continue;
-            rows[count++] = (struct access_row){e->image_id, e->accessed_us, e->requests};
-            e->requests = 0;
-            e->due_ms = now_ms + ACCESS_PERIOD_MS;
-        }
-        *pos += (i < p->used ? i : t->room) - *pos % t->room;
+        count += take_part(p, how, now_ms, rows + count, max - count);
         pthread_mutex_unlock(&p->lock);
+        if (count == max) /* of this part there may be more */
+            break;
+        ++*pos;
     }
     return count;
 }
 
-int64_t access_table_give_back(struct access_table *t, const struct access_row *rows, size_t count)
+void access_table_give_back(struct access_table *t, const struct access_row *rows, size_t count)
 {
-    int64_t lost = 0;
     for (size_t i = 0; i < count; i++) {
-        struct part *p = part_of(t, rows[i].image_id);
+        struct access_entry *entry = rows[i].entry;
+        struct part *p = part_of(t, entry->hh.hashv);
         pthread_mutex_lock(&p->lock);
-        struct entry *e = find(t, p, rows[i].image_id);
-        if (e) {
-            uint64_t sum = e->requests + (uint64_t)rows[i].requests;
-            e->requests = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
-            e->due_ms = 0;
-            if (e->accessed_us < rows[i].accessed_us)
-                e->accessed_us = rows[i].accessed_us;
-        } else {
-            lost += rows[i].requests;
-        }
+        int64_t sum = entry->requests + rows[i].requests;
+        entry->requests = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+        entry->due_ms = 0;
         pthread_mutex_unlock(&p->lock);
     }
-    return lost;
 }
 
 void access_table_sweep(struct access_table *t, int64_t now_ms)
@@ -170,11 +166,11 @@ void access_table_sweep(struct access_table *t, int64_t now_ms)
     for (int n = 0; n < ACCESS_PARTS; n++) {
         struct part *p = &t->parts[n];
         pthread_mutex_lock(&p->lock);
-        int crowded = p->count > t->room / 4 * 3;
-        for (uint32_t i = 1; i <= p->used; i++) {
-            const struct entry *e = &p->entries[i - 1];
-            if (e->image_id && !e->requests && (crowded || e->due_ms <= now_ms))
-                forget(t, p, i);
+        int crowded = HASH_COUNT(p->entries) > t->room / 4 * 3;
+        for (struct access_entry *entry = p->entries, *next; entry; entry = next) {
+            next = entry->hh.next;
+            if (!entry->requests && (crowded || entry->due_ms <= now_ms))
+                forget(p, entry);
         }
         pthread_mutex_unlock(&p->lock);
     }

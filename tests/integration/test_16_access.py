@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,20 +18,21 @@ from files import picture
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 PREPARE = {
-    "access_touch": "PREPARE access_touch (bigint[], timestamptz[], bigint[]) AS ",
+    "access_touch": "PREPARE access_touch (text[], text[], timestamptz[], bigint[]) AS ",
     "access_hours": "PREPARE access_hours (timestamptz[], text[], bigint[]) AS ",
 }
-STATE = "SELECT id, last_accessed, access_count, changed_xid::text, updated_at FROM image_cache ORDER BY id"
+PATHS = [f"{name}.png" for name in "abcdef"]
+STATE = "SELECT original_path, last_accessed, access_count, changed_xid::text, updated_at FROM image_cache ORDER BY 1"
 
 
 @pytest.fixture
 def stored(perdura: Perdura) -> Perdura:
-    """Six images with ids from 1 on, last accessed ten days ago."""
-    for name in "abcdef":
-        picture(perdura.media / f"{name}.png", seed=name)
+    """Six images, a.png to f.png, last accessed ten days ago."""
+    for path in PATHS:
+        picture(perdura.media / path, seed=path)
     perdura.run("cache-all")
     perdura.database.query("UPDATE image_cache SET last_accessed = now() - interval '10 days'")
-    assert [row[0] for row in perdura.database.query(STATE)] == [1, 2, 3, 4, 5, 6]
+    assert [row[0] for row in perdura.database.query(STATE)] == PATHS
     return perdura
 
 
@@ -52,6 +53,11 @@ def execute(perdura: Perdura, name: str, statement: str) -> list:
 
 def array(values: Iterable) -> str:
     return "'{" + ",".join(map(str, values)) + "}'"
+
+
+def media(paths: Sequence[str]) -> tuple[str, str]:
+    """The first two arguments of access_touch."""
+    return array(["media"] * len(paths)), array(paths)
 
 
 def counted_by_day(perdura: Perdura) -> list:
@@ -84,7 +90,7 @@ def test_notes_are_written_at_the_stop(stored: Perdura) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         after = stored.database.query(STATE)
-        assert [row[2] for row in after] == [id * times for id in range(1, 6)] + [0]
+        assert [row[2] for row in after] == [n * times for n in range(1, 6)] + [0]
     assert all(new[1] > old[1] for old, new in zip(before[:5], after[:5]))
     assert after[5] == before[5]
     assert [row[3:] for row in after] == [row[3:] for row in before]  # no change for the feed
@@ -95,23 +101,25 @@ def test_notes_are_written_at_the_stop(stored: Perdura) -> None:
 
 
 def test_last_accessed_never_moves_back_nor_ahead(stored: Perdura) -> None:
-    stored.database.query("UPDATE image_cache SET last_accessed = now() - interval '1 hour' WHERE id = 1")
+    recently = "UPDATE image_cache SET last_accessed = now() - interval '1 hour' WHERE original_path = 'a.png'"
+    stored.database.query(recently)
     before = stored.database.query(STATE)
     times = "ARRAY[now() - interval '2 hours', now() + interval '1 day', now() - interval '3 hours']"
-    run(stored, "access_touch", "ARRAY[1, 2, 3]", times, "ARRAY[5, 6, 7]")
+    run(stored, "access_touch", *media(PATHS[:3]), times, "ARRAY[5, 6, 7]")
     after = stored.database.query(STATE)
     assert after[0][1:3] == (before[0][1], 5)
     assert after[1][2] == 6
-    assert stored.database.value("SELECT last_accessed <= now() FROM image_cache WHERE id = 2")
-    assert stored.database.value("SELECT last_accessed < now() - interval '2 hours' FROM image_cache WHERE id = 3")
+    assert stored.database.query(
+        "SELECT last_accessed <= now(), last_accessed < now() - interval '2 hours' FROM image_cache"
+        " WHERE original_path IN ('b.png', 'c.png') ORDER BY original_path"
+    ) == [(True, False), (True, True)]
     assert after[3:] == before[3:]
 
 
 def test_the_trash_is_left_alone(stored: Perdura) -> None:
     stored.run("rm", "a.png")
     before = stored.database.query(STATE)
-    trashed = stored.database.value("SELECT id FROM image_cache WHERE deleted_at IS NOT NULL")
-    run(stored, "access_touch", f"ARRAY[{trashed}, 99]", "ARRAY[now(), now()]", "ARRAY[5, 5]")
+    run(stored, "access_touch", *media(["a.png", "none.png"]), array(["now"] * 2), array([5] * 2))
     assert stored.database.query(STATE) == before
     assert stored.database.value("SELECT count(*) FROM image_tombstone") == 0
 
@@ -123,30 +131,31 @@ def test_the_bytes_are_not_touched_and_no_row_is_searched(stored: Perdura) -> No
     )
     stored.database.query("ANALYZE image_cache")
     toast = stored.database.rows_written().get("image_cache toast")
-    # The same share as that of a batch of 1,000 in a million.
-    arguments = ", ".join((array(range(1, 20000, 1000)), array(["now"] * 20), array([1] * 20)))
+    # A whole batch, the first images with bytes in their rows among it.
+    paths = PATHS + [f"n/{n}" for n in range(0, 20000, 20)][:994]
+    arguments = ", ".join((*media(paths), array(["now"] * 1000), array([1] * 1000)))
     for mode in ("force_custom_plan", "force_generic_plan"):
         explain = f"SET plan_cache_mode = {mode}; EXPLAIN (ANALYZE) EXECUTE access_touch ({arguments})"
         plan = execute(stored, "access_touch", explain)
         text = "\n".join(row[0] for row in plan)
-        assert "Seq Scan on image_cache" not in text, text
+        assert "image_cache_key" in text and "Seq Scan on image_cache" not in text, text
         assert "image_cache_mark_changed" not in text and "image_tombstone" not in text, text
     assert stored.database.rows_written().get("image_cache toast") == toast
-    assert stored.database.value("SELECT sum(access_count)::int FROM image_cache") == 2 * 20
+    assert stored.database.value("SELECT sum(access_count)::int FROM image_cache") == 2 * 999  # there is no n/0
     assert counted_by_day(stored) == truly_by_day(stored)
 
 
 def test_instances_that_write_the_same_images_do_not_lock_each_other_out(stored: Perdura) -> None:
     failures = []
 
-    def touch(ids: str) -> None:
+    def touch(paths: Sequence[str]) -> None:
         try:
             for _ in range(40):
-                run(stored, "access_touch", ids, array(["now"] * 6), array([1] * 6))
+                run(stored, "access_touch", *media(paths), array(["now"] * 6), array([1] * 6))
         except Exception as failure:
             failures.append(failure)
 
-    threads = [threading.Thread(target=touch, args=(ids,)) for ids in ("ARRAY[1,2,3,4,5,6]", "ARRAY[6,5,4,3,2,1]") * 2]
+    threads = [threading.Thread(target=touch, args=(paths,)) for paths in (PATHS, PATHS[::-1]) * 2]
     for thread in threads:
         thread.start()
     for thread in threads:
