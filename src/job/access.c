@@ -13,12 +13,13 @@
 #include "job/access_table.h"
 #include "sql.h"
 
-#define BATCH     1000
-#define ARRAY_MAX (BATCH * 128) /* bytes; a collection's name has at most 64 */
-#define PATHS_MAX (BATCH * (SAFEPATH_MAX + 4))
-#define TRIES     3
-#define HOUR_MS   INT64_C(3600000)
-#define HOURS_MAX BATCH /* rows of access_hour that may wait for the database */
+#define BATCH       1000
+#define ARRAY_MAX   (BATCH * 128) /* bytes; a collection's name has at most 64 */
+#define PATHS_MAX   (BATCH * (SAFEPATH_MAX + 4))
+#define TRIES       3
+#define REFUSED_MAX 100 /* images of one flush that are looked for one by one */
+#define HOUR_MS     INT64_C(3600000)
+#define HOURS_MAX   BATCH /* rows of access_hour that may wait for the database */
 
 struct hour {
     int64_t hour_ms; /* its begin, since 1970 */
@@ -94,7 +95,7 @@ static int query(struct access *a, const struct sql_query *query, const struct d
     return r;
 }
 
-static int write_images(struct access *a, size_t count, struct error *e)
+static int write_images(struct access *a, const struct access_row *rows, size_t count, struct error *e)
 {
     struct db_params params;
     int r = 0;
@@ -103,13 +104,13 @@ static int write_images(struct access *a, size_t count, struct error *e)
     db_array_reset(&a->times);
     db_array_reset(&a->counts);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        r = db_array_add_text(&a->names, a->rows[i].key.collection);
+        r = db_array_add_text(&a->names, rows[i].key.collection);
         if (r == 0)
-            r = db_array_add_text(&a->paths, a->rows[i].key.path);
+            r = db_array_add_text(&a->paths, rows[i].key.path);
         if (r == 0)
-            r = db_array_add_time(&a->times, a->rows[i].accessed_us);
+            r = db_array_add_time(&a->times, rows[i].accessed_us);
         if (r == 0)
-            r = db_array_add_int(&a->counts, a->rows[i].requests);
+            r = db_array_add_int(&a->counts, rows[i].requests);
     }
     if (r < 0)
         return error_set(e, r, "no memory is left to write when images were asked for");
@@ -121,22 +122,56 @@ static int write_images(struct access *a, size_t count, struct error *e)
     return query(a, &sql_access_touch, &params, e);
 }
 
-/* Writes what is due, a batch at a time, until all is written or one fails. */
-static int flush_images(struct access *a, enum access_take how, struct error *e)
+/* The server does not take the values, and never will: a file's name that the database's encoding can't hold. */
+static int is_refusal(int r)
 {
-    size_t pos = 0, count = BATCH;
-    int r = 0;
-    while (r == 0 && count == BATCH) {
-        count = access_table_take(a->table, how, clock_monotonic_ms(), &pos, a->rows, BATCH);
-        if (!count)
-            break;
-        r = write_images(a, count, e);
-        for (size_t i = 0; r == 0 && i < count; i++)
-            metric_add(METRIC_access_written, METRIC_none, METRIC_none, a->rows[i].requests);
-        if (r < 0)
-            access_table_give_back(a->table, a->rows, count);
+    return r == -EILSEQ || r == -EINVAL;
+}
+
+static int64_t sum(const struct access_row *rows, size_t count)
+{
+    int64_t requests = 0;
+    for (size_t i = 0; i < count; i++)
+        requests += rows[i].requests;
+    return requests;
+}
+
+/* Writes images, or gives them back. One that is refused is found by halving and dropped, lest it hold up the others
+ * for ever; when there are too many of those, what is refused is dropped as it is. Then the code is that refusal's. */
+static int write_or_give_back(struct access *a, const struct access_row *rows, size_t count, int *refused,
+                              struct error *e)
+{
+    int r = write_images(a, rows, count, e);
+    if (r == 0) {
+        metric_add(METRIC_access_written, METRIC_none, METRIC_none, sum(rows, count));
+    } else if (!is_refusal(r)) {
+        access_table_give_back(a->table, rows, count);
+    } else if (count == 1 || *refused >= REFUSED_MAX) {
+        drop(sum(rows, count));
+        ++*refused;
+    } else {
+        size_t half = count / 2;
+        r = write_or_give_back(a, rows, half, refused, e);
+        if (r == 0 || is_refusal(r)) {
+            int other = write_or_give_back(a, rows + half, count - half, refused, e);
+            return other < 0 ? other : r;
+        }
+        access_table_give_back(a->table, rows + half, count - half);
     }
     return r;
+}
+
+/* Writes what is due, a batch at a time, until all is written or the database can't be asked. */
+static int flush_images(struct access *a, enum access_take how, struct error *e)
+{
+    size_t pos = 0, count;
+    int ret = 0, refused = 0;
+    do {
+        count = access_table_take(a->table, how, clock_monotonic_ms(), &pos, a->rows, BATCH);
+        int r = count ? write_or_give_back(a, a->rows, count, &refused, e) : 0;
+        ret = r < 0 ? r : ret;
+    } while (count == BATCH && (ret == 0 || is_refusal(ret)));
+    return ret;
 }
 
 /* Adds to the hour's row, which is most likely the last one of its collection. */

@@ -4,8 +4,9 @@
  * A request notes, and a thread writes: an image within ACCESS_TICK_MS of its first note, and after that once an hour
  * (access_table.h), so that an image that is asked for all the time costs a row version an hour and not one a request.
  * So its last_accessed may be an hour late; at the stop all is written. While the database is away, notes are kept as
- * far as the table goes, and what finds no place is counted (METRIC_access_dropped). A batch whose connection was lost
- * before the answer is written again and may then count twice: access_count is a measure of use, not a ledger. */
+ * far as the table goes. What finds no place, and what the database refuses, is counted (METRIC_access_dropped). A
+ * batch whose connection was lost before the answer is written again and may then count twice: access_count is a
+ * measure of use, not a ledger. */
 #ifndef JOB_ACCESS_H
 #define JOB_ACCESS_H
 

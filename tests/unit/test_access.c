@@ -287,7 +287,8 @@ static void test_no_database(void **state)
     config_release(&config);
 }
 
-/* One request for a.png, two for b.png and so on up to e.png, and one each for 2,500 that do not exist. */
+/* One request for a.png, two for b.png and so on up to e.png, one each for 2,500 that do not exist, and
+ * some for what no database in UTF8 can hold. */
 static void test_database(void **state)
 {
     (void)state;
@@ -295,7 +296,7 @@ static void test_database(void **state)
     struct store *store = open_store(&config, getenv("ACCESS_DATABASE_URL"));
     struct access *a;
     struct error e;
-    char path[] = "a.png";
+    char path[] = "a.png", bad[32];
     assert_int_equal(access_start(&a, store), 0);
     for (int i = 1; i <= 5; i++, path[0]++)
         for (int n = 0; n < i; n++) {
@@ -305,11 +306,15 @@ static void test_database(void **state)
     for (int64_t n = 0; n < 2500; n++) {
         const struct image_key none = numbered(n);
         access_note(a, &none);
+        if (n % 1000 == 0) {
+            (void)snprintf(bad, sizeof bad, "\xff %lld", (long long)n);
+            access_note(a, &(struct image_key){"media", bad});
+        }
     }
-    if (access_stop(a, clock_monotonic_ms() + 30000, &e) < 0)
-        fail_msg("%s", e.text);
+    assert_int_equal(access_stop(a, clock_monotonic_ms() + 30000, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "UTF8"));
     assert_int_equal(metric_get(METRIC_access_written, METRIC_none, METRIC_none), 15 + 2500);
-    assert_int_equal(metric_get(METRIC_access_dropped, METRIC_none, METRIC_none), 0);
+    assert_int_equal(metric_get(METRIC_access_dropped, METRIC_none, METRIC_none), 3);
     store_close(store);
     config_release(&config);
 }
