@@ -18,6 +18,7 @@
 #define PATHS_MAX   (BATCH * (SAFEPATH_MAX + 4))
 #define TRIES       3
 #define REFUSED_MAX 100 /* images of one flush that are looked for one by one */
+#define LET_GO_MS   200 /* for the thread to notice that its time is up */
 #define HOUR_MS     INT64_C(3600000)
 #define HOURS_MAX   BATCH /* rows of access_hour that may wait for the database */
 
@@ -31,14 +32,16 @@ struct access {
     struct store *store;
     struct access_table *table;
     pthread_t thread;
-    pthread_mutex_t lock; /* over `stopping` */
-    pthread_cond_t stop;
-    int stopping;
+    pthread_mutex_t lock; /* over `stopping` and `ended` */
+    pthread_cond_t changed;
+    int stopping, ended;
 
     atomic_llong deadline_ms; /* no batch begins after it */
     atomic_llong *requests;   /* of each collection, since they were last taken */
 
-    /* Of the thread alone; of access_stop, once the thread has ended. */
+    /* Of the thread alone; the result, once it has ended, of access_stop. */
+    int result;
+    struct error why;
     int64_t counted_ms; /* when the requests were last taken: all of them came after that */
     size_t hours_len;
     struct hour hours[HOURS_MAX];
@@ -89,6 +92,7 @@ static int query(struct access *a, const struct sql_query *query, const struct d
         r = db_get(store_pool(a->store), &conn, e);
         if (r < 0)
             return r;
+        db_limit(conn, clock_left_ms(atomic_load(&a->deadline_ms)));
         r = db_query(conn, query, params, NULL, e);
         db_put(conn);
     }
@@ -240,16 +244,21 @@ static int flush(struct access *a, enum access_take how, struct error *e)
     return r < 0 ? r : hours;
 }
 
+/* Waits until deadline_ms, or until the condition may hold. Returns whether there is time left. */
+static int wait_until(struct access *a, int64_t deadline_ms)
+{
+    struct timespec until = clock_timespec(deadline_ms * 1000000);
+    return pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0;
+}
+
 /* Waits for a tick, the full hour or the stop. Returns whether to go on. */
 static int wait_for_tick(struct access *a)
 {
     int64_t to_hour_ms = HOUR_MS - realtime_ms() % HOUR_MS;
     int64_t until_ms = clock_monotonic_ms() + (to_hour_ms < ACCESS_TICK_MS ? to_hour_ms : ACCESS_TICK_MS);
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    int r = 0;
     pthread_mutex_lock(&a->lock);
-    while (!a->stopping && r == 0)
-        r = pthread_cond_timedwait(&a->stop, &a->lock, &until);
+    while (!a->stopping && wait_until(a, until_ms))
+        ;
     int go_on = !a->stopping;
     pthread_mutex_unlock(&a->lock);
     return go_on;
@@ -262,6 +271,11 @@ static void *run(void *arg)
         (void)flush(a, ACCESS_TAKE_DUE, NULL); /* what failed is due again */
         access_table_sweep(a->table, clock_monotonic_ms());
     }
+    a->result = flush(a, ACCESS_TAKE_ALL, &a->why);
+    pthread_mutex_lock(&a->lock);
+    a->ended = 1;
+    pthread_cond_signal(&a->changed);
+    pthread_mutex_unlock(&a->lock);
     return NULL;
 }
 
@@ -271,7 +285,7 @@ static void free_access(struct access *a)
     db_array_release(&a->paths);
     db_array_release(&a->times);
     db_array_release(&a->counts);
-    pthread_cond_destroy(&a->stop);
+    pthread_cond_destroy(&a->changed);
     pthread_mutex_destroy(&a->lock);
     access_table_free(a->table);
     free(a->requests);
@@ -292,7 +306,7 @@ static void init(struct access *a, struct store *store)
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->stop, &monotonic);
+    pthread_cond_init(&a->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -313,17 +327,30 @@ int access_start(struct access **ret, struct store *store)
     return r;
 }
 
+static int stop(struct access *a, int64_t deadline_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    atomic_store(&a->deadline_ms, deadline_ms);
+    pthread_mutex_lock(&a->lock);
+    a->stopping = 1;
+    pthread_cond_signal(&a->changed);
+    while (!a->ended && wait_until(a, (deadline_ms > now_ms ? deadline_ms : now_ms) + LET_GO_MS))
+        ;
+    int ended = a->ended;
+    pthread_mutex_unlock(&a->lock);
+    return ended;
+}
+
 int access_stop(struct access *a, int64_t deadline_ms, struct error *e)
 {
     if (!a)
         return 0;
-    atomic_store(&a->deadline_ms, deadline_ms);
-    pthread_mutex_lock(&a->lock);
-    a->stopping = 1;
-    pthread_cond_signal(&a->stop);
-    pthread_mutex_unlock(&a->lock);
+    if (!stop(a, deadline_ms))
+        return error_set(e, -EBUSY, "the database did not answer in time");
     pthread_join(a->thread, NULL);
-    int r = flush(a, ACCESS_TAKE_ALL, e);
+    int r = a->result;
+    if (r < 0 && e)
+        *e = a->why;
     free_access(a);
     return r;
 }

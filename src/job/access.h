@@ -30,9 +30,9 @@ void access_note(struct access *a, const struct image_key *key);
 /* One request for the collection of that name, whatever came of it. Likewise cheap. */
 void access_request(struct access *a, const char *collection);
 
-/* Writes all that was noted, beginning no batch after `deadline_ms` (clock_monotonic_ms; a batch that waits for a
- * database that hangs can take the time of one query longer), ends the thread and frees. The code and *e (NULL is
- * allowed) tell why notes were lost. Nobody may note any more. NULL is allowed. */
-int access_stop(struct access *a, int64_t deadline_ms, struct error *e);
+/* Writes all that was noted, until deadline_ms (clock_monotonic_ms), ends the thread and frees. The code and *e (NULL
+ * is allowed) tell why notes were lost. -EBUSY: the thread is still held by a database that does not answer; then
+ * nothing is freed, and the store must stay open. Nobody may note any more. NULL is allowed. */
+int access_stop(struct access *a, int64_t deadline_ms, struct error *e) __attribute__((warn_unused_result));
 
 #endif
