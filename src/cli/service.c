@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,10 +12,12 @@
 #include "cli/cli.h"
 #include "cli/prepare.h"
 #include "http/server.h"
+#include "job/access.h"
 #include "job/watch.h"
 
 #define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
 #define HTTP_MS    5000 /* for requests that are under way at the end */
+#define ACCESS_MS  5000 /* for the last notes of what was asked for */
 #define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
 #define END_MS     200  /* likewise, when we do not depend on it */
 #define NAMES_MOST 1000 /* of files that could not be persisted */
@@ -24,6 +27,7 @@ struct service {
     struct stop_signals *signals;
     struct prepare *prepare;
     struct watch *watch;
+    struct access *access;
     struct http_server *http; /* NULL: none */
     int64_t started_ms;
     char url[ADDRESS_URL_SIZE];
@@ -52,9 +56,28 @@ static int start_prepare(struct service *s, unsigned parts, struct error *e)
     return r;
 }
 
+static int start_access(struct service *s, struct error *e)
+{
+    int r = access_start(&s->access, s->store);
+    return r < 0 ? error_set(e, r, "no thread to note what is asked for: %s", strerror(-r)) : 0;
+}
+
+/* -ETIMEDOUT when the database holds it. What is lost is a measure of use, and no image. */
+static int stop_access(struct service *s, int64_t deadline_ms)
+{
+    struct error why;
+    int r = access_stop(s->access, earlier(deadline_ms, clock_monotonic_ms() + ACCESS_MS), &why);
+    if (r < 0)
+        log_event(LOG_WARN, "last_accessed and access_count lack the last requests", LOG_STR("why", why.text));
+    if (r == -EBUSY)
+        return -ETIMEDOUT;
+    s->access = NULL;
+    return 0;
+}
+
 static int start_http(struct service *s, unsigned parts, struct error *e)
 {
-    const struct http_service what = {.store = s->store, .watch = s->watch};
+    const struct http_service what = {.store = s->store, .watch = s->watch, .access = s->access};
     struct error why;
     int r = http_server_start(&s->http, &what, &why);
     if (r == 0) {
@@ -82,6 +105,8 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
     /* Before files come back and before the app writes any: no file is missed. What was restored is no news. */
     if (r == 0)
         r = watch_start(&s->watch, store, &e);
+    if (r == 0)
+        r = start_access(s, &e);
     if (r == 0)
         r = start_http(s, parts, &e);
     if (r < 0) {
@@ -123,7 +148,7 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
 {
     http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
     s->http = NULL;
-    if (prepare_stop(s->prepare, deadline_ms) < 0)
+    if (stop_access(s, deadline_ms) < 0 || prepare_stop(s->prepare, deadline_ms) < 0)
         return -ETIMEDOUT;
     watch_stop(s->watch);
     free(s);
@@ -170,10 +195,13 @@ int service_end(struct service *s, int64_t deadline_ms, int code)
     prepare_cancel(s->prepare); /* it would compete for connections */
     http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
     s->http = NULL;
-    if (flush(s, deadline_ms) < 0) {
+    int flushed = flush(s, deadline_ms), held = stop_access(s, deadline_ms);
+    if (flushed < 0) {
         (void)!prepare_stop(s->prepare, clock_monotonic_ms() + END_MS);
         leave(code ? code : SERVICE_UNFLUSHED);
     }
+    if (held < 0)
+        leave(code);
     service_stop(s, code);
     return code;
 }

@@ -1,5 +1,5 @@
 /* The one place where the parts of a running instance are built and joined: what is done before the app starts, the
- * watch over its folders, the HTTP service. Ending is the reverse, with a last flush.
+ * watch over its folders, the HTTP service and what it notes. Ending is the reverse, with a last flush.
  *
  *     service_start -> [ service_hold ] -> ... -> service_end
  *

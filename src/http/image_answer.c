@@ -8,6 +8,7 @@
 #include "codec/url.h"
 #include "http/range.h"
 #include "http/server.h"
+#include "job/access.h"
 #include "store/store.h"
 
 /* An SVG can hold scripts: shown by itself, it may do nothing. */
@@ -101,6 +102,13 @@ static void image_answer(struct http_exchange *x, struct image *image, const cha
     image_unref(image);
 }
 
+/* Whether the client has the image now, by this answer or, after a 304, by one before. */
+static int is_served(const struct http_exchange *x)
+{
+    int status = x->answer.status;
+    return x->method == HTTP_GET && (status == 200 || status == 206 || status == 304);
+}
+
 static void landed(void *arg, struct image *image, const char *tier, const struct error *why)
 {
     struct http_exchange *x = arg;
@@ -108,6 +116,8 @@ static void landed(void *arg, struct image *image, const char *tier, const struc
         image_answer(x, image, tier);
     else
         http_answer_error(x, "the image", why);
+    if (is_served(x))
+        access_note(x->service->access, &x->key);
     http_done(x);
 }
 

@@ -10,6 +10,7 @@
 #include "http/image_store.h"
 #include "http/routes.h"
 #include "http/server.h"
+#include "job/access.h"
 #include "store/store.h"
 
 struct entity {
@@ -61,6 +62,7 @@ void route_entity_get(struct http_exchange *x)
     x->path = strdup(meta.key.path);
     if (collection && x->path) {
         x->key = (struct image_key){collection->name, x->path};
+        access_request(x->service->access, collection->name);
         x->next = image_fetch;
     } else if (!collection) {
         http_answer_problem(x, 404,

@@ -9,6 +9,7 @@
 #include "http/image_store.h"
 #include "http/routes.h"
 #include "http/server.h"
+#include "job/access.h"
 #include "store/store.h"
 
 /* Decodes and checks what stands behind the collection's URL. */
@@ -34,6 +35,7 @@ static int take_path(struct http_exchange *x)
 
 void route_image_get(struct http_exchange *x)
 {
+    access_request(x->service->access, x->key.collection);
     if (take_path(x) < 0)
         return;
     http_later(x);

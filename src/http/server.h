@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 struct http_server;
+struct access;
 struct store;
 struct watch;
 struct jobs;
@@ -15,7 +16,8 @@ struct auth;
 /* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
 struct http_service {
     struct store *store;
-    struct watch *watch; /* NULL: nothing is watched */
+    struct watch *watch;   /* NULL: nothing is watched */
+    struct access *access; /* NULL: nobody wants to know what is asked for */
     struct jobs *jobs;
     struct auth *auth;
 };

@@ -61,12 +61,14 @@ static void drop(int64_t requests)
 
 void access_note(struct access *a, const struct image_key *key)
 {
-    if (!access_table_note(a->table, key, clock_realtime_us()))
+    if (a && !access_table_note(a->table, key, clock_realtime_us()))
         drop(1);
 }
 
 void access_request(struct access *a, const char *collection)
 {
+    if (!a)
+        return;
     const struct config *config = store_config(a->store);
     for (size_t i = 0; i < config->collections_len; i++)
         if (strcmp(config->collections[i].name, collection) == 0) {

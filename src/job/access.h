@@ -24,7 +24,7 @@ struct access;
 int access_start(struct access **ret, struct store *store) __attribute__((warn_unused_result));
 
 /* One image was asked for and answered. Cheap, from any thread: a lock that is seldom contended, nothing else. The key
- * is copied. */
+ * is copied. Like the next, does nothing when `a` is NULL. */
 void access_note(struct access *a, const struct image_key *key);
 
 /* One request for the collection of that name, whatever came of it. Likewise cheap. */
@@ -32,7 +32,8 @@ void access_request(struct access *a, const char *collection);
 
 /* Writes all that was noted, until deadline_ms (clock_monotonic_ms), ends the thread and frees. The code and *e (NULL
  * is allowed) tell why notes were lost. -EBUSY: the thread is still held by a database that does not answer; then
- * nothing is freed, and the store must stay open. Nobody may note any more. NULL is allowed. */
+ * nothing is freed, the store must stay open, and this may be called again. Nobody may note any more. NULL is allowed.
+ */
 int access_stop(struct access *a, int64_t deadline_ms, struct error *e) __attribute__((warn_unused_result));
 
 #endif

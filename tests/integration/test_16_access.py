@@ -1,6 +1,6 @@
 """When and how often images are asked for: what the batches write, and what they leave alone.
 
-The server notes requests. Here a unit test does, which is the same code without HTTP; the statements are also run as
+The server notes requests. First a unit test does, which is the same code without HTTP; the statements are also run as
 they are, to look at their plans and at their edges.
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import psycopg2
 import pytest
-from conftest import SANITIZERS, Perdura, perdura_binary
-from files import picture
+from conftest import SANITIZERS, Perdura, Served, perdura_binary
+from files import picture, sha256
+from servers import wait_until
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 PREPARE = {
@@ -171,3 +174,98 @@ def test_requests_by_hour_add_up_and_are_kept_for_a_week(stored: Perdura) -> Non
         hours = "ARRAY[date_trunc('hour', now()), date_trunc('hour', now()) - interval '1 hour']"
         run(stored, "access_hours", hours, "ARRAY['media', 'media']", "ARRAY[10, 20]")
     assert stored.database.query("SELECT requests FROM access_hour ORDER BY hour") == [(2,), (40,), (20,)]
+
+
+# Over HTTP
+
+
+def use(http: Served) -> int:
+    """Asks for a.png three times, for b.png and c.png once, in vain for the others. Returns how often it asked."""
+    etag = f'"{sha256((http.perdura.media / "c.png").read_bytes())}"'
+    asked = [
+        ("GET", "c.png", {"If-None-Match": etag}, 304),
+        ("GET", "b.png", {"Range": "bytes=0-9"}, 206),
+        ("GET", "a.png", {}, 200),
+        ("GET", "a.png", {"If-None-Match": '"other"'}, 200),
+        ("GET", "a.png?v=1", {}, 200),
+        ("HEAD", "d.png", {}, 200),
+        ("HEAD", "d.png", {"If-Modified-Since": "Fri, 01 Jan 2100 00:00:00 GMT"}, 304),
+        ("GET", "e.png", {"If-Match": '"other"'}, 412),
+        ("GET", "e.png", {"Range": "bytes=99999999-"}, 416),
+        ("GET", "none.png", {}, 404),
+        ("GET", "%2e%2e/a.png", {}, 400),
+    ]
+    for method, path, fields, status in asked:
+        assert http.request(method, f"/media/{path}", headers=fields).status == status, (method, path)
+    assert http.request("POST", "/media/a.png").status == 405
+    assert http.get("/health").status == 200
+    return len(asked)
+
+
+def test_what_is_served_counts_and_is_written_at_the_stop(stored: Perdura, serve: Callable[..., Served]) -> None:
+    before = stored.database.query(STATE)
+    http = serve()
+    asked = use(http)
+    http.stop()
+    after = stored.database.query(STATE)
+    assert [row[2] for row in after] == [3, 1, 1, 0, 0, 0]
+    assert all(new[1] > old[1] for old, new in zip(before[:3], after[:3]))
+    assert after[3:] == before[3:]
+    assert [row[3:] for row in after] == [row[3:] for row in before]
+    assert stored.database.value("SELECT sum(requests)::int FROM access_hour WHERE collection = 'media'") == asked
+    assert stored.database.value("SELECT count(DISTINCT collection) FROM access_hour") == 1
+    assert counted_by_day(stored) == truly_by_day(stored)
+
+
+def test_what_is_served_stays_and_comes_back_first(stored: Perdura, serve: Callable[..., Served]) -> None:
+    http = serve()
+    use(http)
+    http.stop()
+    # The list is the one that restore works off.
+    hottest = [image["original_path"] for image in stored.run("list", "--hottest", "--json").json]
+    assert hottest[:3] == ["a.png", "b.png", "c.png"]
+    stored.run("cleanup", "--days", "5")
+    assert [image["original_path"] for image in stored.run("list", "--json").json] == PATHS[:3]
+
+
+def test_it_counts_wherever_it_comes_from(stored: Perdura, serve: Callable[..., Served]) -> None:
+    stored.database.query(
+        "UPDATE image_cache SET content_type = 'artist', object_id = '1', variant = 'cover'"
+        " WHERE original_path = 'b.png'"
+    )
+    for path in PATHS:
+        (stored.media / path).unlink()
+    http = serve(PERDURA_RESTORE="lazy")
+    for tier in ("db", "disk"):
+        assert http.get("/media/a.png").status == 200, tier
+        wait_until((stored.media / "a.png").exists, 30, "the file that is put back")
+    for _ in range(3):
+        assert http.get("/api/images/artist/1/cover").status == 200
+    http.get("/api/images/artist/2/cover").problem(404)  # of no collection
+    http.stop()
+    assert [row[2] for row in stored.database.query(STATE)] == [2, 3, 0, 0, 0, 0]
+    assert stored.database.value("SELECT sum(requests)::int FROM access_hour") == 5
+
+
+def test_a_row_that_someone_holds_is_not_waited_for(stored: Perdura, serve: Callable[..., Served]) -> None:
+    http = serve(PERDURA_SHUTDOWN_TIMEOUT="2")
+    use(http)
+    other = psycopg2.connect(stored.database.url)
+    try:
+        other.cursor().execute("SELECT FROM image_cache WHERE original_path = 'a.png' FOR UPDATE")
+        began = time.monotonic()
+        http.stop()
+        assert time.monotonic() - began < 10
+    finally:
+        other.close()
+    assert "last_accessed and access_count lack the last requests" in http.shown()
+
+
+def test_nothing_is_written_where_nothing_was_asked(stored: Perdura, serve: Callable[..., Served]) -> None:
+    before = stored.database.query(STATE)
+    http = serve()
+    assert http.get("/ready").status == 200
+    http.stop()
+    assert "last_accessed" not in http.shown()
+    assert stored.database.query(STATE) == before
+    assert stored.database.value("SELECT count(*) FROM access_hour") == 0

@@ -3,6 +3,7 @@
 #include "job/access.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -271,6 +274,9 @@ static void test_no_database(void **state)
     assert_int_equal(access_stop(a, clock_monotonic_ms() + 10000, &e), -ENOTCONN);
     assert_true(*e.text != '\0');
 
+    /* Nobody to note for. */
+    access_note(NULL, &image);
+    access_request(NULL, "media");
     /* Nothing to write: the database is not asked. */
     assert_int_equal(access_start(&a, store), 0);
     assert_int_equal(access_stop(a, clock_monotonic_ms() + 10000, &e), 0);
@@ -283,6 +289,33 @@ static void test_no_database(void **state)
     assert_int_equal(metric_get(METRIC_access_dropped, METRIC_none, METRIC_none), dropped + 1);
     assert_int_equal(access_stop(a, 0, &e), -ETIMEDOUT);
     assert_int_equal(access_stop(NULL, 0, NULL), 0);
+    store_close(store);
+    config_release(&config);
+}
+
+/* A server that takes connections and says nothing. */
+static void test_silent_database(void **state)
+{
+    (void)state;
+    struct config config;
+    struct access *a;
+    char url[100];
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    struct error e;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    (void)snprintf(url, sizeof url, "postgresql://127.0.0.1:%d/x?sslmode=disable", ntohs(at.sin_port));
+    struct store *store = open_store(&config, url);
+    assert_int_equal(access_start(&a, store), 0);
+    access_note(a, &(struct image_key){"media", "a.png"});
+    int64_t began_ms = clock_monotonic_ms();
+    assert_int_equal(access_stop(a, began_ms + 300, &e), -EBUSY);
+    assert_in_range(clock_monotonic_ms() - began_ms, 300, 3000);
+    close(fd);
+    assert_int_equal(access_stop(a, clock_monotonic_ms() + 10000, &e), -ENOTCONN);
     store_close(store);
     config_release(&config);
 }
@@ -324,7 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_once_a_period), cmocka_unit_test(test_given_back),       cmocka_unit_test(test_keys),
         cmocka_unit_test(test_full),          cmocka_unit_test(test_memory_of_writes), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_no_database),
+        cmocka_unit_test(test_no_database),   cmocka_unit_test(test_silent_database),
     };
     const struct CMUnitTest with_database[] = {cmocka_unit_test(test_database)};
     if (getenv("ACCESS_DATABASE_URL"))
