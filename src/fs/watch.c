@@ -154,14 +154,13 @@ static int visit(void *arg, const struct walk_entry *entry)
 
 static long max_user_watches(void)
 {
-    long n = 0;
-    FILE *f = fopen("/proc/sys/fs/inotify/max_user_watches", "re");
-    if (f) {
-        if (fscanf(f, "%ld", &n) != 1)
-            n = 0;
-        fclose(f);
+    char text[32] = "";
+    int fd = open("/proc/sys/fs/inotify/max_user_watches", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)!read(fd, text, sizeof text - 1);
+        close(fd);
     }
-    return n;
+    return strtol(text, NULL, 10);
 }
 
 int fs_watch_tree(struct fs_watch *w, const char *path, walk_fn *fn, void *arg, struct error *e)
@@ -236,12 +235,12 @@ static void tell(struct fs_watch *w, const struct inotify_event *event, fs_watch
         if (!in)
             return;
         int is_root = in->wd == w->root_wd;
-        if (event->mask & IN_IGNORED)
-            forget(w, in);
         if (event->mask & (IN_IGNORED | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF))
             kind = is_root ? FS_WATCH_ROOT_GONE : -1;
         else if (event->len && (len = set_path(w, in, event->name)) > 0)
             kind = event->mask & IN_ISDIR ? folder_event(w, event->mask, len) : file_event(w, event->mask);
+        if (event->mask & IN_IGNORED)
+            forget(w, in);
     }
     if (kind < 0)
         return;

@@ -14,7 +14,7 @@ static int bound_port(int fd)
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } at;
+    } at = {.any = {0}};
     socklen_t n = sizeof at;
     if (getsockname(fd, &at.any, &n) < 0)
         return 0;

@@ -33,16 +33,16 @@ static int parse_limit(const char *text, int *ret)
 /* The cursor is where the page before ended: a path, or for orders by time "<microseconds>.<id>". */
 static int cursor_meta(const struct listing *l, struct image_meta *after)
 {
-    long long us, id;
-    char end;
+    char *end;
     *after = (struct image_meta){.key.path = l->cursor};
     if (strcmp(l->order, "path") == 0)
         return 0;
-    if (sscanf(l->cursor, "%lld.%lld%c", &us, &id, &end) != 2)
+    after->accessed_us = after->deleted_us = strtoll(l->cursor, &end, 10);
+    if (end == l->cursor || *end != '.')
         return -EINVAL;
-    after->accessed_us = after->deleted_us = us;
-    after->id = id;
-    return 0;
+    const char *id = end + 1;
+    after->id = strtoll(id, &end, 10);
+    return end == id || *end ? -EINVAL : 0;
 }
 
 static int list(struct store *store, const struct listing *l, struct store_page **ret, struct error *e)

@@ -37,7 +37,7 @@ int http_router_find(struct http_exchange *x, const struct config *config, unsig
 void http_router_admit(struct http_exchange *x);
 
 /* "GET, HEAD" for an or-ed set. */
-const char *http_methods_text(unsigned methods, char ret[64]);
+const char *http_methods_text(unsigned set, char ret[64]);
 enum http_method http_method_named(const char *name); /* 0: none of ours */
 
 #endif

@@ -46,9 +46,10 @@ void tier_disk_known_free(struct tier_disk_known *k)
 {
     if (!k)
         return;
-    struct known *one, *next;
-    HASH_ITER (hh, k->table, one, next) {
-        HASH_DEL(k->table, one);
+    struct known *one = k->table, *next;
+    HASH_CLEAR(hh, k->table);
+    for (; one; one = next) {
+        next = one->hh.next;
         free(one);
     }
     pthread_mutex_destroy(&k->lock);
