@@ -14,6 +14,7 @@
 #include "sql.h"
 
 #define CONNECT_TIMEOUT_S "5"
+#define GREETING_MS       5000
 #define OLDEST_SERVER     130000
 /* A connection that answered so lately is not looked at again. */
 #define TRUSTED_MS 100
@@ -30,7 +31,7 @@ struct db_conn {
     struct db_pool *pool;
     const struct db_options *options;
     struct db_watch *watch;
-    int slot;         /* -1: none yet */
+    int slot; /* -1: none yet */
     int timeout_ms;
     int64_t heard_ms; /* when it last answered */
     int lost;
@@ -39,6 +40,8 @@ struct db_conn {
     struct flight flights[DB_IN_FLIGHT_MAX]; /* a ring */
     unsigned char prepared[SQL_QUERIES];
 };
+
+static _Thread_local int64_t thread_deadline_ms = INT64_MAX;
 
 static const struct {
     char sqlstate[6]; /* a prefix: two characters name a class */
@@ -170,7 +173,13 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
         db_conn_close(conn);
         return r;
     }
-    (void)!db_query(conn, &sql_connection_begin, NULL, NULL, NULL); /* if that loses it, the next query says so */
+    db_limit(conn, GREETING_MS);
+    r = db_query(conn, &sql_connection_begin, NULL, NULL, e);
+    if (db_conn_lost(conn)) {
+        db_conn_close(conn);
+        return r < 0 ? r : error_set(e, -ENOTCONN, "database: the connection was lost");
+    }
+    db_conn_unlimit(conn);
     *ret = conn;
     return 0;
 }
@@ -213,6 +222,16 @@ void db_conn_unlimit(struct db_conn *conn)
     conn->timeout_ms = conn->options->timeout_ms;
 }
 
+void db_deadline(int64_t deadline_ms)
+{
+    thread_deadline_ms = deadline_ms;
+}
+
+int64_t db_conn_until(int64_t ms)
+{
+    return ms < thread_deadline_ms ? ms : thread_deadline_ms;
+}
+
 struct db_pool *db_conn_pool(const struct db_conn *conn)
 {
     return conn->pool;
@@ -221,7 +240,7 @@ struct db_pool *db_conn_pool(const struct db_conn *conn)
 /* libpq blocks: each call into it that may wait stands between these two. */
 static void arm(struct db_conn *conn)
 {
-    db_watch_arm(conn->watch, conn->slot, clock_monotonic_ms() + conn->timeout_ms);
+    db_watch_arm(conn->watch, conn->slot, db_conn_until(clock_monotonic_ms() + conn->timeout_ms));
 }
 
 /* -ETIMEDOUT when the time ran out: what the server does with the statement is unknown, and the connection is gone. */
@@ -230,7 +249,7 @@ static int disarm(struct db_conn *conn, struct error *e)
     if (!db_watch_disarm(conn->watch, conn->slot))
         return 0;
     conn->lost = 1;
-    return error_set(e, -ETIMEDOUT, "the database did not answer within %d seconds", conn->timeout_ms / 1000);
+    return error_set(e, -ETIMEDOUT, "the database did not answer in time");
 }
 
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)

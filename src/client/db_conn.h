@@ -29,4 +29,7 @@ struct db_pool *db_conn_pool(const struct db_conn *conn);
 /* Takes back what db_limit set. */
 void db_conn_unlimit(struct db_conn *conn);
 
+/* This moment, or this thread's db_deadline if that comes first. */
+int64_t db_conn_until(int64_t ms);
+
 #endif

@@ -1,3 +1,6 @@
+/* Connections are opened by threads of their own: libpq can't be called back from looking up a name or waiting for a
+ * server, and whoever wants a connection may have less time than that takes. One that comes too late for him is idle
+ * for the next. */
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -20,12 +23,21 @@ struct db_pool {
     pthread_mutex_t lock;
     pthread_cond_t returned;
     int opened;  /* idle, in use, or being opened */
+    int opening; /* of these, the last */
     int reached; /* a connection was opened once */
     int idle_count;
     struct {
         struct db_conn *conn;
         pthread_t user;      /* who put it back */
     } idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */
+};
+
+/* Under the pool's lock. Freed by the one of the two that comes last. */
+struct opening {
+    struct db_pool *pool;
+    pthread_t user; /* who wants it */
+    int ended, left;
+    struct error why; /* code 0: it is among the idle ones, or somebody took it from there */
 };
 
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
@@ -66,6 +78,10 @@ void db_pool_close(struct db_pool *pool)
 {
     if (!pool)
         return;
+    pthread_mutex_lock(&pool->lock);
+    while (pool->opening)
+        pthread_cond_wait(&pool->returned, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
     assert(pool->opened == pool->idle_count);
     while (pool->idle_count)
         db_conn_close(pool->idle[--pool->idle_count].conn);
@@ -100,55 +116,121 @@ static struct db_conn *take_idle(struct db_pool *pool)
     return conn;
 }
 
-/* An idle connection, or NULL with leave to open one (already counted), or -ETIMEDOUT. */
-static int take_or_open(struct db_pool *pool, struct db_conn **ret, struct error *e)
+static void add_idle(struct db_pool *pool, struct db_conn *conn, pthread_t user)
 {
-    struct timespec until = clock_timespec((clock_monotonic_ms() + WAIT_MS) * 1000000);
+    pool->idle[pool->idle_count].conn = conn;
+    pool->idle[pool->idle_count++].user = user;
+}
+
+static void *run_opening(void *arg)
+{
+    struct opening *o = arg;
+    struct db_pool *pool = o->pool;
+    struct db_conn *conn;
+    struct error why;
+    int r = db_conn_open(&conn, pool, &pool->options, pool->watch, &why);
+    pthread_mutex_lock(&pool->lock);
+    if (r == 0) {
+        pool->reached = 1;
+        add_idle(pool, conn, o->user);
+    } else {
+        pool->opened--;
+        o->why = why;
+    }
+    o->ended = 1;
+    if (o->left)
+        free(o);
+    pool->opening--;
+    pthread_cond_broadcast(&pool->returned);
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+static int start_opening(struct db_pool *pool, struct opening **ret, struct error *e)
+{
+    struct opening *o = calloc(1, sizeof *o);
+    pthread_attr_t detached;
+    pthread_t thread;
+    if (!o)
+        return error_set(e, -ENOMEM, "out of memory");
+    o->pool = pool;
+    o->user = pthread_self();
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int r = pthread_create(&thread, &detached, run_opening, o);
+    pthread_attr_destroy(&detached);
+    if (r) {
+        free(o);
+        return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
+    }
+    pool->opened++;
+    pool->opening++;
+    *ret = o;
+    return 0;
+}
+
+/* Waits no longer for it. Returns why it failed, or 0. */
+static int leave_opening(struct opening *o, struct error *e)
+{
+    if (!o->ended) {
+        o->left = 1;
+        return 0;
+    }
+    int r = o->why.code;
+    if (r < 0 && e)
+        *e = o->why;
+    free(o);
+    return r;
+}
+
+/* With the lock held: opens one more if that is allowed, and waits for something to change. */
+static int wait_for_one(struct db_pool *pool, struct opening **own, const struct timespec *until, struct error *e)
+{
+    if (*own && (*own)->ended) {
+        int r = leave_opening(*own, e);
+        *own = NULL;
+        return r;
+    }
+    if (!*own && pool->opened < pool->options.max_connections) {
+        int r = start_opening(pool, own, e);
+        if (r < 0)
+            return r;
+    }
+    if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0)
+        return 0;
+    return *own ? error_set(e, -ETIMEDOUT, "cannot reach the database: it takes too long")
+                : error_set(e, -ETIMEDOUT, "all %d database connections are in use; raise PERDURA_DB_POOL",
+                            pool->options.max_connections);
+}
+
+static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)
+{
+    struct timespec until = clock_timespec(db_conn_until(clock_monotonic_ms() + WAIT_MS) * 1000000);
+    struct opening *own = NULL;
     int r = 0;
 
-    *ret = NULL;
     pthread_mutex_lock(&pool->lock);
-    while (!pool->idle_count && pool->opened >= pool->options.max_connections && r == 0)
-        r = pthread_cond_timedwait(&pool->returned, &pool->lock, &until);
-    if (pool->idle_count) {
+    while (!pool->idle_count && r == 0)
+        r = wait_for_one(pool, &own, &until, e);
+    if (own)
+        (void)!leave_opening(own, NULL);
+    if (r == 0)
         *ret = take_idle(pool);
-        r = 0;
-    } else if (r == 0) {
-        pool->opened++;
-    }
     pthread_mutex_unlock(&pool->lock);
-    if (r)
-        return error_set(e, -ETIMEDOUT, "all %d database connections are in use; raise PERDURA_DB_POOL",
-                         pool->options.max_connections);
-    return 0;
+    return r;
 }
 
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
     struct db_conn *conn;
-    for (;;) {
-        int r = take_or_open(pool, &conn, e);
-        if (r < 0)
-            return r;
-        if (!conn)
-            break;
-        if (db_conn_alive(conn)) {
-            *ret = conn;
-            return 0;
-        }
+    int r;
+    while ((r = take(pool, &conn, e)) == 0 && !db_conn_alive(conn)) {
         db_conn_close(conn); /* the server ended it while it was idle */
         forget_one(pool);
     }
-    int r = db_conn_open(&conn, pool, &pool->options, pool->watch, e);
-    if (r < 0) {
-        forget_one(pool);
-        return r;
-    }
-    pthread_mutex_lock(&pool->lock);
-    pool->reached = 1;
-    pthread_mutex_unlock(&pool->lock);
-    *ret = conn;
-    return 0;
+    if (r == 0)
+        *ret = conn;
+    return r;
 }
 
 static int was_reached(struct db_pool *pool)
@@ -181,8 +263,7 @@ void db_put(struct db_conn *conn)
     }
     db_conn_unlimit(conn);
     pthread_mutex_lock(&pool->lock);
-    pool->idle[pool->idle_count].conn = conn;
-    pool->idle[pool->idle_count++].user = pthread_self();
+    add_idle(pool, conn, pthread_self());
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -191,6 +272,7 @@ int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_m
 {
     int64_t pause_ms = RECONNECT_FIRST_MS;
 
+    deadline_ms = db_conn_until(deadline_ms);
     db_put(*conn);
     *conn = NULL;
     for (;;) {
