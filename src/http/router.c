@@ -24,7 +24,7 @@ const struct http_route http_routes[] = {
     {METRIC_route_image_cache, "/image-cache/warmup", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_warmup},
     {METRIC_route_image_cache, "/image-cache/invalidate", HTTP_POST, HTTP_TOKEN, HTTP_WORKER, HTTP_SMALL_BODY,
      route_invalidate},
-    {METRIC_route_image_cache, "/image-cache/flush", HTTP_POST, HTTP_TOKEN, HTTP_WORKER, HTTP_SMALL_BODY, route_flush},
+    {METRIC_route_image_cache, "/image-cache/flush", HTTP_POST, HTTP_TOKEN, HTTP_PATIENT, HTTP_SMALL_BODY, route_flush},
     {METRIC_route_image_cache, "/image-cache/images", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
      route_images_list},
     {METRIC_route_image_cache, "/image-cache/images/{}", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,

@@ -11,8 +11,9 @@ typedef void http_handler_fn(struct http_exchange *x);
 enum http_access { HTTP_OPEN_TO_ALL, HTTP_TOKEN, HTTP_METRICS, HTTP_STATS, HTTP_UPLOAD };
 
 enum http_place {
-    HTTP_HERE,   /* on the server's own thread: never waits */
-    HTTP_WORKER, /* may wait for disk and database */
+    HTTP_HERE,    /* on the server's own thread: never waits */
+    HTTP_WORKER,  /* may wait for disk and database */
+    HTTP_PATIENT, /* likewise, and for as long as it takes */
 };
 
 enum http_body { HTTP_NO_BODY, HTTP_SMALL_BODY /* JSON */, HTTP_IMAGE_BODY };

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/workers.h"
+#include "client/db.h"
 #include "http/auth.h"
 #include "http/gate.h"
 #include "http/jobs.h"
@@ -33,18 +34,30 @@
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
-#define WORKERS           4
 #define WORKERS_QUEUE     1024
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20) /* of all uploads under way */
 #define STREAM_BLOCK      4096
+
+/* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
+ */
+enum pool { POOL_READ, POOL_WRITE, POOL_PATIENT, POOLS };
+
+static const struct {
+    int threads;
+    int64_t limit_ms; /* for the database, from the request on. What is written then may be committed all the same. */
+} pools[POOLS] = {
+    [POOL_READ] = {4, 1500},
+    [POOL_WRITE] = {4, 5000},
+    [POOL_PATIENT] = {2, 600000},
+};
 
 struct http_server {
     struct http_service service;
     const struct config *config;
     struct MHD_Daemon *daemon;
     struct patrol *patrol;
-    struct workers *workers;
+    struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
     atomic_int under_way, suspended, connections, stopping;
     int port;
@@ -58,6 +71,7 @@ struct request {
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
     int64_t body_limit, body_reserved, body_bytes;
     int64_t sent_bytes;
+    int64_t db_deadline_ms;
     int begun, handed_over, answered;
 };
 
@@ -289,12 +303,20 @@ static void work(void *arg, struct workers *w)
     struct http_exchange *x;
     (void)arg;
     while ((x = workers_take(w))) {
+        db_deadline(request_of(x)->db_deadline_ms);
         x->route->handler(x);
         if (x->next)
             x->next(x);
         else
             http_done(x);
     }
+}
+
+static enum pool pool_of(const struct http_exchange *x)
+{
+    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
+           : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
+                                                             : POOL_WRITE;
 }
 
 static enum MHD_Result run_handler(struct request *r)
@@ -304,8 +326,10 @@ static enum MHD_Result run_handler(struct request *r)
         x->route->handler(x);
         return r->handed_over ? MHD_YES : queue_answer(r);
     }
+    enum pool pool = pool_of(x);
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms;
     http_later(x);
-    if (workers_push_now(r->server->workers, x) < 0) {
+    if (workers_push_now(r->server->workers[pool], x) < 0) {
         metric_inc(METRIC_http_refused);
         http_answer_problem(x, 503, "too many requests wait: try again");
         http_add_header(x, "Retry-After", "2");
@@ -463,8 +487,9 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
     if (r == 0)
         r = store_fetch_start(service->store, e);
-    if (r == 0 && (r = workers_start(&s->workers, WORKERS, WORKERS_QUEUE, work, s)) < 0)
-        r = error_set(e, r, "no threads: %s", strerror(-r));
+    for (int i = 0; i < POOLS && r == 0; i++)
+        if ((r = workers_start(&s->workers[i], pools[i].threads, WORKERS_QUEUE, work, s)) < 0)
+            r = error_set(e, r, "no threads: %s", strerror(-r));
     if (r == 0 && !(s->daemon = start_daemon(s, fd)))
         r = error_set(e, -EIO, "the HTTP server can't be started: %s", strerror(errno));
     if (r < 0) {
@@ -497,8 +522,9 @@ void http_server_stop(struct http_server *s, int64_t deadline_ms)
         if (fd >= 0)
             close(fd);
     }
-    if (s->workers)
-        workers_finish(s->workers, NULL, NULL);
+    for (int i = 0; i < POOLS; i++)
+        if (s->workers[i])
+            workers_finish(s->workers[i], NULL, NULL);
     store_fetch_stop(s->service.store);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
