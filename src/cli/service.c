@@ -146,7 +146,8 @@ const char *service_url(const struct service *s)
 /* 0, or -ETIMEDOUT when the database holds a part: then nothing that it may still use is freed. */
 static int stop_parts(struct service *s, int64_t deadline_ms)
 {
-    http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
+    if (http_server_stop(s->http, deadline_ms) < 0)
+        return -ETIMEDOUT;
     s->http = NULL;
     if (stop_access(s, deadline_ms) < 0 || prepare_stop(s->prepare, deadline_ms) < 0)
         return -ETIMEDOUT;
@@ -193,15 +194,15 @@ static int flush(struct service *s, int64_t deadline_ms)
 int service_end(struct service *s, int64_t deadline_ms, int code)
 {
     prepare_cancel(s->prepare); /* it would compete for connections */
-    http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
-    s->http = NULL;
-    int flushed = flush(s, deadline_ms), held = stop_access(s, deadline_ms);
+    if (http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS)) == 0)
+        s->http = NULL;
+    int flushed = flush(s, deadline_ms);
+    if (!s->http) /* else requests may still note what they were for */
+        (void)!stop_access(s, deadline_ms);
     if (flushed < 0) {
         (void)!prepare_stop(s->prepare, clock_monotonic_ms() + END_MS);
         leave(code ? code : SERVICE_UNFLUSHED);
     }
-    if (held < 0)
-        leave(code);
     service_stop(s, code);
     return code;
 }

@@ -78,6 +78,7 @@ static int status_of(int code)
     case -ENOTSUP:
         return 501;
     case -EAGAIN:
+    case -ECANCELED:
     case -ENOTCONN:
     case -ETIMEDOUT:
     case -ENOSPC:

@@ -53,15 +53,39 @@ static void run_free(struct run *run)
     free(run);
 }
 
-void jobs_close(struct jobs *jobs)
+void jobs_cancel(struct jobs *jobs)
 {
     struct error why;
+    struct run *run;
+    error_set(&why, -ECANCELED, "the service was asked to stop");
+    pthread_mutex_lock(&jobs->lock);
+    DL_FOREACH(jobs->runs, run)
+    {
+        if (!run->ended)
+            job_fail(&run->job, &why);
+    }
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+int jobs_running(struct jobs *jobs)
+{
+    const struct run *run;
+    int running = 0;
+    pthread_mutex_lock(&jobs->lock);
+    DL_FOREACH(jobs->runs, run)
+    {
+        running += !run->ended;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return running;
+}
+
+void jobs_close(struct jobs *jobs)
+{
     if (!jobs)
         return;
-    error_set(&why, -ECANCELED, "the service was told to end");
     while (jobs->runs) {
         struct run *run = jobs->runs;
-        job_fail(&run->job, &why);
         DL_DELETE(jobs->runs, run);
         run_free(run);
     }

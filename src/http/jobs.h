@@ -18,7 +18,11 @@ struct jobs_kind {
 };
 
 int jobs_open(struct jobs **ret, struct store *store) __attribute__((warn_unused_result));
-/* Stops those that run, and waits for them. NULL is allowed. */
+/* Cancels those that run. */
+void jobs_cancel(struct jobs *jobs);
+/* Whether any still runs. */
+int jobs_running(struct jobs *jobs);
+/* Waits for those that run. NULL is allowed. */
 void jobs_close(struct jobs *jobs);
 
 /* Starts one and answers with what came of it when it has ended, or, with `later`, at once with 202 and its id. Takes

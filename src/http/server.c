@@ -38,6 +38,7 @@
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20) /* of all uploads under way */
 #define STREAM_BLOCK      4096
+#define ROUND_US          10000 /* while the last requests are waited for */
 
 /* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
  */
@@ -59,7 +60,11 @@ struct http_server {
     struct patrol *patrol;
     struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
-    atomic_int under_way, suspended, connections, stopping;
+    atomic_int under_way, connections;
+    atomic_int suspended; /* or about to be */
+    atomic_int stopping;
+    atomic_int closing; /* no request is suspended any more */
+    int listen_fd;      /* while stopping */
     int port;
 };
 
@@ -199,7 +204,7 @@ static enum MHD_Result queue_answer(struct request *r)
         return MHD_NO;
     for (int i = 0; i < a->headers_len; i++)
         (void)MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (a->close)
+    if (a->close || atomic_load(&r->server->stopping))
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
     if (a->stream)
@@ -361,7 +366,13 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     }
     if (r->answered)
         return MHD_YES;
-    return r->x.answer.status ? queue_answer(r) : run_handler(r);
+    if (r->x.answer.status)
+        return queue_answer(r);
+    struct http_server *s = r->server;
+    atomic_fetch_add(&s->suspended, 1);
+    enum MHD_Result result = atomic_load(&s->closing) ? refuse(r, 503, "the service ends: try again") : run_handler(r);
+    atomic_fetch_sub(&s->suspended, 1);
+    return result;
 }
 
 /* Called with the request line, before anything of it is decoded. */
@@ -495,7 +506,7 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     if (r < 0) {
         if (fd >= 0)
             close(fd);
-        http_server_stop(s, 0);
+        (void)!http_server_stop(s, 0);
         return r;
     }
     *ret = s;
@@ -507,27 +518,51 @@ int http_server_port(const struct http_server *server)
     return server->port;
 }
 
-void http_server_stop(struct http_server *s, int64_t deadline_ms)
+/* New connections are refused; who has one is told to close it. */
+static void begin_stop(struct http_server *s)
+{
+    if (atomic_exchange(&s->stopping, 1))
+        return;
+    s->listen_fd = MHD_quiesce_daemon(s->daemon);
+    jobs_cancel(s->service.jobs);
+}
+
+static int end_requests(struct http_server *s, int64_t deadline_ms)
+{
+    begin_stop(s);
+    while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
+        usleep(ROUND_US);
+    atomic_store(&s->closing, 1);
+    while (atomic_load(&s->suspended) && clock_left_ms(deadline_ms))
+        usleep(ROUND_US);
+    if (atomic_load(&s->suspended))
+        return -ETIMEDOUT;
+    MHD_stop_daemon(s->daemon);
+    s->daemon = NULL;
+    if (s->listen_fd >= 0)
+        close(s->listen_fd);
+    return 0;
+}
+
+int http_server_stop(struct http_server *s, int64_t deadline_ms)
 {
     if (!s)
-        return;
-    if (s->daemon) {
-        int fd = MHD_quiesce_daemon(s->daemon);
-        atomic_store(&s->stopping, 1);
-        while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
-            usleep(10000);
-        while (atomic_load(&s->suspended))
-            usleep(10000);
-        MHD_stop_daemon(s->daemon);
-        if (fd >= 0)
-            close(fd);
+        return 0;
+    if (s->daemon && end_requests(s, deadline_ms) < 0)
+        return -ETIMEDOUT;
+    while (s->service.jobs && jobs_running(s->service.jobs)) {
+        if (!clock_left_ms(deadline_ms))
+            return -ETIMEDOUT;
+        usleep(ROUND_US);
     }
+    if (store_fetch_stop(s->service.store, deadline_ms) < 0)
+        return -ETIMEDOUT;
     for (int i = 0; i < POOLS; i++)
         if (s->workers[i])
             workers_finish(s->workers[i], NULL, NULL);
-    store_fetch_stop(s->service.store);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
     auth_close(s->service.auth);
     free(s);
+    return 0;
 }

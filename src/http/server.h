@@ -31,7 +31,7 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
 int http_server_port(const struct http_server *server);
 
 /* Stops listening, lets what is under way end until deadline_ms (clock_monotonic_ms), then cuts it off. Frees. NULL is
- * allowed. */
-void http_server_stop(struct http_server *server, int64_t deadline_ms);
+ * allowed. -ETIMEDOUT: the database holds up some of it, and nothing was freed; it may be called again. */
+int http_server_stop(struct http_server *server, int64_t deadline_ms) __attribute__((warn_unused_result));
 
 #endif

@@ -29,9 +29,11 @@ const struct config *store_config(const struct store *store);
 int store_read(struct store *store, const struct image_key *key, struct image **ret, const char **ret_tier,
                struct error *e) __attribute__((warn_unused_result));
 
-/* Reading without waiting, for a service. Between start and stop; what is under way when stop is called lands first. */
+/* Reading without waiting, for a service. Between start and stop. What waits for the database when stop is called is
+ * given up, what is under way lands first: -ETIMEDOUT when that takes longer than until deadline_ms
+ * (clock_monotonic_ms); stop may be called again. */
 int store_fetch_start(struct store *store, struct error *e) __attribute__((warn_unused_result));
-void store_fetch_stop(struct store *store);
+int store_fetch_stop(struct store *store, int64_t deadline_ms) __attribute__((warn_unused_result));
 
 /* Told once, by another thread: the image (one reference, the receiver's) and the tier that had it, or NULL and why
  * not, as for store_read. Large images come as open files (image.h). */

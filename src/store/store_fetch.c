@@ -65,7 +65,7 @@ struct absent {
 struct store_fetch {
     struct store *store;
     pthread_mutex_t lock;
-    pthread_cond_t stop;
+    pthread_cond_t stop; /* or the last one landed since */
     int stopped;
     struct flight *flights;
     struct absent *absent; /* in the order of arrival */
@@ -100,6 +100,8 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
 {
     pthread_mutex_lock(&f->lock);
     HASH_DEL(f->flights, flight);
+    if (f->stopped && !f->flights)
+        pthread_cond_broadcast(&f->stop);
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
@@ -270,19 +272,35 @@ static void got(void *arg, int index, struct image *image, const struct error *w
     land(b->f, flight, NULL, NULL, why);
 }
 
+/* Whether nobody waits for a flight any more that has not asked the database yet, and that did not answer lately. Those
+ * of an outage would be many, and each costs a time limit. */
+static int is_in_vain(struct store_fetch *f, const struct flight *flight)
+{
+    pthread_mutex_lock(&f->lock);
+    int in_vain = f->stopped || (!flight->waiters && clock_monotonic_ms() < f->db_rests_until_ms);
+    pthread_mutex_unlock(&f->lock);
+    return in_vain;
+}
+
 static void run_db(void *arg, struct workers *w)
 {
     struct batch b = {.f = arg};
     const struct image_key *keys[SHARED_BY];
     struct flight *flight;
+    struct error why;
+    error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
     while ((flight = workers_take(w))) {
         int n = 0;
-        for (; flight && n < SHARED_BY; n++) {
+        for (; flight; flight = n < SHARED_BY ? workers_take_now(w) : NULL) {
+            if (is_in_vain(b.f, flight)) {
+                land(b.f, flight, NULL, NULL, &why);
+                continue;
+            }
             b.flights[n] = flight;
-            keys[n] = &flight->key;
-            flight = n + 1 < SHARED_BY ? workers_take_now(w) : NULL;
+            keys[n++] = &flight->key;
         }
-        tier_db_read(b.f->store->db, keys, n, got, &b);
+        if (n)
+            tier_db_read(b.f->store->db, keys, n, got, &b);
     }
 }
 
@@ -442,18 +460,24 @@ int store_fetch_start(struct store *store, struct error *e)
     return 0;
 }
 
-void store_fetch_stop(struct store *store)
+int store_fetch_stop(struct store *store, int64_t deadline_ms)
 {
+    struct timespec until = clock_timespec(deadline_ms * 1000000);
     struct store_fetch *f = store->fetch;
+    int r = 0;
     if (!f)
-        return;
+        return 0;
+    pthread_mutex_lock(&f->lock);
+    f->stopped = 1;
+    pthread_cond_broadcast(&f->stop);
+    while (f->flights && r == 0)
+        r = pthread_cond_timedwait(&f->stop, &f->lock, &until);
+    pthread_mutex_unlock(&f->lock);
+    if (r)
+        return -ETIMEDOUT;
     workers_finish(f->disk, NULL, NULL);
     workers_finish(f->db, NULL, NULL);
     fill_stop(f->fill);
-    pthread_mutex_lock(&f->lock);
-    f->stopped = 1;
-    pthread_cond_signal(&f->stop);
-    pthread_mutex_unlock(&f->lock);
     pthread_join(f->patience, NULL);
     while (f->absent)
         drop_absent(f, f->absent);
@@ -461,4 +485,5 @@ void store_fetch_stop(struct store *store)
     pthread_mutex_destroy(&f->lock);
     free(f);
     store->fetch = NULL;
+    return 0;
 }
