@@ -524,6 +524,7 @@ static void begin_stop(struct http_server *s)
     if (atomic_exchange(&s->stopping, 1))
         return;
     s->listen_fd = MHD_quiesce_daemon(s->daemon);
+    (void)shutdown(s->listen_fd, SHUT_RDWR); /* libmicrohttpd wants it open until the end */
     jobs_cancel(s->service.jobs);
 }
 
