@@ -4,6 +4,9 @@
  *                          | not there
  *                    [ db threads: those that wait together share a connection ] -> disk filled -> landed
  *
+ * A small image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the
+ * database is not asked again.
+ *
  * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
  * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same.
  *
@@ -54,6 +57,16 @@ struct flight {
     char name[]; /* collection NUL path NUL */
 };
 
+/* An image that has landed and whose file is being written. */
+struct filling {
+    struct store_fetch *fetch;
+    struct image *image;
+    int forgotten; /* it is another image now: not among the others any more */
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[];
+};
+
 /* An image that no tier has, a moment ago. */
 struct absent {
     int64_t until_ms;
@@ -68,6 +81,7 @@ struct store_fetch {
     pthread_cond_t stop; /* or the last one landed since */
     int stopped;
     struct flight *flights;
+    struct filling *fillings;
     struct absent *absent; /* in the order of arrival */
     int64_t db_rests_until_ms, db_answered_ms;
     struct workers *disk, *db;
@@ -145,11 +159,59 @@ static int is_absent(struct store_fetch *f, const struct flight *flight)
     return one != NULL;
 }
 
+static struct image *find_filling(struct store_fetch *f, const struct flight *flight)
+{
+    struct filling *one;
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->fillings, flight->name, flight->name_len, one);
+    struct image *image = one ? image_ref(one->image) : NULL;
+    pthread_mutex_unlock(&f->lock);
+    return image;
+}
+
+static void filled(void *arg)
+{
+    struct filling *one = arg;
+    pthread_mutex_lock(&one->fetch->lock);
+    if (!one->forgotten)
+        HASH_DEL(one->fetch->fillings, one);
+    pthread_mutex_unlock(&one->fetch->lock);
+    image_unref(one->image);
+    free(one);
+}
+
+/* Keeps the flight's image at hand until its file is there. Without memory or room it is read once more. */
+static void fill(struct store_fetch *f, const struct flight *flight, struct image *image)
+{
+    struct filling *one = calloc(1, sizeof *one + flight->name_len), *there;
+    if (!one)
+        return;
+    one->fetch = f;
+    one->image = image_ref(image);
+    one->name_len = flight->name_len;
+    memcpy(one->name, flight->name, flight->name_len);
+    pthread_mutex_lock(&f->lock);
+    HASH_REPLACE(hh, f->fillings, name[0], one->name_len, one, there);
+    if (there)
+        there->forgotten = 1;
+    pthread_mutex_unlock(&f->lock);
+    if (fill_later(f->fill, image, FILL_IF_ROOM, filled, one) < 0)
+        filled(one);
+}
+
+/* Its file is being written all the same. */
+static void drop_filling(struct store_fetch *f, struct filling *one)
+{
+    HASH_DEL(f->fillings, one);
+    one->forgotten = 1;
+}
+
 int store_forget(struct store *store, const struct image_key *key)
 {
     struct store_fetch *f = store->fetch;
     char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
     struct absent *one;
+    struct filling *filling;
     if (!f)
         return 0;
     unsigned n = name_of(key, name);
@@ -157,32 +219,42 @@ int store_forget(struct store *store, const struct image_key *key)
     HASH_FIND(hh, f->absent, name, n, one);
     if (one)
         drop_absent(f, one);
+    HASH_FIND(hh, f->fillings, name, n, filling);
+    if (filling)
+        drop_filling(f, filling);
     pthread_mutex_unlock(&f->lock);
-    return one != NULL;
+    return (one != NULL) + (filling != NULL);
 }
 
 /* Which entity an image belongs to that nobody found is not known. */
-static int is_meant(const struct absent *one, const char *pattern)
+static int is_meant(const char *name, const char *pattern)
 {
     static const char by_path[] = "image:path:";
-    char name[sizeof by_path + IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
+    char shown[sizeof by_path + IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
     if (strncmp(pattern, by_path, sizeof by_path - 1) != 0)
         return 1;
-    (void)snprintf(name, sizeof name, "%s%s:%s", by_path, one->name, one->name + strlen(one->name) + 1);
-    return fnmatch(pattern, name, 0) == 0;
+    (void)snprintf(shown, sizeof shown, "%s%s:%s", by_path, name, name + strlen(name) + 1);
+    return fnmatch(pattern, shown, 0) == 0;
 }
 
 int store_forget_matching(struct store *store, const char *pattern)
 {
     struct store_fetch *f = store->fetch;
     struct absent *one, *next;
+    struct filling *filling, *then;
     int n = 0;
     if (!f)
         return 0;
     pthread_mutex_lock(&f->lock);
     HASH_ITER (hh, f->absent, one, next) {
-        if (is_meant(one, pattern)) {
+        if (is_meant(one->name, pattern)) {
             drop_absent(f, one);
+            n++;
+        }
+    }
+    HASH_ITER (hh, f->fillings, filling, then) {
+        if (is_meant(filling->name, pattern)) {
+            drop_filling(f, filling);
             n++;
         }
     }
@@ -240,13 +312,11 @@ static void land_found(struct store_fetch *f, struct flight *flight, struct imag
         image_unref(image);
         land(f, flight, NULL, NULL, &why);
     } else if (image->meta.size <= FROM_MEMORY_MAX) {
-        image_ref(image);
+        fill(f, flight, image);
         land(f, flight, image, "db", NULL);
-        fill_later(f->fill, image, NULL, NULL);
-        image_unref(image);
     } else {
         flight->image = image;
-        fill_later(f->fill, image, land_file, flight);
+        (void)fill_later(f->fill, image, FILL_SURELY, land_file, flight);
     }
 }
 
@@ -313,9 +383,15 @@ static void run_disk(void *arg, struct workers *w)
     struct image *image;
     struct error why;
     while ((flight = workers_take(w))) {
+        struct image *at_hand = find_filling(f, flight); /* before the look at the disk: its end may come between */
         if (tier_disk_open(f->store->disk, &flight->key, &image, &why) == 0) {
             metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+            image_unref(at_hand);
             land(f, flight, image, "disk", NULL);
+            continue;
+        }
+        if (at_hand) {
+            land(f, flight, at_hand, "db", NULL);
             continue;
         }
         metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);

@@ -56,8 +56,7 @@ static void *run(void *arg)
         tier_disk_fill(f->disk, images, n);
         for (int i = 0; i < n; i++) {
             image_unref(images[i]);
-            if (orders[i].done)
-                orders[i].done(orders[i].arg);
+            orders[i].done(orders[i].arg);
         }
         pthread_mutex_lock(&f->lock);
         f->bytes -= bytes;
@@ -105,15 +104,17 @@ static int is_full(const struct fill *f)
     return f->count == WAITING_MAX || f->bytes >= WAITING_BYTES_MAX;
 }
 
-void fill_later(struct fill *f, struct image *image, fill_done_fn *done, void *arg)
+int fill_later(struct fill *f, struct image *image, enum fill_how how, fill_done_fn *done, void *arg)
 {
     pthread_mutex_lock(&f->lock);
-    while (done && is_full(f))
+    while (how == FILL_SURELY && is_full(f))
         pthread_cond_wait(&f->changed, &f->lock);
-    if (!is_full(f)) {
+    int r = is_full(f) ? -EAGAIN : 0;
+    if (r == 0) {
         f->bytes += image->meta.size;
         f->waiting[f->count++] = (struct order){image_ref(image), done, arg};
         pthread_cond_broadcast(&f->changed);
     }
     pthread_mutex_unlock(&f->lock);
+    return r;
 }

@@ -15,8 +15,10 @@ int fill_start(struct fill **ret, struct tier_disk *disk) __attribute__((warn_un
 /* What waits is written first. NULL is allowed. */
 void fill_stop(struct fill *f);
 
-/* A copy of this image goes to the disk. Where nobody is told, and too much waits, it is left for the next time that it
- * is asked for; who is told waits until there is room. */
-void fill_later(struct fill *f, struct image *image, fill_done_fn *done, void *arg);
+/* A copy of this image goes to the disk, and `done` is told. Where too much waits, -EAGAIN at once, or, with
+ * FILL_SURELY, when there is room again. */
+enum fill_how { FILL_SURELY, FILL_IF_ROOM };
+
+int fill_later(struct fill *f, struct image *image, enum fill_how how, fill_done_fn *done, void *arg);
 
 #endif

@@ -166,5 +166,6 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
         if (r == -ENOENT)
             r = 0;
     }
+    (void)store_forget(store, key);
     return r;
 }
