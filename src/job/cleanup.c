@@ -30,14 +30,14 @@ static int clean(struct job *job, const struct store_cleanup *found, struct erro
         r = store_cleanup_trash(job->store, found->limit_us, &tally, e);
         if (r == 0)
             add(job, CLEANUP_TRASHED, &tally);
-    } while (r == 0 && tally.images);
+    } while (r == 0 && tally.images && !job_stopped(job));
     if (r < 0)
         return r;
     do {
         r = store_cleanup_purge(job->store, &tally, e);
         if (r == 0)
             add(job, CLEANUP_PURGED, &tally);
-    } while (r == 0 && tally.images);
+    } while (r == 0 && tally.images && !job_stopped(job));
     return r;
 }
 

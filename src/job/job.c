@@ -57,7 +57,7 @@ void job_problem(struct job *job, int counter, const struct image_key *key, cons
 void job_fail(struct job *job, const struct error *why)
 {
     pthread_mutex_lock(&job->lock);
-    if (!job->failure.code)
+    if (!job->failure.code && !job->ended)
         job->failure = *why;
     pthread_mutex_unlock(&job->lock);
     atomic_store(&job->eventful, 1);
@@ -92,6 +92,9 @@ int job_threads(const struct job *job, int wanted)
 
 void job_record(struct job *job)
 {
+    pthread_mutex_lock(&job->lock);
+    job->ended = 1;
+    pthread_mutex_unlock(&job->lock);
     if (job->dry_run || !atomic_load(&job->eventful))
         return;
     if (db_unavailable(job->failure.code)) /* it would be written to what did not answer */

@@ -32,10 +32,11 @@ struct job {
     atomic_llong bytes;                        /* moved */
     job_problem_fn *problem;
     void *arg;
-    pthread_mutex_t lock; /* over problem and failure */
+    pthread_mutex_t lock; /* over problem, ended and, until then, failure */
     atomic_int eventful;  /* something was moved or went wrong: worth a line in the history */
     atomic_int stopped;
     struct error failure; /* why it stopped; code 0: it did not */
+    int ended;            /* it is too late to fail */
 };
 
 /* Counters get their names from a NULL-ended list; the job's enum follows its order. `problem` is called by one
@@ -54,7 +55,7 @@ int64_t job_counted(struct job *job, int counter);
 /* Counts a problem and tells it. */
 void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why);
 
-/* Ends the job for the first reason given; later ones are ignored. */
+/* Ends the job for the first reason given; later ones are ignored. From any thread, until job_release. */
 void job_fail(struct job *job, const struct error *why);
 int job_stopped(const struct job *job);
 
@@ -68,7 +69,8 @@ int job_ask_again(struct job *job, int code, int64_t *deadline_ms);
 /* How many threads may move images, each over a connection of its own, while one more connection looks things up. */
 int job_threads(const struct job *job, int wanted);
 
-/* Writes the job and its counters into job_run, unless nothing happened. Failing to is no failure of the job. */
+/* The job is over. Writes it and its counters into job_run, unless nothing happened. Failing to is no failure of the
+ * job. */
 void job_record(struct job *job);
 
 #endif
