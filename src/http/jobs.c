@@ -27,7 +27,9 @@ struct run {
 
 struct jobs {
     struct store *store;
-    pthread_mutex_t lock; /* over the list and what changes in it: errors, ended */
+    pthread_mutex_t lock;        /* over the list and whether one has ended; a job's own may be taken within */
+    pthread_mutex_t errors_lock; /* over the lists of errors; may be taken within both */
+    int cancelled;
     int64_t last_id;
     int count;
     struct run *runs; /* the newest first */
@@ -40,6 +42,7 @@ int jobs_open(struct jobs **ret, struct store *store)
         return -ENOMEM;
     jobs->store = store;
     pthread_mutex_init(&jobs->lock, NULL);
+    pthread_mutex_init(&jobs->errors_lock, NULL);
     *ret = jobs;
     return 0;
 }
@@ -59,6 +62,7 @@ void jobs_cancel(struct jobs *jobs)
     struct run *run;
     error_set(&why, -ECANCELED, "the service was asked to stop");
     pthread_mutex_lock(&jobs->lock);
+    jobs->cancelled = 1;
     DL_FOREACH(jobs->runs, run)
     {
         if (!run->ended)
@@ -89,6 +93,7 @@ void jobs_close(struct jobs *jobs)
         DL_DELETE(jobs->runs, run);
         run_free(run);
     }
+    pthread_mutex_destroy(&jobs->errors_lock);
     pthread_mutex_destroy(&jobs->lock);
     free(jobs);
 }
@@ -96,10 +101,10 @@ void jobs_close(struct jobs *jobs)
 static void keep_problem(void *arg, const struct image_key *key, const struct error *why)
 {
     struct run *run = arg;
-    pthread_mutex_lock(&run->jobs->lock);
+    pthread_mutex_lock(&run->jobs->errors_lock);
     if (json_array_size(run->errors) < ERRORS_LISTED)
         json_array_append_new(run->errors, describe_problem(key, why));
-    pthread_mutex_unlock(&run->jobs->lock);
+    pthread_mutex_unlock(&run->jobs->errors_lock);
 }
 
 /* With the lock held, or after its end. */
@@ -118,7 +123,9 @@ static json_t *describe(struct run *run)
     json_object_set_new(object, "finished_at", describe_time(run->ended_us));
     if (run->ended) /* only then do the seconds stand still */
         json_object_set_new(object, "seconds", json_real((double)(run->ended_us - run->job.started_us) / 1e6));
+    pthread_mutex_lock(&run->jobs->errors_lock);
     json_object_set_new(object, "errors", json_deep_copy(run->errors));
+    pthread_mutex_unlock(&run->jobs->errors_lock);
     if (run->ended && run->job.failure.code)
         json_object_set_new(object, "failure", json_string(run->job.failure.text));
     return object;
@@ -164,11 +171,11 @@ static int is_running(const struct jobs *jobs, const struct jobs_kind *kind)
     return 0;
 }
 
-/* 0, -EBUSY, or what pthread_create says. Sets the id. */
+/* 0, -EBUSY, -ECANCELED, or what pthread_create says. Sets the id. */
 static int start(struct jobs *jobs, struct run *run)
 {
     pthread_mutex_lock(&jobs->lock);
-    int r = is_running(jobs, run->kind) ? -EBUSY : 0;
+    int r = jobs->cancelled ? -ECANCELED : is_running(jobs, run->kind) ? -EBUSY : 0;
     struct run *forgotten = NULL;
     if (r == 0) {
         run->id = jobs->last_id + 1;
@@ -215,7 +222,7 @@ void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_ki
     if (r == -EBUSY)
         http_answer_problem(x, 409, "a %s is running already; see /image-cache/status", kind->name);
     else
-        http_answer_problem(x, 503, "no thread for the job: %s", strerror(-r));
+        http_answer_problem(x, 503, "the job can't be started: %s", strerror(-r));
     if (!later)
         http_done(x);
 }

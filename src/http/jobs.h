@@ -18,7 +18,7 @@ struct jobs_kind {
 };
 
 int jobs_open(struct jobs **ret, struct store *store) __attribute__((warn_unused_result));
-/* Cancels those that run. */
+/* Cancels those that run; no more are started. */
 void jobs_cancel(struct jobs *jobs);
 /* Whether any still runs. */
 int jobs_running(struct jobs *jobs);
