@@ -37,6 +37,7 @@
 #define WORKERS_QUEUE     1024
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20) /* of all uploads under way */
+#define BODY_BYTES_PER_MS 1000       /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
 
@@ -46,7 +47,8 @@ enum pool { POOL_READ, POOL_WRITE, POOL_PATIENT, POOLS };
 
 static const struct {
     int threads;
-    int64_t limit_ms; /* for the database, from the request on. What is written then may be committed all the same. */
+    int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
+                       * ran into it may be committed all the same. */
 } pools[POOLS] = {
     [POOL_READ] = {4, 1500},
     [POOL_WRITE] = {4, 5000},
@@ -332,7 +334,7 @@ static enum MHD_Result run_handler(struct request *r)
         return r->handed_over ? MHD_YES : queue_answer(r);
     }
     enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms;
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + (int64_t)x->body.len / BODY_BYTES_PER_MS;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
         metric_inc(METRIC_http_refused);
