@@ -83,7 +83,7 @@ def store(http: Served, prefix: str, count: int, size: int = 0) -> dict[str, byt
 
     def put(i: int) -> tuple[str, bytes]:
         data = images.sized("png", size, (prefix, i)) if size else images.make("png", (prefix, i))
-        assert http.put(url_of(f"{prefix}{i}.png"), data).status == 201
+        wait_until(lambda: http.put(url_of(f"{prefix}{i}.png"), data).status in (200, 201), RECOVERY_S, "an upload")
         return f"{prefix}{i}.png", data
 
     with ThreadPoolExecutor(4) as pool:
@@ -372,6 +372,7 @@ def test_it_ends_in_time_while_the_database_hangs(perdura: Perdura) -> None:
         on_disk = store(http, "here", 10)
         missing = chill(http, store(http, "gone", 200))
         perdura.database.server.sigstop()
+        assert http.post("/image-cache/cleanup?async=1").status == 202
         with ThreadPoolExecutor(300) as crowd:
             asked = [crowd.submit(http.get, url_of(path)) for path in missing]
             asked += [crowd.submit(http.put, url_of(f"new{i}.png"), images.make("png", i)) for i in range(20)]
