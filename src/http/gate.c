@@ -24,6 +24,15 @@ static int is_token(const char *text)
            !text[strspn(text, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")];
 }
 
+/* No control characters and no blanks; what else it may not hold is for the router to say. */
+static int is_target(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at > ' ' && *at != 0x7f)
+        at++;
+    return text[0] && !*at;
+}
+
 /* No control characters but the tab. */
 static int is_field_value(const char *text)
 {
@@ -93,12 +102,12 @@ static const char *past_header(const char *at, const char *end)
     return line_end(at + strnlen(at, (size_t)(end - at)), end);
 }
 
-static int sent_as_lines(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
-                         int headers)
+static int sent_as_lines(struct MHD_Connection *connection, const struct gate_line *line, int headers)
 {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    const char *end = method + info->header_size;
-    if (uri != method + strlen(method) + 1 || version <= uri || version >= end)
+    const char *end = line->method + info->header_size, *version = line->version;
+    if (line->uri != line->method + strlen(line->method) + 1 || version != line->uri + strlen(line->sent_uri) + 1 ||
+        version >= end)
         return 0;
     const char *at = line_end(version + strnlen(version, (size_t)(end - version)), end);
     for (; at && headers > 0; headers--)
@@ -106,23 +115,27 @@ static int sent_as_lines(struct MHD_Connection *connection, const char *method, 
     return at && line_end(at, end) == end;
 }
 #else
-static int sent_as_lines(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
-                         int headers)
+static int sent_as_lines(struct MHD_Connection *connection, const struct gate_line *line, int headers)
 {
     (void)connection;
-    (void)method;
+    (void)line;
     (void)headers;
-    return uri && *version;
+    return 1;
 }
 #endif
 
-int gate_check(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
-               const char **ret_why)
+int gate_check(struct MHD_Connection *connection, const struct gate_line *line, const char **ret_why)
 {
     struct seen seen = {0};
+    if (strcmp(line->version, "HTTP/1.1") != 0 && strcmp(line->version, "HTTP/1.0") != 0) {
+        *ret_why = "HTTP/1.1 and HTTP/1.0 are understood";
+        return -EPROTONOSUPPORT;
+    }
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, look, &seen);
-    *ret_why = ambiguous(&seen, version);
-    if (!*ret_why && !sent_as_lines(connection, method, uri, version, seen.headers))
+    *ret_why = ambiguous(&seen, line->version);
+    if (!*ret_why && (!is_token(line->method) || !line->sent_uri || !is_target(line->sent_uri)))
+        *ret_why = "the request line is no method, target and version";
+    if (!*ret_why && !sent_as_lines(connection, line, seen.headers))
         *ret_why = "the request's lines are not as RFC 9112 has them";
     return *ret_why ? -EBADMSG : 0;
 }

@@ -5,10 +5,17 @@
 
 struct MHD_Connection;
 
-/* To be called at the first call for a request, when nothing of the body has been read. `method` and `version` are
- * libmicrohttpd's own, uri is what its URI log callback was given. 0, or -EBADMSG and why: the connection is to be
- * closed. */
-int gate_check(struct MHD_Connection *connection, const char *method, const char *uri, const char *version,
-               const char **ret_why) __attribute__((warn_unused_result));
+/* The request line: all libmicrohttpd's own, but for the copy. */
+struct gate_line {
+    const char *method;
+    const char *uri;      /* what its URI log callback was given, and has been decoded in place since */
+    const char *sent_uri; /* a copy of that time; NULL: there was none */
+    const char *version;
+};
+
+/* To be called at the first call for a request, when nothing of the body has been read. 0; or -EBADMSG, or
+ * -EPROTONOSUPPORT for a version that is not ours, and why: the connection is to be closed. */
+int gate_check(struct MHD_Connection *connection, const struct gate_line *line, const char **ret_why)
+    __attribute__((warn_unused_result));
 
 #endif

@@ -279,15 +279,17 @@ static enum MHD_Result begin_body(struct request *r)
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
 {
     struct http_exchange *x = &r->x;
+    const struct gate_line line = {method, r->sent_uri, x->raw_path, version};
     const char *why;
     unsigned allow;
     char text[64];
 
     r->begun = 1;
-    if (gate_check(r->connection, method, r->sent_uri, version, &why) < 0)
-        return refuse(r, 400, why);
-    if (!x->raw_path)
-        return refuse(r, 414, "the URL is too long");
+    int passed = gate_check(r->connection, &line, &why);
+    if (passed < 0)
+        return refuse(r, passed == -EPROTONOSUPPORT ? 505 : 400, why);
+    if ((x->raw_query = strchr(x->raw_path, '?')))
+        *x->raw_query++ = '\0';
     x->method = http_method_named(method);
     int status = http_router_find(x, r->server->config, &allow);
     if (status == 404)
@@ -392,8 +394,6 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
     r->x.raw_path = uri ? strdup(uri) : NULL;
-    if (r->x.raw_path && (r->x.raw_query = strchr(r->x.raw_path, '?')))
-        *r->x.raw_query++ = '\0';
     atomic_fetch_add(&r->server->under_way, 1);
     return r;
 }
