@@ -271,6 +271,8 @@ static enum MHD_Result begin_body(struct request *r)
         http_add_header(&r->x, "Retry-After", "2");
         return refuse(r, 503, "too many uploads are under way: try again");
     }
+    /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
+    r->x.answer.close = length < 0;
     buf_init(&r->x.body, (size_t)r->body_limit);
     patrol_body(r->post, length < 0 ? r->body_limit : length);
     return MHD_YES;
