@@ -1,0 +1,531 @@
+"""What no decent client sends: requests that two servers would read differently (RFC 9112, section 11.2), heads that are
+cut or never end, methods of others, and more connections than anybody needs. Whoever else asks is served meanwhile."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import images
+import pytest
+from conftest import Served
+from http_client import TOKEN, parse_answers, read_answer, until_closed
+from servers import wait_until
+
+SLOW_CONNECTIONS = int(os.environ.get("SLOW_CONNECTIONS", "500"))
+SLOW_SECONDS = int(os.environ.get("SLOW_SECONDS", "40"))  # 90 shows the deadline of an idle connection, too
+MARGIN_S = 15
+CLOSES_S = 15
+
+AUTH = f"Authorization: Bearer {TOKEN}".encode()
+HEAD = b"Host: x\r\n" + AUTH + b"\r\n"
+# Whoever answers either of these has read a second request.
+BEHIND = b"DELETE /media/kept.png HTTP/1.1\r\n%b\r\nGET /health HTTP/1.1\r\n%b\r\n" % (HEAD, HEAD)
+
+
+@pytest.fixture
+def kept(http: Served) -> Served:
+    """A server with an image that must survive."""
+    assert http.put("/media/kept.png", images.make("png", 1)).status == 201
+    return http
+
+
+def get(*fields: bytes) -> bytes:
+    return b"\r\n".join([b"GET /health HTTP/1.1", b"Host: x", *fields, b"", b""])
+
+
+def post(*fields: bytes, body: bytes = b"0\r\n\r\n") -> bytes:
+    """One that is answered 200, if it is taken at all."""
+    return b"\r\n".join([b"POST /image-cache/flush HTTP/1.1", b"Host: x", AUTH, *fields, b"", body])
+
+
+def line(start: bytes) -> bytes:
+    return start + b"\r\n" + HEAD + b"\r\n"
+
+
+def statuses(got: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/\d\.\d (\d{3}) ", got)]
+
+
+def assert_refused(http: Served, cases: dict[str, bytes], accepted: tuple[int, ...] = ()) -> None:
+    """Each is answered with an error, or not at all, and closed; what stands behind it is never read. `accepted`: what
+    the first answer may be as well."""
+    wrong = {}
+    for name, request in cases.items():
+        with http.socket(CLOSES_S) as sock:
+            try:
+                sock.sendall(request + BEHIND)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it did not want to hear the rest
+            try:
+                seen = statuses(until_closed(sock))
+            except TimeoutError:
+                wrong[name] = "the connection stays open"
+                continue
+        # libmicrohttpd's own refusals have their head twice
+        if any(status < 400 for status in (seen[1:] if seen and seen[0] in accepted else seen)):
+            wrong[name] = str(seen)
+        if http.get("/media/kept.png").status != 200:
+            wrong[name] = "the image is gone"
+            http.put("/media/kept.png", images.make("png", 1))
+    assert not wrong
+    assert http.get("/health").status == 200
+
+
+CHUNKED = b"Transfer-Encoding: chunked"
+
+FRAMING = {
+    "both, the length first": post(b"Content-Length: 5", CHUNKED),
+    "both, the coding first": post(CHUNKED, b"Content-Length: 5"),
+    "both, no length": post(CHUNKED, b"Content-Length: 0"),
+    "both, of a GET": get(CHUNKED, b"Content-Length: 5") + b"0\r\n\r\n",
+    "two lengths": post(b"Content-Length: 5", b"Content-Length: 5"),
+    "two other lengths": post(b"Content-Length: 5", b"Content-Length: 0"),
+    "two lengths in other letters": post(b"Content-Length: 5", b"content-length: 6"),
+    "a list of lengths": post(b"Content-Length: 5, 5"),
+    "a list of other lengths": post(b"Content-Length: 5,0"),
+    **{
+        f"Content-Length: {value!r}": post(b"Content-Length: " + value)
+        for value in (b"-1", b"-0", b"+5", b"0x5", b"5 5", b"5\t5", b"", b"5;", b"5.0", b"1e1", b"5a", b"a", b"\x0b5",
+                      b"5\x0c", b"9" * 19, b"9" * 40, b"9223372036854775808", b"18446744073709551616",
+                      b"18446744073709551621", b"\xef\xbc\x95", b'"5"')
+    },
+    **{
+        f"Transfer-Encoding: {value!r}": post(b"Transfer-Encoding: " + value)
+        for value in (b"gzip", b"chunked, gzip", b"gzip, chunked", b"chunked, chunked", b"chunked,", b",chunked", b"",
+                      b"identity", b"xchunked", b"chunkedx", b"chunked;q=1", b'"chunked"', b"chun ked", b"\x0bchunked",
+                      b"chunked\x0b", b"\0chunked", b"chunked\0", b"chunked\x7f", b"\r\n chunked", b"\r\n\tchunked",
+                      b"chunked\r\n ", b"chunked\r\n x", b"\nchunked", b"\rchunked", b"x\r\n chunked")
+    },
+    "two codings": post(CHUNKED, CHUNKED),
+    "two codings, one unknown": post(CHUNKED, b"Transfer-Encoding: gzip"),
+    "a blank before the colon": post(b"Transfer-Encoding : chunked"),
+    "a tab before the colon": post(b"Transfer-Encoding\t: chunked"),
+    "a blank before the length's colon": post(b"Content-Length : 5"),
+    "a length in a folded line": post(b"X: y\r\n Content-Length: 5"),
+    "a coding behind a bare CR": post(b"X: y\rTransfer-Encoding: chunked"),
+    "a coding behind a bare LF": post(b"X: y\nTransfer-Encoding: chunked"),
+    "a coding in HTTP/1.0": post(CHUNKED).replace(b"HTTP/1.1", b"HTTP/1.0"),
+}
+
+LINES = {
+    "bare LF everywhere": get().replace(b"\r\n", b"\n"),
+    "bare LF behind the request line": get().replace(b"\r\n", b"\n", 1),
+    "bare LF behind a header": get(b"X: y\nZ: z"),
+    "bare LF before the empty line": get()[:-4] + b"\n\r\n",
+    "bare LF as empty line": get()[:-2] + b"\n",
+    "bare CR everywhere": get().replace(b"\r\n", b"\r"),
+    "bare CR behind the request line": get().replace(b"\r\n", b"\r", 1),
+    "bare CR in a value": get(b"X: y\rz"),
+    "bare CR before CR LF": get(b"X: y\r"),
+    "bare CR in the request line": line(b"GET /health\rx HTTP/1.1"),
+    "a folded line": get(b"X: y\r\n z"),
+    "a folded line by a tab": get(b"X: y\r\n\tz"),
+    "a folded line that is empty": get(b"X: y\r\n "),
+    "a first header that is folded": b"GET /health HTTP/1.1\r\n X: y\r\nHost: x\r\n\r\n",
+    "NUL in the target": line(b"GET /health\0 HTTP/1.1"),
+    "NUL at the target's begin": line(b"GET \0/health HTTP/1.1"),
+    "NUL in the method": line(b"GET\0 /health HTTP/1.1"),
+    "NUL in the version": line(b"GET /health HTTP/1.1\0"),
+    "NUL in a name": get(b"X\0Y: z"),
+    "NUL in a value": get(b"X: y\0z"),
+    "NUL behind a value": get(b"X: y\0"),
+    "NUL in Host": get().replace(b"Host: x", b"Host: x\0y"),
+    **{f"byte {c:02x} in a value": get(b"X: y" + bytes([c]) + b"z") for c in (1, 8, 0x0B, 0x0C, 0x1B, 0x1F, 0x7F)},
+    **{f"byte {c:02x} in a name": get(b"X" + bytes([c]) + b"Y: z") for c in (1, 9, 0x0B, 0x20, 0x7F, 0x80, 0xFF)},
+    **{f"{c!r} in a name": get(b"X" + c + b"Y: z") for c in (b"(", b"/", b"@", b"[", b'"', b",", b";")},
+    "a header without a colon": get(b"nonsense"),
+    "a header without a name": get(b": x"),
+    "a header of a colon": get(b":"),
+    "a blank behind a name": get(b"X : y"),
+    "two Hosts": get(b"Host: x"),
+    "two other Hosts": get(b"Host: y"),
+    "two Hosts in other letters": get(b"hOST: y"),
+    "no Host": b"GET /health HTTP/1.1\r\nX: y\r\n\r\n",
+    "no header": b"GET /health HTTP/1.1\r\n\r\n",
+    "no Host with an absolute target": b"GET http://x/health HTTP/1.1\r\nX: y\r\n\r\n",
+    "two Hosts with an absolute target": b"GET http://x/health HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "HTTP/0.9": b"GET /health\r\n",
+    "HTTP/0.9 with headers": line(b"GET /health"),
+    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    **{
+        f"version {v!r}": line(b"GET /health " + v)
+        for v in (b"HTTP/0.9", b"HTTP/1.2", b"HTTP/1.9", b"HTTP/1.10", b"HTTP/1.11", b"HTTP/01.1", b"HTTP/1.01",
+                  b"HTTP/2.0", b"HTTP/2", b"HTTP/3.0", b"http/1.1", b"HTTP/1,1", b"HTTP/1.", b"HTTP/.1", b"HTTP/",
+                  b"HTTP/1.1x", b"HTTP/1.-1", b"HTTP/1.+1", b"HTTP /1.1", b"HTTPS/1.1", b"HTTP/1.1 x", b"x")
+    },
+    "two blanks behind the method": line(b"GET  /health HTTP/1.1"),
+    "two blanks before the version": line(b"GET /health  HTTP/1.1"),
+    "a tab behind the method": line(b"GET\t/health HTTP/1.1"),
+    "a tab before the version": line(b"GET /health\tHTTP/1.1"),
+    "a blank and a tab": line(b"GET \t/health HTTP/1.1"),
+    "a vertical tab": line(b"GET\x0b/health HTTP/1.1"),
+    "a blank before the method": line(b" GET /health HTTP/1.1"),
+    "a blank behind the version": line(b"GET /health HTTP/1.1 "),
+    "a tab behind the version": line(b"GET /health HTTP/1.1\t"),
+    "a blank in the target": line(b"GET /hea lth HTTP/1.1"),
+    "no target": line(b"GET HTTP/1.1"),
+    "an empty target": line(b"GET  HTTP/1.1"),
+    "no method": line(b"/health HTTP/1.1"),
+    "a method that is no token": line(b"GE(T /health HTTP/1.1"),
+    "a method of 20,000 bytes": line(b"X" * 20_000 + b" /health HTTP/1.1"),
+    "a target of 20,000 bytes": line(b"GET /" + b"x" * 20_000 + b" HTTP/1.1"),
+    "a name of 20,000 bytes": get(b"X" * 20_000 + b": y"),
+    "a value of 20,000 bytes": get(b"X: " + b"y" * 20_000),
+    "5,000 headers": get(*[b"X%d: y" % i for i in range(5_000)]),
+    "a head of 10 MB": get(*[b"X: " + b"y" * 1000] * 10_000),
+}
+
+
+def chunks(body: bytes) -> bytes:
+    return post(CHUNKED, body=body)
+
+
+CHUNKS = {
+    **{
+        f"size {size!r}": chunks(size + b"\r\nhello\r\n0\r\n\r\n")
+        for size in (b"+5", b"-5", b"0x5", b"0X5", b"x5", b"5x", b"g", b"", b"5.0", b"\x0b5", b"5\0", b"\0",
+                     b"10000000000000005", b"1" * 5000, b"5\xff", b"5,5", b"-0", b"+0")
+    },
+    "more than the size": chunks(b"5\r\nhello!\r\n0\r\n\r\n"),
+    "nothing between chunks": chunks(b"5\r\nhello0\r\n\r\n"),
+    "an extension without an end": chunks(b"5;" + b"x" * 50_000),
+}
+# Larger than any body that is taken here, which ends when more has come: nothing of it is a request.
+MORE_THAN_IS_READ = 3 << 20
+HUGE_CHUNKS = {
+    f"size {size!r}": chunks(size + b"\r\nhello\r\n0\r\n\r\n" + BEHIND + bytes(MORE_THAN_IS_READ))
+    for size in (b"1000000", b"7fffffff", b"80000000", b"ffffffff", b"fffffffb", b"100000005", b"7fffffffffffffff",
+                 b"8000000000000000", b"fffffffffffffffb", b"ffffffffffffffff")
+}
+# Not all of these are wrong, but others may see the body's end elsewhere: nothing is read behind it.
+LENIENT_CHUNKS = {
+    "a blank before the size": chunks(b" 5\r\nhello\r\n0\r\n\r\n"),
+    "a blank behind the size": chunks(b"5 \r\nhello\r\n0\r\n\r\n"),
+    "a tab behind the size": chunks(b"5\t\r\nhello\r\n0\r\n\r\n"),
+    "a size of many zeros": chunks(b"0" * 5000 + b"5\r\nhello\r\n0\r\n\r\n"),
+    "an extension": chunks(b"5;x=y\r\nhello\r\n0;x\r\n\r\n"),
+    "a long extension": chunks(b"5;" + b"x" * 5_000 + b"\r\nhello\r\n0\r\n\r\n"),
+    "bare LF everywhere": chunks(b"5\nhello\n0\n\n"),
+    "bare LF behind the size": chunks(b"5\nhello\r\n0\r\n\r\n"),
+    "bare LF behind the data": chunks(b"5\r\nhello\n0\r\n\r\n"),
+    "bare LF behind the last size": chunks(b"5\r\nhello\r\n0\n\r\n"),
+    "bare LF at the end": chunks(b"5\r\nhello\r\n0\r\n\n"),
+    "bare LF in an extension": chunks(b"5;x\nhello\r\n0\r\n\r\n"),
+    "bare LF in the last extension": chunks(b"5\r\nhello\r\n0;x\n\r\n"),
+    "bare CR behind the size": chunks(b"5\rhello\r\n0\r\n\r\n"),
+    "bare CR behind the data": chunks(b"5\r\nhello\r0\r\n\r\n"),
+    "bare CR at the end": chunks(b"5\r\nhello\r\n0\r\n\r"),
+    "CR CR LF behind the size": chunks(b"5\r\r\nhello\r\n0\r\n\r\n"),
+    "a trailer": chunks(b"0\r\nX: y\r\n\r\n"),
+    "a trailer with a length": chunks(b"0\r\nContent-Length: 5\r\n\r\n"),
+    "a trailer that is folded": chunks(b"0\r\nX: y\r\n z\r\n\r\n"),
+    "a trailer without a colon": chunks(b"0\r\nnonsense\r\n\r\n"),
+    "a trailer that ends by bare LF": chunks(b"0\r\nX: y\n\n"),
+    "a trailer of 5,000 lines": chunks(b"0\r\n" + b"X: y\r\n" * 5_000 + b"\r\n"),
+}
+
+
+def test_framing_that_two_servers_read_differently(kept: Served) -> None:
+    assert_refused(kept, FRAMING)
+
+
+def test_lines_that_two_servers_read_differently(kept: Served) -> None:
+    assert_refused(kept, LINES)
+
+
+def test_chunks_that_two_servers_read_differently(kept: Served) -> None:
+    assert_refused(kept, CHUNKS)
+    assert_refused(kept, HUGE_CHUNKS)
+    assert_refused(kept, LENIENT_CHUNKS, accepted=(200,))
+
+
+def test_a_request_in_the_body_of_another_is_no_request(kept: Served) -> None:
+    for body in (BEHIND, b"\r\n" + BEHIND):
+        request = post(b"Content-Length: %d" % len(body), b"Connection: close", body=body)
+        assert statuses(kept.raw(request)) == [200]
+        framed = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        assert statuses(kept.raw(post(CHUNKED, b"Connection: close", body=framed))) == [200]
+    assert kept.get("/media/kept.png").status == 200
+
+
+def test_an_absolute_target_is_no_way_around(kept: Served) -> None:
+    for target in (b"http://x/media/kept.png", b"http://other/media/kept.png", b"x:80", b"*", b"media/kept.png"):
+        for method in (b"DELETE", b"GET", b"CONNECT", b"OPTIONS"):
+            got = kept.raw(b"%b %b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (method, target, HEAD))
+            assert [status for status in statuses(got) if 400 <= status < 500], (method, target, got)
+            assert len(statuses(got)) == 1
+    assert kept.get("/media/kept.png").status == 200
+
+
+def test_what_looks_odd_and_is_right_is_taken(http: Served) -> None:
+    for request in (
+        get(b"X:"),
+        get(b"X:\t y \t"),
+        get(b"X: \xff\x80"),
+        get(b"!#$%&'*+-.^_`|~: y"),
+        get().replace(b"Host: x", b"hOsT:x"),
+        get().replace(b"Host: x", b"Host:"),
+        get(*[b"X%d: y" % i for i in range(40)]),
+        get(b"Content-Length: 0"),
+        b"\r\n" + get(),
+        post(b"Content-Length: 5"),
+        post(b"Content-Length:5"),
+        post(b"Content-Length: \t005"),
+        post(CHUNKED),
+        post(b"transfer-encoding:\tCHUNKED"),
+        post(CHUNKED, body=b"00A\r\n0123456789\r\na;x=\"y\"\r\n0123456789\r\n000\r\nX: y\r\n\r\n"),
+        b"GET /health HTTP/1.0\r\n\r\n",
+    ):
+        request = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+        assert statuses(http.raw(request)) == [200], request
+
+
+def test_methods_of_others(http: Served) -> None:
+    """405 with what is allowed; nothing is echoed."""
+    http.put("/media/a.png", images.make("png", 1))
+    for method in ("PATCH", "TRACE", "CONNECT", "OPTIONS", "FOO", "get", "Get", "GETS", "X" * 4000):
+        for path, allowed in (("/health", {"GET", "HEAD"}), ("/media/a.png", {"GET", "HEAD", "PUT", "DELETE"})):
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Secret: echo\r\nConnection: close\r\n\r\n"
+            got = http.raw(head.encode())
+            (answer,) = parse_answers(got, ["GET"])
+            answer.problem(405)
+            assert allowed <= set(answer["Allow"].split(", ")), answer
+            assert method not in answer["Allow"].split(", ") and b"echo" not in got
+    assert http.get("/media/a.png").status == 200
+
+
+# In pieces
+
+
+def test_requests_in_one_write_are_answered_in_order(http: Served) -> None:
+    data = images.sized("png", 5_000, 1)
+    http.put("/media/a.png", data)
+    ranges = b"".join(get(b"Range: bytes=%d-%d" % (i, i + 99)).replace(b"/health", b"/media/a.png") for i in range(9))
+    answers = parse_answers(http.raw(ranges + get(b"Connection: close")), ["GET"] * 10)
+    assert [answer.body for answer in answers[:9]] == [data[i : i + 100] for i in range(9)]
+    assert answers[9].json["status"] == "ok"
+
+    # answered here, by a worker, not at all, with a body, without one
+    mixed = {"GET /health": 200, "GET /ready": 200, "HEAD /media/a.png": 200, "GET /none": 404, "PATCH /health": 405,
+             "GET /media/none.png": 404, "DELETE /media/none.png": 404, "GET /image-cache/images": 200}
+    sent = b"".join(line(f"{start} HTTP/1.1".encode()) for start in mixed) * 20 + get(b"Connection: close")
+    answers = parse_answers(http.raw(sent), [start.split()[0] for start in mixed] * 20 + ["GET"])
+    assert [answer.status for answer in answers] == list(mixed.values()) * 20 + [200]
+
+
+def test_a_request_behind_an_upload(http: Served) -> None:
+    data = images.make("png", 1)
+    put = b"PUT /media/a.png HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (HEAD, len(data), data)
+    want = b"GET /media/a.png HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = parse_answers(http.raw(put + want + put + get(b"Connection: close")), ["PUT", "GET", "PUT", "GET"])
+    assert [answer.status for answer in answers] == [201, 200, 200, 200]
+    assert answers[1].body == data
+
+
+def whole_requests(path: bytes) -> list[bytes]:
+    """One without a body, and an upload in either framing."""
+    data = images.make("png", 1, 4, 4)
+    put = b"PUT %b HTTP/1.1\r\n%b" % (path, HEAD)
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (data[:50], data[50:], b""))
+    return [get(), put + b"Content-Length: %d\r\n\r\n%b" % (len(data), data), put + CHUNKED + b"\r\n\r\n" + framed]
+
+
+def test_byte_by_byte(http: Served) -> None:
+    for request, status in zip(whole_requests(b"/media/a.png"), (200, 201, 200)):
+        with http.socket() as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for byte in request:
+                sock.send(bytes([byte]))
+            assert read_answer(sock).status == status
+    assert http.get("/media/a.png").body == images.make("png", 1, 4, 4)
+
+
+def test_a_request_may_be_cut_anywhere(http: Served) -> None:
+    for request in whole_requests(b"/media/cut.png"):
+        for n in range(len(request)):
+            with http.socket() as sock:
+                sock.sendall(request[:n])
+    http.get("/media/cut.png").problem(404)
+    assert http.perdura.database.value("SELECT count(*) FROM image_cache") == 0
+
+
+# Slow, and many
+
+
+def open_connections(http: Served) -> int:
+    found = re.search(rb"^perdura_connections (\d+)$", http.get("/metrics").body, re.M)
+    assert found
+    return int(found[1])
+
+
+class Trickle:
+    """A connection that gets one byte every half second, and notes when it ends."""
+
+    def __init__(self, http: Served, name: str, limit_s: int, first: bytes, then: bytes) -> None:
+        self.name, self.limit_s, self.then = name, limit_s, then
+        self.sock = http.socket()
+        self.sock.sendall(first)
+        self.began = time.monotonic()
+        self.got = b""
+        self.lasted = 0.0
+
+    def step(self) -> bool:
+        """Whether it is still open."""
+        try:
+            if self.then:
+                self.sock.send(self.then)
+            self.sock.settimeout(0.001)
+            part = self.sock.recv(65536)
+            self.got += part
+            if part:
+                return True
+        except TimeoutError:
+            return True
+        except OSError:
+            pass
+        self.lasted = time.monotonic() - self.began
+        return False
+
+
+def test_senders_that_never_end_are_cut_off(http: Served) -> None:
+    """Bytes that trickle in do not help: what counts is when it is complete."""
+    put = b"PUT /media/slow.png HTTP/1.1\r\n%bContent-Length: 1000\r\n\r\n" % HEAD
+    slow = [
+        Trickle(http, "silent from the start", 20, b"", b""),
+        Trickle(http, "a request line that trickles", 20, b"GET /", b"x"),
+        Trickle(http, "headers that trickle", 20, b"GET /health HTTP/1.1\r\nX: ", b"y"),
+        Trickle(http, "empty lines that trickle", 20, b"", b"\r\n"),
+        Trickle(http, "a body that does not come", 31, put, b""),
+        Trickle(http, "a body that trickles", 31, put, b"x"),
+    ]
+    if SLOW_SECONDS > 75 + MARGIN_S - 1:
+        slow.append(Trickle(http, "idle behind a request", 75, get(), b""))
+        slow.append(Trickle(http, "a second head that trickles", 75, get() + b"GET /", b"x"))
+    with ExitStack() as stack:
+        for one in slow:
+            stack.callback(one.sock.close)
+        left = list(slow)
+        while left and time.monotonic() - slow[0].began < SLOW_SECONDS + MARGIN_S:
+            left = [one for one in left if one.step()]
+            assert http.get("/health").status == 200
+            time.sleep(0.5)
+    for one in slow:
+        print(f"\n    {one.name}: {one.lasted:.1f} s", end="")
+    assert not [one.name for one in left], "still open"
+    assert not [one.name for one in slow if one.lasted > one.limit_s + MARGIN_S]
+    assert not [one.name for one in slow if set(statuses(one.got)) - {200, 400, 408}]
+    http.get("/media/slow.png").problem(404)
+
+
+class SlowCrowd:
+    """Connections that each send one byte every few seconds, from a thread."""
+
+    EVERY_S = 3.0
+
+    def __init__(self, http: Served, count: int) -> None:
+        self.http, self.count = http, count
+        self.opened = self.bytes_sent = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _connect(self, selector: selectors.BaseSelector) -> None:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex((self.http.host, self.http.port))
+        selector.register(sock, selectors.EVENT_WRITE, iter(b"GET /media/a.png HTTP/1.1\r\nX: " + b"y" * 10_000))
+
+    def _run(self) -> None:
+        waiting: list[tuple[float, socket.socket, Iterator[int]]] = []
+        with selectors.DefaultSelector() as selector:
+            while not self._stop.is_set():
+                for _ in range(min(100, self.count - self.opened)):
+                    self._connect(selector)
+                    self.opened += 1
+                now = time.monotonic()
+                while waiting and waiting[0][0] <= now:
+                    _, sock, rest = waiting.pop(0)
+                    selector.register(sock, selectors.EVENT_WRITE, rest)
+                for key, _ in selector.select(0.05):
+                    sock, rest = key.fileobj, key.data
+                    selector.unregister(sock)
+                    try:
+                        self.bytes_sent += sock.send(bytes([next(rest)]))
+                        waiting.append((now + self.EVERY_S, sock, rest))
+                    except OSError:  # cut off: another one comes
+                        sock.close()
+                        self.opened -= 1
+            for sock in [key.fileobj for key in selector.get_map().values()] + [sock for _, sock, _ in waiting]:
+                sock.close()
+
+
+@contextmanager
+def many_descriptors(count: int) -> Iterator[int]:
+    """As many as are to be had, up to `count`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    yield max(soft, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def measure(http: Served, seconds: float) -> list[float]:
+    taken = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or len(taken) < 100:
+        began = time.monotonic()
+        answer = http.get("/media/a.png" if len(taken) % 2 else "/health")  # each on a connection of its own
+        taken.append(time.monotonic() - began)
+        assert answer.status == 200, answer
+    return sorted(taken)
+
+
+def shown(taken: list[float]) -> str:
+    return f"p50 {taken[len(taken) // 2] * 1e3:.2f} ms, p99 {taken[len(taken) * 99 // 100] * 1e3:.2f} ms"
+
+
+def test_a_crowd_of_slow_connections_keeps_nobody_waiting(http: Served) -> None:
+    http.put("/media/a.png", images.make("png", 1))
+    before = measure(http, 1)
+    with many_descriptors(SLOW_CONNECTIONS + 500) as descriptors:
+        crowd = SlowCrowd(http, min(SLOW_CONNECTIONS, (descriptors - 500)))
+        try:
+            wait_until(lambda: open_connections(http) > crowd.count * 0.9, 30, "the slow connections")
+            during = measure(http, 3)
+            held = open_connections(http)
+        finally:
+            crowd.stop()
+    print(f"\n    alone: {shown(before)}\n    beside {held - 1} slow connections: {shown(during)}")
+    assert held > crowd.count * 0.9 and crowd.bytes_sent >= crowd.count
+    wait_until(lambda: open_connections(http) <= 1, 30, "the end of the slow connections")
+
+
+def test_more_connections_than_there_may_be(serve: Callable[..., Served], perdura) -> None:
+    """They wait or are closed; those that were there are served, and all is well when they are gone."""
+    script = perdura.folder / "few-descriptors"
+    script.write_text(f'#!/bin/sh\nulimit -n 400\nexec "{perdura.binary}" "$@"\n')
+    script.chmod(0o755)
+    perdura.binary = script
+    http = serve()
+    with ExitStack() as stack:
+        first = stack.enter_context(http.socket())
+        first.sendall(get())
+        assert read_answer(first).status == 200
+        for _ in range(500):
+            stack.enter_context(http.socket())
+        first.sendall(get())
+        assert read_answer(first).status == 200
+    wait_until(lambda: http.get("/health").status == 200, 30, "room for another connection")
+    wait_until(lambda: open_connections(http) <= 1, 30, "the end of all connections")
