@@ -30,19 +30,25 @@ static int parse_limit(const char *text, int *ret)
     return 0;
 }
 
-/* The cursor is where the page before ended: a path, or for orders by time "<microseconds>.<id>". */
+/* The cursor is where the page before ended: a path, or for orders by time "<microseconds>.<accesses>.<id>". */
 static int cursor_meta(const struct listing *l, struct image_meta *after)
 {
-    char *end;
+    long long numbers[3];
+    const char *at = l->cursor;
     *after = (struct image_meta){.key.path = l->cursor};
     if (strcmp(l->order, "path") == 0)
         return 0;
-    after->accessed_us = after->deleted_us = strtoll(l->cursor, &end, 10);
-    if (end == l->cursor || *end != '.')
-        return -EINVAL;
-    const char *id = end + 1;
-    after->id = strtoll(id, &end, 10);
-    return end == id || *end ? -EINVAL : 0;
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        numbers[i] = strtoll(at, &end, 10);
+        if (end == at || *end != (i < 2 ? '.' : '\0'))
+            return -EINVAL;
+        at = end + 1;
+    }
+    after->accessed_us = after->deleted_us = numbers[0];
+    after->access_count = numbers[1];
+    after->id = numbers[2];
+    return 0;
 }
 
 static int list(struct store *store, const struct listing *l, struct store_page **ret, struct error *e)
@@ -62,7 +68,7 @@ static json_t *page_json(const struct listing *l, const struct store_page *page)
 {
     json_t *images = json_array();
     struct image_meta meta = {0};
-    char cursor[64];
+    char cursor[80];
     int count = store_page_count(page);
     for (int i = 0; i < count; i++) {
         store_page_meta(page, i, &meta);
@@ -72,8 +78,8 @@ static json_t *page_json(const struct listing *l, const struct store_page *page)
     if (count < l->limit)
         return body;
     int by_trash = strcmp(l->state, "trash") == 0;
-    (void)snprintf(cursor, sizeof cursor, "%lld.%lld", (long long)(by_trash ? meta.deleted_us : meta.accessed_us),
-                   (long long)meta.id);
+    (void)snprintf(cursor, sizeof cursor, "%lld.%lld.%lld", (long long)(by_trash ? meta.deleted_us : meta.accessed_us),
+                   (long long)meta.access_count, (long long)meta.id);
     json_object_set_new(body, "cursor", json_string(strcmp(l->order, "path") == 0 ? meta.key.path : cursor));
     return body;
 }
