@@ -1,4 +1,5 @@
 /* What is stored, as lists and one by one. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,10 +52,22 @@ static int cursor_meta(const struct listing *l, struct image_meta *after)
     return 0;
 }
 
+/* What is wrong with it; NULL: nothing. */
+static const char *wrong(const struct listing *l)
+{
+    if (strcmp(l->state, "live") != 0 && strcmp(l->state, "trash") != 0)
+        return "state has to be live or trash";
+    if (strcmp(l->order, "path") != 0 && strcmp(l->order, "hottest") != 0 && strcmp(l->order, "deleted") != 0)
+        return "order has to be path or hottest; the trash has deleted";
+    return NULL;
+}
+
 static int list(struct store *store, const struct listing *l, struct store_page **ret, struct error *e)
 {
     const char *const only[] = {l->collection, NULL};
     struct image_meta meta, *after = l->cursor ? &meta : NULL;
+    if (wrong(l))
+        return error_set(e, -EINVAL, "%s", wrong(l));
     if (after && cursor_meta(l, after) < 0)
         return error_set(e, -EINVAL, "the cursor is none of ours");
     if (strcmp(l->state, "trash") == 0)
@@ -124,7 +137,7 @@ static struct store_page *numbered(struct http_exchange *x)
     struct error why;
     char *end;
     long long id = strtoll(x->tail, &end, 10);
-    if ((*end && strcmp(end, "/") != 0) || id < 1) {
+    if (!isdigit((unsigned char)x->tail[0]) || (*end && strcmp(end, "/") != 0) || id < 1) {
         http_answer_problem(x, 404, "images have numbers; see /image-cache/images");
         return NULL;
     }

@@ -1,4 +1,5 @@
 /* Jobs: cache-all, cleanup, restore, warmup, and how they get on. */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,7 +202,8 @@ static json_t *asked_for(struct http_exchange *x)
 {
     char *end;
     long long id = strtoll(x->tail, &end, 10);
-    json_t *job = end == x->tail || (*end && *end != '/') ? NULL : jobs_describe(x->service->jobs, id);
+    json_t *job =
+        !isdigit((unsigned char)x->tail[0]) || (*end && *end != '/') ? NULL : jobs_describe(x->service->jobs, id);
     if (!job)
         http_answer_problem(x, 404, "no job of this number was started here lately; see /image-cache/status");
     return job;
