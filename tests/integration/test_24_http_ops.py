@@ -1,4 +1,4 @@
-"""What operators ask and order over HTTP: health, metrics, status, jobs, lists, and what they are told when it is wrong."""
+"""What operators ask and order over HTTP: health, metrics, status, jobs, lists; and how wrong requests are answered."""
 
 from __future__ import annotations
 
@@ -571,7 +571,7 @@ def test_prefixes_and_slashes(serve: Callable[..., Served]) -> None:
                 answer = http.get(prefix + path + slash)
                 assert answer.status == plain.status, (prefix, path, slash)
                 assert answer["Content-Type"] == plain["Content-Type"], (prefix, path, slash)
-        for wrong in ("/partner", "/partnersx", "/deep", "/er", "/partners/partners", "/partners/deep/er", "//partners"):
+        for wrong in ("/partner", "/partnersx", "/deep", "/er", "/partners/partners", "//partners"):
             http.get(wrong + path).problem(404)
     for path in POSTS:
         for prefix in ("", "/partners", "/deep/er"):

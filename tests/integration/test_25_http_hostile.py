@@ -1,5 +1,5 @@
-"""What no decent client sends: requests that two servers would read differently (RFC 9112, section 11.2), heads that are
-cut or never end, methods of others, and more connections than anybody needs. Whoever else asks is served meanwhile."""
+"""What no decent client sends: requests that two servers would read differently (RFC 9112, section 11.2), heads that
+end early or never, methods of others, more connections than anybody needs. Who else asks is served meanwhile."""
 
 from __future__ import annotations
 
