@@ -180,7 +180,7 @@ def test_metrics_move(http: Served) -> None:
     assert sum(n for key, n in seen.items() if key.startswith("perdura_reads_total")) == 3
     assert seen['perdura_http_sent_bytes_total{route="media"}'] >= 3 * len(data)
     assert seen["perdura_http_request_seconds_count"] >= 6
-    assert metrics(http)["perdura_connections"] == 1
+    wait_until(lambda: metrics(http)["perdura_connections"] == 1, WAIT_S, "the end of all other connections")
 
 
 # Status, flush
