@@ -130,6 +130,16 @@ static void drop_absent(struct store_fetch *f, struct absent *one)
     free(one);
 }
 
+static void free_absent(struct absent *one)
+{
+    struct absent *all = one, *next;
+    HASH_CLEAR(hh, all);
+    for (; one; one = next) {
+        next = one->hh.next;
+        free(one);
+    }
+}
+
 static void remember_absent(struct store_fetch *f, const struct flight *flight)
 {
     struct absent *one = calloc(1, sizeof *one + flight->name_len), *there;
@@ -555,8 +565,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     workers_finish(f->db, NULL, NULL);
     fill_stop(f->fill);
     pthread_join(f->patience, NULL);
-    while (f->absent)
-        drop_absent(f, f->absent);
+    free_absent(f->absent);
     pthread_cond_destroy(&f->stop);
     pthread_mutex_destroy(&f->lock);
     free(f);
