@@ -17,11 +17,21 @@ int clock_left_ms(int64_t deadline_ms)
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
-int64_t clock_realtime_us(void)
+static int64_t now_us(clockid_t clock)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
+    clock_gettime(clock, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_realtime_us(void)
+{
+    return now_us(CLOCK_REALTIME);
+}
+
+int64_t clock_file_us(void)
+{
+    return now_us(CLOCK_REALTIME_COARSE);
 }
 
 int64_t clock_ns(struct timespec ts)

@@ -17,6 +17,10 @@ int clock_left_ms(int64_t deadline_ms);
 /* Microseconds since 1970-01-01 UTC. */
 int64_t clock_realtime_us(void);
 
+/* The same by the clock that stamps files, which is behind by up to a tick: a file written after the call never has an
+ * earlier time. */
+int64_t clock_file_us(void);
+
 /* Nanoseconds since 1970 of a timespec, and back. What lies beyond the years 1677 to 2262 becomes the nearest that
  * fits: a file's time can be set to anything. */
 int64_t clock_ns(struct timespec ts);

@@ -82,7 +82,7 @@ static void put(struct http_exchange *x, struct image_meta *meta)
 void image_store_put(struct http_exchange *x, struct image_meta *meta)
 {
     meta->size = (int64_t)x->body.len;
-    meta->mtime_ns = clock_realtime_us() * 1000;
+    meta->mtime_ns = clock_file_us() * 1000; /* a file that is written next must not seem older */
     pthread_mutex_t *lock = lock_of(&meta->key);
     pthread_mutex_lock(lock);
     if (!is_conditional(x) || conditions_hold(x, &meta->key) == 0)
