@@ -90,11 +90,17 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
                 struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    int64_t now_ns = meta->mtime_ns;
     int stored = accept(store, meta, bytes, ret, e);
     if (stored < 0)
         return stored;
-    if (stored && store_file_matches(store, meta) == 1)
+    int matches = stored ? store_file_matches(store, meta) : 0;
+    if (matches == 1)
         return 0;
+    if (stored && matches == 0) { /* another file came since: the row has to be newer than that */
+        meta->mtime_ns = now_ns;
+        stored = 0;
+    }
 
     struct image *image = image_new(meta);
     if (!image)
