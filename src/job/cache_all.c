@@ -93,7 +93,7 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
         if (item->same)
             tier_db_writer_touch(writer, item->file.row.id, meta.mtime_ns, item);
         else
-            tier_db_writer_add(writer, &meta, bytes->data, item);
+            tier_db_writer_add(writer, &meta, bytes->data, TIER_DB_SEEN_ANY, item);
         return;
     }
     finish_item(job, item);

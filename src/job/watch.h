@@ -23,14 +23,14 @@ enum watch_mode { WATCH_EVENTS, WATCH_RESCANNING, WATCH_POLLING };
 
 struct watch_status {
     enum watch_mode mode;
-    char why[160];             /* of polling: "no inotify watches are left: ..." */
-    int64_t folders;           /* under watch */
-    int64_t pending, failed;   /* files */
+    char why[160];           /* of polling: "no inotify watches are left: ..." */
+    int64_t folders;         /* under watch */
+    int64_t pending, failed; /* files */
     int64_t pending_bytes;
     int64_t oldest_pending_ms; /* age of the oldest one not persisted; 0: none */
     int64_t persisted;         /* since the start */
     int64_t rescans, overflows;
-    int deletes_stopped;       /* PERDURA_ON_DELETE=trash: too many vanished at once, nothing was trashed */
+    int deletes_stopped; /* PERDURA_ON_DELETE=trash: too many vanished at once, nothing was trashed */
 };
 
 void watch_status(struct watch *w, struct watch_status *ret);
@@ -38,10 +38,16 @@ void watch_status(struct watch *w, struct watch_status *ret);
 /* Tells each file that is not persisted: pending (why->code 0) or failed, oldest first, at most `limit`. The key is
  * valid during the call. */
 void watch_list(struct watch *w, int limit,
-                void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why), void *arg);
+                void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
+                void *arg);
 
 /* A file that was just committed by other means (a write through the API) and put on disk: its event is no news. */
 void watch_expect(struct watch *w, const struct image_meta *meta);
+
+/* From before an image is committed by other means until its file is on disk and expected: only whoever sees both the
+ * row and the file may tell which of them is newer. */
+void watch_hold(struct watch *w, const struct image_key *key);
+void watch_release(struct watch *w, const struct image_key *key);
 
 /* Barrier: scans once more and returns 0 when everything that was on disk before the call is persisted or failed for a
  * reason of its own (text, too large). -ETIMEDOUT at deadline_ms (clock_monotonic_ms) when something is still

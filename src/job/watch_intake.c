@@ -95,6 +95,8 @@ static void fail_stored(struct intake *in, struct pending_file *f, const struct 
     if (is_outage(why.code)) {
         note_outage(in->w, &why);
         finish(in, f, PENDING_RETRY, NULL);
+    } else if (why.code == -ESTALE) { /* who changed the row may have changed the file as well: look at both again */
+        finish(in, f, PENDING_RETRY, NULL);
     } else if (why.code == -EAGAIN || why.code == -ENOMEM) {
         finish(in, f, PENDING_RETRY, &why);
     } else {
@@ -187,12 +189,17 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
     in->fresh[i] = 0;
     enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
     int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
+    if (wanted && expected_is_held(in->w->expected, &f->key)) {
+        error_set(&why, -EBUSY, "is being written");
+        finish(in, f, PENDING_RETRY, &why);
+        return;
+    }
     if (wanted && !*writer && tier_db_writer_open(store_db(in->w->store), PATIENCE_MS, written, in, writer, &why) < 0) {
         fail_stored(in, f, &why);
     } else if (wanted) {
         memcpy(f->sha256, meta.sha256, sizeof f->sha256);
         if (verdict == TAKE_IN_WRITE)
-            tier_db_writer_add(*writer, &meta, in->bytes.data, &in->fresh[i]);
+            tier_db_writer_add(*writer, &meta, in->bytes.data, row ? row->updated_us : 0, &in->fresh[i]);
         else
             tier_db_writer_touch(*writer, row->id, meta.mtime_ns, &in->fresh[i]);
     } else if (verdict == TAKE_IN_FAIL) {

@@ -231,7 +231,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
         r = tier_db_writer_open(self, 0, keep_outcome, &outcome, &writer, e);
     if (r < 0)
         return r;
-    tier_db_writer_add(writer, &image->meta, image->bytes, NULL);
+    tier_db_writer_add(writer, &image->meta, image->bytes, TIER_DB_SEEN_ANY, NULL);
     tier_db_writer_close(writer);
     if (outcome.code < 0 && e)
         *e = outcome;

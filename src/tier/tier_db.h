@@ -49,8 +49,14 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
                         struct tier_db_writer **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Takes one image over: meta (described, with key and mtime) and its bytes are encoded before the return. A path must
- * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later. */
-void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, void *tag);
+ * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later.
+ *
+ * seen_us is the updated_us of the row that it shall replace, 0 for none: when another is there by then, that one stays
+ * and the outcome is -ESTALE; so it may be, too, for one that was sent twice and stored. */
+#define TIER_DB_SEEN_ANY (-1)
+
+void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
+                        void *tag);
 
 /* For content that is stored already: gives the row this modification time and takes it out of the trash. */
 void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, void *tag);

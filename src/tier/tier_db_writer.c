@@ -28,12 +28,13 @@ enum column {
     COL_HEIGHT,
     COL_MTIME,
     COL_MTIME_NS,
+    COL_SEEN,
     COLUMNS
 };
 
 static const enum db_type column_types[COLUMNS] = {
     DB_TEXT, DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_TEXT, DB_INT8,
-    DB_TEXT, DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8,
+    DB_TEXT, DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8,
 };
 
 struct batch {
@@ -95,7 +96,7 @@ static int add_mtime(struct db_array *times, struct db_array *nanos, int64_t ns)
     return r < 0 ? r : db_array_add_int(nanos, ns - us * 1000);
 }
 
-static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, void *tag)
+static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, int64_t seen_us, void *tag)
 {
     struct db_array *c = b->columns;
     char *data;
@@ -112,7 +113,8 @@ static int batch_add(struct batch *b, const struct image_meta *m, const void *by
         (r = db_array_add_text(&c[COL_MIME], m->mime)) < 0 ||
         (r = db_array_add(&c[COL_SHA256], m->sha256, sizeof m->sha256)) < 0 ||
         (r = db_array_add_int(&c[COL_WIDTH], m->width)) < 0 || (r = db_array_add_int(&c[COL_HEIGHT], m->height)) < 0 ||
-        (r = add_mtime(&c[COL_MTIME], &c[COL_MTIME_NS], m->mtime_ns)) < 0)
+        (r = add_mtime(&c[COL_MTIME], &c[COL_MTIME_NS], m->mtime_ns)) < 0 ||
+        (r = db_array_add_int(&c[COL_SEEN], seen_us)) < 0)
         return r;
     b->tags[b->count++] = tag;
     b->bytes += m->size;
@@ -167,13 +169,24 @@ static int send_again(struct tier_db_writer *w, int *r, int tries, int64_t deadl
     return 0;
 }
 
+static int receive(struct tier_db_writer *w, const struct batch *b, struct error *e)
+{
+    struct db_result *rows;
+    int r = db_recv(w->conn, &rows, e);
+    if (r < 0)
+        return r;
+    int written = db_rows(rows);
+    db_result_free(rows);
+    return written == b->count ? 0 : error_set(e, -ESTALE, "was changed in the table meanwhile");
+}
+
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
 static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error *e)
 {
     int64_t deadline_ms = clock_monotonic_ms() + w->patience_ms;
     for (int tries = 1;; tries++) {
         if (r == 0)
-            r = db_recv(w->conn, NULL, e);
+            r = receive(w, b, e);
         if (!send_again(w, &r, tries, deadline_ms, e))
             return r;
         r = send_batch(w, b, e);
@@ -283,14 +296,15 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
     return 0;
 }
 
-void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, void *tag)
+void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
+                        void *tag)
 {
     struct batch *b = w->filling;
     if (b->count == TIER_DB_BATCH_IMAGES || (b->count && b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
         launch(w);
         b = w->filling;
     }
-    int r = batch_add(b, meta, bytes, tag);
+    int r = batch_add(b, meta, bytes, seen_us, tag);
     if (r < 0) {
         struct error outcome;
         error_set(&outcome, r, "out of memory");
