@@ -58,6 +58,8 @@ static void written(void *arg, void *tag, const struct error *outcome)
 {
     struct job *job = arg;
     struct item *item = tag;
+    if (outcome->code == 0)
+        (void)store_forget(job->store, &item->file.key);
     if (outcome->code == 0 && item->same)
         job_moved(job, CACHE_ALL_UNCHANGED, 0);
     else if (outcome->code == 0)

@@ -113,6 +113,8 @@ static void written(void *arg, void *tag, const struct error *outcome)
     int *fresh = tag;
     struct pending_file *f = in->files[fresh - in->fresh];
     if (outcome->code == 0)
+        (void)store_forget(in->w->store, &f->key);
+    if (outcome->code == 0)
         finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
     else
         fail_stored(in, f, outcome);

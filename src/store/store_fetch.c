@@ -83,6 +83,7 @@ struct store_fetch {
     struct flight *flights;
     struct filling *fillings;
     struct absent *absent; /* in the order of arrival */
+    uint64_t forgotten;    /* how often somebody said that an image is there now */
     int64_t db_rests_until_ms, db_answered_ms;
     struct workers *disk, *db;
     struct fill *fill;
@@ -140,7 +141,16 @@ static void free_absent(struct absent *one)
     }
 }
 
-static void remember_absent(struct store_fetch *f, const struct flight *flight)
+static uint64_t count_forgotten(struct store_fetch *f)
+{
+    pthread_mutex_lock(&f->lock);
+    uint64_t n = f->forgotten;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+/* What was stored since the database was asked may be this very image. */
+static void remember_absent(struct store_fetch *f, const struct flight *flight, uint64_t forgotten)
 {
     struct absent *one = calloc(1, sizeof *one + flight->name_len), *there;
     if (!one)
@@ -149,6 +159,11 @@ static void remember_absent(struct store_fetch *f, const struct flight *flight)
     one->name_len = flight->name_len;
     memcpy(one->name, flight->name, flight->name_len);
     pthread_mutex_lock(&f->lock);
+    if (f->forgotten != forgotten) {
+        pthread_mutex_unlock(&f->lock);
+        free(one);
+        return;
+    }
     HASH_REPLACE(hh, f->absent, name[0], one->name_len, one, there);
     free(there);
     if (HASH_COUNT(f->absent) > ABSENT_MAX)
@@ -226,6 +241,7 @@ int store_forget(struct store *store, const struct image_key *key)
         return 0;
     unsigned n = name_of(key, name);
     pthread_mutex_lock(&f->lock);
+    f->forgotten++;
     HASH_FIND(hh, f->absent, name, n, one);
     if (one)
         drop_absent(f, one);
@@ -298,6 +314,7 @@ static void let_db_rest(struct store_fetch *f)
 
 struct batch {
     struct store_fetch *f;
+    uint64_t forgotten; /* before the database was asked */
     struct flight *flights[SHARED_BY];
 };
 
@@ -346,7 +363,7 @@ static void got(void *arg, int index, struct image *image, const struct error *w
     else
         metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
     if (why->code == -ENOENT)
-        remember_absent(b->f, flight);
+        remember_absent(b->f, flight, b->forgotten);
     else if (db_unavailable(why->code))
         let_db_rest(b->f);
     land(b->f, flight, NULL, NULL, why);
@@ -379,6 +396,7 @@ static void run_db(void *arg, struct workers *w)
             b.flights[n] = flight;
             keys[n++] = &flight->key;
         }
+        b.forgotten = count_forgotten(b.f);
         if (n)
             tier_db_read(b.f->store->db, keys, n, got, &b);
     }
