@@ -245,7 +245,7 @@ static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
     return r;
 }
 
-static int give_name(struct publishing *p, const struct atomicfile *f)
+static int give_name_now(struct publishing *p, const struct atomicfile *f)
 {
     const char *name = f->path + p->path_len + (p->path_len > 0);
     int from_fd = staging_folder(p->s);
@@ -255,11 +255,25 @@ static int give_name(struct publishing *p, const struct atomicfile *f)
     return r < 0 ? r : rename_over(from_fd, f->name, p->folder_fd, name, &f->seen);
 }
 
+static int give_name(struct publishing *p, const struct atomicfile *f)
+{
+    const struct atomicfile_gate *gate = f->gate;
+    int r = gate ? gate->enter(gate->arg, f) : 0;
+    if (r < 0)
+        return r;
+    r = give_name_now(p, f);
+    if (gate)
+        gate->leave(gate->arg);
+    return r;
+}
+
 static int explain(struct error *e, int r)
 {
     switch (r) {
     case -EEXIST:
         return error_set(e, r, "was written by somebody else meanwhile: that file is kept");
+    case -ECANCELED:
+        return error_set(e, r, "was stored anew or deleted meanwhile");
     case -EISDIR:
         return error_set(e, r, "is a folder on disk and a file in the collection: rename the folder");
     case -EXDEV:

@@ -23,13 +23,24 @@
 #include "base/error.h"
 #include "fs/staging.h"
 
+struct atomicfile;
+
+/* Has a say right before a file gets its name: enter answers 0, and leave follows once it is done, or why not. */
+struct atomicfile_gate {
+    int (*enter)(void *arg, const struct atomicfile *f);
+    void (*leave)(void *arg);
+    void *arg;
+};
+
 struct atomicfile {
     char name[STAGING_NAME_SIZE]; /* inside the staging folder; empty once published or dropped */
     const char *path;             /* where it shall go; borrowed, must live until published or dropped */
     int replace;                  /* 0: only if nothing is there; 1: replace the file that `seen` is, and no other */
     struct stat seen;             /* with replace: st_dev, st_ino, st_size and st_mtim of that file */
-    int result;                   /* after publishing: 0 or an -errno, see there */
-    struct error error;           /* the same in words */
+    const struct atomicfile_gate *gate; /* NULL: none */
+    uint64_t mark;                      /* the gate's */
+    int result;                         /* after publishing: 0 or an -errno, see there */
+    struct error error;                 /* the same in words */
 };
 
 /* Writes one temporary: n bytes, mtime as given (nanoseconds since 1970; INT64_MIN leaves it as it is), mode 0666 less
@@ -43,7 +54,7 @@ int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes,
  * the sync itself failed (then none was renamed and every result holds that error).
  *
  * Results: -EEXIST something else is there now, -EISDIR a folder is there, -ENOENT with replace nothing is there any
- * more, -EXDEV the folder is a mount point or lies beneath one, or another -errno. */
+ * more, -EXDEV the folder is a mount point or lies beneath one, what the gate said, or another -errno. */
 int atomicfile_publish(struct staging *s, struct atomicfile *files, int count) __attribute__((warn_unused_result));
 
 /* Removes a temporary that shall not be published; one that was published or dropped already is left as it is. */

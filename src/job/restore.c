@@ -101,7 +101,7 @@ static int judge(struct job *job, const struct restore_options *options, const s
 }
 
 static void restore_one(struct job *job, const struct restore_options *options, const struct image_meta *meta,
-                        struct fetch *fetch)
+                        uint64_t mark, struct fetch *fetch)
 {
     struct restore_target target, *tag;
     struct error why = {0};
@@ -118,6 +118,7 @@ static void restore_one(struct job *job, const struct restore_options *options, 
         job_count(job, RESTORE_RESTORED, 1);
     } else if ((tag = malloc(sizeof *tag))) {
         *tag = target;
+        tag->mark = mark;
         fetch_add(fetch, meta, tag);
     } else {
         error_set(&why, -ENOMEM, "out of memory");
@@ -148,6 +149,7 @@ static int64_t restore_pass(struct job *job, const struct restore_options *optio
     int count, more;
     do {
         struct store_page *next;
+        uint64_t mark = tier_disk_mark(store_disk(job->store));
         int r = next_page(job, options, after, &next, e);
         store_page_free(page);
         if (r < 0)
@@ -164,7 +166,7 @@ static int64_t restore_pass(struct job *job, const struct restore_options *optio
             }
             if (!seen++)
                 *ret_hottest_us = last.accessed_us;
-            restore_one(job, options, &last, fetch);
+            restore_one(job, options, &last, mark, fetch);
         }
         after = &last;
     } while (more);
@@ -199,6 +201,7 @@ static void restore_keys(struct job *job, const struct restore_options *options,
         struct store_page *page;
         struct image_meta meta;
         struct error why = {0};
+        uint64_t mark = tier_disk_mark(store_disk(job->store));
         int r = safepath_check(key->path, strlen(key->path), &why);
         int64_t deadline_ms = 0;
         if (r == 0) {
@@ -216,7 +219,7 @@ static void restore_keys(struct job *job, const struct restore_options *options,
         if (meta.deleted_us && !job->dry_run)
             r = store_undelete(job->store, key, &why);
         if (r == 0)
-            restore_one(job, options, &meta, fetch);
+            restore_one(job, options, &meta, mark, fetch);
         else
             job_problem(job, RESTORE_FAILED, key, &why);
         store_page_free(page);

@@ -69,8 +69,8 @@ static void publish(struct restorer *t, struct group *g)
         metric_add(METRIC_restored, METRIC_none, METRIC_none, file->result == 0);
         if (file->result == 0)
             job_moved(t->job, RESTORE_RESTORED, g->sizes[i]);
-        else if (file->result == -EEXIST)
-            job_count(t->job, RESTORE_NEWER, 1); /* the app wrote it while we were at it */
+        else if (file->result == -EEXIST || file->result == -ECANCELED)
+            job_count(t->job, RESTORE_NEWER, 1); /* it was written or deleted while we were at it */
         else
             tell_problem(t->job, &key, &file->error);
         free((char *)file->path);
@@ -103,7 +103,10 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
     char *path = strdup(image->meta.key.path);
     if (!path)
         return error_set(e, -ENOMEM, "out of memory");
-    *file = (struct atomicfile){.replace = target->replace, .seen = target->seen};
+    *file = (struct atomicfile){.replace = target->replace,
+                                .seen = target->seen,
+                                .gate = tier_disk_copies(store_disk(t->job->store)),
+                                .mark = target->mark};
     r = atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
     if (r < 0) {
         free(path);

@@ -10,6 +10,7 @@
 struct restore_target {
     int replace;      /* 0: nothing */
     struct stat seen; /* else this file */
+    uint64_t mark;    /* tier_disk_mark, before its row was read */
 };
 
 /* For fetch_start; the tags are restore_targets made by malloc, which are freed. */

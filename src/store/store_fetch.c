@@ -90,6 +90,13 @@ struct store_fetch {
     pthread_t patience;
 };
 
+/* Flights that ask the database together. */
+struct batch {
+    struct store_fetch *f;
+    uint64_t forgotten, mark; /* before it was asked */
+    struct flight *flights[SHARED_BY];
+};
+
 static unsigned name_of(const struct image_key *key, char *ret)
 {
     size_t collection = strlen(key->collection) + 1, path = strlen(key->path) + 1;
@@ -205,9 +212,11 @@ static void filled(void *arg)
     free(one);
 }
 
-/* Keeps the flight's image at hand until its file is there. Without memory or room it is read once more. */
-static void fill(struct store_fetch *f, const struct flight *flight, struct image *image)
+/* Puts the flight's image on disk and keeps it at hand until it is there, unless what was stored since the database was
+ * asked may be this very image. Without memory or room it is read once more. */
+static void fill(const struct batch *b, const struct flight *flight, struct image *image)
 {
+    struct store_fetch *f = b->f;
     struct filling *one = calloc(1, sizeof *one + flight->name_len), *there;
     if (!one)
         return;
@@ -216,11 +225,14 @@ static void fill(struct store_fetch *f, const struct flight *flight, struct imag
     one->name_len = flight->name_len;
     memcpy(one->name, flight->name, flight->name_len);
     pthread_mutex_lock(&f->lock);
-    HASH_REPLACE(hh, f->fillings, name[0], one->name_len, one, there);
-    if (there)
-        there->forgotten = 1;
+    one->forgotten = f->forgotten != b->forgotten;
+    if (!one->forgotten) {
+        HASH_REPLACE(hh, f->fillings, name[0], one->name_len, one, there);
+        if (there)
+            there->forgotten = 1;
+    }
     pthread_mutex_unlock(&f->lock);
-    if (fill_later(f->fill, image, FILL_IF_ROOM, filled, one) < 0)
+    if (fill_later(f->fill, image, b->mark, FILL_IF_ROOM, filled, one) < 0)
         filled(one);
 }
 
@@ -312,12 +324,6 @@ static void let_db_rest(struct store_fetch *f)
     pthread_mutex_unlock(&f->lock);
 }
 
-struct batch {
-    struct store_fetch *f;
-    uint64_t forgotten; /* before the database was asked */
-    struct flight *flights[SHARED_BY];
-};
-
 /* The file of a large image is there, or can't be. */
 static void land_file(void *arg)
 {
@@ -331,19 +337,20 @@ static void land_file(void *arg)
     land(flight->fetch, flight, image, "db", NULL);
 }
 
-static void land_found(struct store_fetch *f, struct flight *flight, struct image *image)
+static void land_found(const struct batch *b, struct flight *flight, struct image *image)
 {
+    struct store_fetch *f = b->f;
     struct error why;
     int r = image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why);
     if (r < 0) {
         image_unref(image);
         land(f, flight, NULL, NULL, &why);
     } else if (image->meta.size <= FROM_MEMORY_MAX) {
-        fill(f, flight, image);
+        fill(b, flight, image);
         land(f, flight, image, "db", NULL);
     } else {
         flight->image = image;
-        (void)fill_later(f->fill, image, FILL_SURELY, land_file, flight);
+        (void)fill_later(f->fill, image, b->mark, FILL_SURELY, land_file, flight);
     }
 }
 
@@ -355,7 +362,7 @@ static void got(void *arg, int index, struct image *image, const struct error *w
         note_answer(b->f);
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
-        land_found(b->f, flight, image);
+        land_found(b, flight, image);
         return;
     }
     if (why->code == -ENOENT)
@@ -397,6 +404,7 @@ static void run_db(void *arg, struct workers *w)
             keys[n++] = &flight->key;
         }
         b.forgotten = count_forgotten(b.f);
+        b.mark = tier_disk_mark(b.f->store->disk);
         if (n)
             tier_db_read(b.f->store->db, keys, n, got, &b);
     }

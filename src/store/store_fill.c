@@ -11,6 +11,7 @@
 
 struct order {
     struct image *image;
+    uint64_t mark;
     fill_done_fn *done;
     void *arg;
 };
@@ -46,14 +47,16 @@ static void *run(void *arg)
     struct fill *f = arg;
     struct order orders[TIER_DISK_FILL_MAX];
     struct image *images[TIER_DISK_FILL_MAX];
+    uint64_t marks[TIER_DISK_FILL_MAX];
     int n;
     while ((n = take(f, orders))) {
         int64_t bytes = 0;
         for (int i = 0; i < n; i++) {
             images[i] = orders[i].image;
+            marks[i] = orders[i].mark;
             bytes += images[i]->meta.size;
         }
-        tier_disk_fill(f->disk, images, n);
+        tier_disk_fill(f->disk, images, marks, n);
         for (int i = 0; i < n; i++) {
             image_unref(images[i]);
             orders[i].done(orders[i].arg);
@@ -104,7 +107,7 @@ static int is_full(const struct fill *f)
     return f->count == WAITING_MAX || f->bytes >= WAITING_BYTES_MAX;
 }
 
-int fill_later(struct fill *f, struct image *image, enum fill_how how, fill_done_fn *done, void *arg)
+int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how how, fill_done_fn *done, void *arg)
 {
     pthread_mutex_lock(&f->lock);
     while (how == FILL_SURELY && is_full(f))
@@ -112,7 +115,7 @@ int fill_later(struct fill *f, struct image *image, enum fill_how how, fill_done
     int r = is_full(f) ? -EAGAIN : 0;
     if (r == 0) {
         f->bytes += image->meta.size;
-        f->waiting[f->count++] = (struct order){image_ref(image), done, arg};
+        f->waiting[f->count++] = (struct order){image_ref(image), mark, done, arg};
         pthread_cond_broadcast(&f->changed);
     }
     pthread_mutex_unlock(&f->lock);

@@ -15,10 +15,10 @@ int fill_start(struct fill **ret, struct tier_disk *disk) __attribute__((warn_un
 /* What waits is written first. NULL is allowed. */
 void fill_stop(struct fill *f);
 
-/* A copy of this image goes to the disk, and `done` is told. Where too much waits, -EAGAIN at once, or, with
- * FILL_SURELY, when there is room again. */
+/* A copy of this image, read after tier_disk_mark() was `mark`, goes to the disk, and `done` is told. Where too much
+ * waits, -EAGAIN at once, or, with FILL_SURELY, when there is room again. */
 enum fill_how { FILL_SURELY, FILL_IF_ROOM };
 
-int fill_later(struct fill *f, struct image *image, enum fill_how how, fill_done_fn *done, void *arg);
+int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how how, fill_done_fn *done, void *arg);
 
 #endif

@@ -27,6 +27,7 @@ struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
     int64_t max_bytes;
     struct tier_disk_known *known;
+    struct tier_disk_gate *gate;
     size_t count;
     struct root roots[];
 };
@@ -37,7 +38,10 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     if (!disk)
         return NULL;
     disk->known = tier_disk_known_new();
-    if (!disk->known) {
+    disk->gate = tier_disk_gate_new();
+    if (!disk->known || !disk->gate) {
+        tier_disk_known_free(disk->known);
+        tier_disk_gate_free(disk->gate);
         free(disk);
         return NULL;
     }
@@ -61,6 +65,7 @@ void tier_disk_free(struct tier_disk *disk)
             close(disk->roots[i].fd);
     }
     tier_disk_known_free(disk->known);
+    tier_disk_gate_free(disk->gate);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
 }
@@ -73,6 +78,16 @@ struct tier_disk_known *tier_disk_known(struct tier_disk *disk)
 int64_t tier_disk_max_bytes(const struct tier_disk *disk)
 {
     return disk->max_bytes;
+}
+
+uint64_t tier_disk_mark(struct tier_disk *disk)
+{
+    return tier_disk_gate_mark(disk->gate);
+}
+
+const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk)
+{
+    return tier_disk_gate_ops(disk->gate);
 }
 
 /* Makes the folder and those above it. */
@@ -244,9 +259,12 @@ static int read_image(void *self, const struct image_key *key, struct image **re
 
 static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
 {
+    struct tier_disk *disk = self;
     struct staging *staging;
     struct root *root;
-    int r = acquire(self, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
+    if (intent == TIER_STORE)
+        tier_disk_gate_changed(disk->gate, image->meta.key.path);
+    int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
         struct atomicfile file = {0};
         r = atomicfile_write(staging, &file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
@@ -271,9 +289,11 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
 
 static int drop_image(void *self, const struct image_key *key, struct error *e)
 {
+    struct tier_disk *disk = self;
     struct root *root;
     const char *name;
-    int r = acquire(self, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
+    tier_disk_gate_changed(disk->gate, key->path); /* also when there is no file yet: a copy may be under way */
+    int r = acquire(disk, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
     if (r < 0)
         return r;
     int folder = safepath_open_parent(root->fd, key->path, 0, &name);

@@ -44,10 +44,16 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
 /* Makes all that was put into the folders so far durable, names included. */
 void tier_disk_sync(struct tier_disk *disk);
 
-/* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet. */
+/* A copy of what a lower tier holds must not bring back what is deleted or replaced while it is made. Whoever copies
+ * takes a mark before he reads, and publishes with the gate and this mark: the file gets no name (-ECANCELED) when its
+ * image was stored or dropped here since. */
+uint64_t tier_disk_mark(struct tier_disk *disk);
+const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk);
+
+/* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet; each with its mark. */
 #define TIER_DISK_FILL_MAX 256
 
-void tier_disk_fill(struct tier_disk *disk, struct image *const *images, int count);
+void tier_disk_fill(struct tier_disk *disk, struct image *const *images, const uint64_t *marks, int count);
 
 /* The staging folder of a collection, borrowed. */
 int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
@@ -60,5 +66,14 @@ struct tier_disk_known *tier_disk_known_new(void);
 void tier_disk_known_free(struct tier_disk_known *k);
 struct tier_disk_known *tier_disk_known(struct tier_disk *disk);
 int64_t tier_disk_max_bytes(const struct tier_disk *disk);
+
+/* What is behind tier_disk_mark and tier_disk_copies. */
+struct tier_disk_gate;
+
+struct tier_disk_gate *tier_disk_gate_new(void);
+void tier_disk_gate_free(struct tier_disk_gate *g); /* NULL is allowed */
+const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
+void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
+uint64_t tier_disk_gate_mark(struct tier_disk_gate *g);
 
 #endif

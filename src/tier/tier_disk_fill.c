@@ -14,8 +14,8 @@ static int next_of(struct image *const *images, int count, int from, const char 
 }
 
 /* Fills those of one collection; each that failed, or was not needed, is just not there. */
-static void fill_collection(struct tier_disk *disk, struct image *const *images, int count, const char *collection,
-                            struct atomicfile *files)
+static void fill_collection(struct tier_disk *disk, struct image *const *images, const uint64_t *marks, int count,
+                            const char *collection, struct atomicfile *files)
 {
     struct staging *staging;
     int written = 0;
@@ -24,7 +24,7 @@ static void fill_collection(struct tier_disk *disk, struct image *const *images,
     for (int i = next_of(images, count, 0, collection); i < count; i = next_of(images, count, i + 1, collection)) {
         const struct image_meta *meta = &images[i]->meta;
         struct atomicfile *file = &files[written];
-        *file = (struct atomicfile){0};
+        *file = (struct atomicfile){.gate = tier_disk_copies(disk), .mark = marks[i]};
         if (atomicfile_write(staging, file, images[i]->bytes, (size_t)meta->size, meta->mtime_ns, NULL) < 0)
             continue;
         file->path = meta->key.path;
@@ -36,12 +36,12 @@ static void fill_collection(struct tier_disk *disk, struct image *const *images,
         metric_add(METRIC_heals, METRIC_none, METRIC_none, files[i].result == 0);
 }
 
-void tier_disk_fill(struct tier_disk *disk, struct image *const *images, int count)
+void tier_disk_fill(struct tier_disk *disk, struct image *const *images, const uint64_t *marks, int count)
 {
     struct atomicfile files[TIER_DISK_FILL_MAX];
     for (int i = 0; i < count; i++) {
         const char *collection = images[i]->meta.key.collection;
         if (next_of(images, count, 0, collection) == i) /* the first of its collection */
-            fill_collection(disk, images, count, collection, files);
+            fill_collection(disk, images, marks, count, collection, files);
     }
 }
