@@ -143,11 +143,19 @@ static void begin_anew(struct pending *p, struct slot *s)
     HASH_ADD_KEYPTR(hh, p->slots, s->id, s->id_len, s);
 }
 
+/* One that waits already keeps its number: a flush may be waiting for that. */
 static void queue(struct pending *p, struct slot *s, int64_t delay_ms, enum place place)
 {
-    s->noted = ++p->notes;
+    if (!s->noted || s->place == PLACE_FAILED || s->place == PLACE_SETTLED)
+        s->noted = ++p->notes;
     s->due_ms = clock_monotonic_ms() + delay_ms;
     pending_place(p, s, delay_ms ? PLACE_LATER : place);
+}
+
+static void note_again(struct pending *p, struct slot *s)
+{
+    if (!s->again)
+        s->again = ++p->notes;
 }
 
 int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms)
@@ -159,7 +167,7 @@ int pending_note(struct pending *p, const struct image_key *key, int64_t size, i
         p->overflowed = 1;
         r = -ENOSPC;
     } else if (s->place == PLACE_TAKEN && s->noted) {
-        s->again = 1;
+        note_again(p, s);
     } else {
         if (s->place == PLACE_FAILED || s->place == PLACE_SETTLED || s->file.check)
             begin_anew(p, s);
@@ -195,7 +203,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
         queue(p, s, delay_ms, PLACE_FOUND);
         r = 1;
     } else if (s->place == PLACE_TAKEN) { /* it may have changed since it was read, and nobody may have told */
-        s->again = 1;
+        note_again(p, s);
     } else if (s->file.check || s->place == PLACE_FAILED || s->place == PLACE_SETTLED) {
         if (!judged(s, stamp)) {
             s->file.check = 0;

@@ -112,10 +112,10 @@ static void retry(struct pending *p, struct slot *s, int in_a_while)
 /* A new note came while it was taken: whatever became of the old content, there is new one. */
 static void again(struct pending *p, struct slot *s)
 {
+    s->noted = s->again;
     s->again = 0;
     s->tries = 0;
     s->file.check = 0;
-    s->noted = ++p->notes;
     s->since_ms = clock_monotonic_ms();
     pending_place(p, s, PLACE_READY);
 }

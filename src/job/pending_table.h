@@ -18,10 +18,10 @@ struct slot {
     UT_hash_handle hh;
     struct slot *prev, *next; /* in the list of its place, if that has one */
     enum place place;
-    int again;      /* noted while it was taken */
+    uint64_t again; /* the first note that came while it was taken; 0: none */
     unsigned tries; /* that ended in PENDING_RETRY */
     unsigned scan;  /* the last one that met it */
-    uint64_t noted; /* the order of notes */
+    uint64_t noted; /* the order of notes: the oldest one that is not dealt with */
     int64_t since_ms, due_ms;
     int why_code;
     char *why; /* NULL: nothing went wrong */

@@ -1,0 +1,95 @@
+/* What a flush waits for, among files that change again and again. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "job/pending.h"
+
+static const struct image_key key = {"media", "a.jpg"};
+
+static int setup(void **state)
+{
+    *state = pending_new(100);
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    pending_free(*state);
+    return 0;
+}
+
+static struct pending_file *take(struct pending *p)
+{
+    struct pending_file *file;
+    assert_int_equal(pending_take(p, &file, 1, 1), 1);
+    return file;
+}
+
+/* Whether a flush with this mark would end now. */
+static int is_over(struct pending *p, uint64_t mark)
+{
+    return pending_wait(p, mark, 0) == 0;
+}
+
+static void test_what_is_noted_is_waited_for(void **state)
+{
+    struct pending *p = *state;
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    uint64_t mark = pending_mark(p);
+    assert_false(is_over(p, mark));
+    pending_finish(p, take(p), PENDING_STORED, NULL);
+    assert_true(is_over(p, mark));
+}
+
+static void test_a_change_while_it_is_taken_is_waited_for_as_well(void **state)
+{
+    struct pending *p = *state;
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    struct pending_file *file = take(p);
+    assert_int_equal(pending_note(p, &key, 2, 0), 0);
+    uint64_t mark = pending_mark(p);
+    assert_int_equal(pending_note(p, &key, 3, 0), 0);
+    pending_finish(p, file, PENDING_STORED, NULL);
+    assert_false(is_over(p, mark));
+    pending_finish(p, take(p), PENDING_STORED, NULL);
+    assert_true(is_over(p, mark));
+}
+
+static void test_a_file_that_changes_on_and_on_does_not_hold_up_a_flush_for_ever(void **state)
+{
+    struct pending *p = *state;
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    uint64_t mark = pending_mark(p);
+    struct pending_file *file = take(p);
+    assert_int_equal(pending_note(p, &key, 2, 0), 0);
+    pending_finish(p, file, PENDING_STORED, NULL);
+    assert_true(is_over(p, mark));
+}
+
+static void test_a_change_while_it_waits_does_not_let_a_flush_go(void **state)
+{
+    struct pending *p = *state;
+    const struct pending_stamp stamp = {.size = 1};
+    assert_int_equal(pending_found(p, &key, &stamp, 0), 1);
+    uint64_t mark = pending_mark(p);
+    assert_int_equal(pending_note(p, &key, 2, 0), 0);
+    assert_false(is_over(p, mark));
+    pending_finish(p, take(p), PENDING_STORED, NULL);
+    assert_true(is_over(p, mark));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_is_noted_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_change_while_it_is_taken_is_waited_for_as_well, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_changes_on_and_on_does_not_hold_up_a_flush_for_ever, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_change_while_it_waits_does_not_let_a_flush_go, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
