@@ -43,7 +43,8 @@ typedef void store_landed_fn(void *arg, struct image *image, const char *tier, c
 int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
     __attribute__((warn_unused_result));
 
-/* Forgets what this instance remembers of images beside their files: that one is stored nowhere. By key, or by pattern
+/* Forgets what this instance remembers of images beside their files: that one is stored nowhere, what one is while its
+ * file is written; whoever asks from now on gets no answer that was looked up before. By key, or by pattern
  * (fnmatch(3)) of the names that caches use, "image:path:<collection>:<path>" and "image:<type>:<object>:<variant>";
  * where an entity's images are not known by that name, more than these are forgotten. Returns how many were. */
 int store_forget(struct store *store, const struct image_key *key);

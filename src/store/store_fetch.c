@@ -1,4 +1,4 @@
-/* Reading without waiting. One flight per image, however many ask for it:
+/* Reading without waiting. One flight per image, however many ask for it; who asks after a write boards another one:
  *
  *     store_fetch -> [ disk threads ] -> landed
  *                          | not there
@@ -52,6 +52,8 @@ struct flight {
     struct image *image;    /* of a large one, while its file is written */
     struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
+    int overtaken;          /* its image was written since: nobody boards any more */
+    struct flight *prev, *next;
     UT_hash_handle hh;
     unsigned name_len;
     char name[]; /* collection NUL path NUL */
@@ -81,6 +83,7 @@ struct store_fetch {
     pthread_cond_t stop; /* or the last one landed since */
     int stopped;
     struct flight *flights;
+    struct flight *overtaken; /* a list of those that are not in the table any more */
     struct filling *fillings;
     struct absent *absent; /* in the order of arrival */
     uint64_t forgotten;    /* how often somebody said that an image is there now */
@@ -121,8 +124,11 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
                  const struct error *why)
 {
     pthread_mutex_lock(&f->lock);
-    HASH_DEL(f->flights, flight);
-    if (f->stopped && !f->flights)
+    if (flight->overtaken)
+        DL_DELETE(f->overtaken, flight);
+    else
+        HASH_DEL(f->flights, flight);
+    if (f->stopped && !f->flights && !f->overtaken)
         pthread_cond_broadcast(&f->stop);
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
@@ -243,12 +249,21 @@ static void drop_filling(struct store_fetch *f, struct filling *one)
     one->forgotten = 1;
 }
 
+/* Nobody joins it any more. */
+static void overtake(struct store_fetch *f, struct flight *flight)
+{
+    HASH_DEL(f->flights, flight);
+    DL_APPEND(f->overtaken, flight);
+    flight->overtaken = 1;
+}
+
 int store_forget(struct store *store, const struct image_key *key)
 {
     struct store_fetch *f = store->fetch;
     char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
     struct absent *one;
     struct filling *filling;
+    struct flight *flight;
     if (!f)
         return 0;
     unsigned n = name_of(key, name);
@@ -260,6 +275,9 @@ int store_forget(struct store *store, const struct image_key *key)
     HASH_FIND(hh, f->fillings, name, n, filling);
     if (filling)
         drop_filling(f, filling);
+    HASH_FIND(hh, f->flights, name, n, flight);
+    if (flight)
+        overtake(f, flight);
     pthread_mutex_unlock(&f->lock);
     return (one != NULL) + (filling != NULL);
 }
@@ -280,10 +298,12 @@ int store_forget_matching(struct store *store, const char *pattern)
     struct store_fetch *f = store->fetch;
     struct absent *one, *next;
     struct filling *filling, *then;
+    struct flight *flight, *behind;
     int n = 0;
     if (!f)
         return 0;
     pthread_mutex_lock(&f->lock);
+    f->forgotten++;
     HASH_ITER (hh, f->absent, one, next) {
         if (is_meant(one->name, pattern)) {
             drop_absent(f, one);
@@ -295,6 +315,10 @@ int store_forget_matching(struct store *store, const char *pattern)
             drop_filling(f, filling);
             n++;
         }
+    }
+    HASH_ITER (hh, f->flights, flight, behind) {
+        if (is_meant(flight->name, pattern))
+            overtake(f, flight);
     }
     pthread_mutex_unlock(&f->lock);
     return n;
@@ -445,21 +469,27 @@ static void run_disk(void *arg, struct workers *w)
 
 /* Patience */
 
-/* Takes those waiters off their flights that have waited long enough. */
+/* Takes those waiters off a flight that have waited long enough. */
+static void take_overdue(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct waiter **all)
+{
+    int64_t limit_ms = now_ms - FETCH_PATIENCE_MS, longest_ms = now_ms - FETCH_LONGEST_MS;
+    while (flight->waiters && (flight->waiters->since_ms <= longest_ms ||
+                               (flight->waiters->since_ms <= limit_ms && f->db_answered_ms <= limit_ms))) {
+        struct waiter *one = flight->waiters;
+        DL_DELETE(flight->waiters, one);
+        DL_APPEND(*all, one);
+    }
+}
+
 static struct waiter *overdue(struct store_fetch *f)
 {
     struct waiter *all = NULL;
     struct flight *flight, *next;
-    int64_t limit_ms = clock_monotonic_ms() - FETCH_PATIENCE_MS;
-    int64_t longest_ms = clock_monotonic_ms() - FETCH_LONGEST_MS;
-    HASH_ITER (hh, f->flights, flight, next) {
-        while (flight->waiters && (flight->waiters->since_ms <= longest_ms ||
-                                   (flight->waiters->since_ms <= limit_ms && f->db_answered_ms <= limit_ms))) {
-            struct waiter *one = flight->waiters;
-            DL_DELETE(flight->waiters, one);
-            DL_APPEND(all, one);
-        }
-    }
+    int64_t now_ms = clock_monotonic_ms();
+    HASH_ITER (hh, f->flights, flight, next)
+        take_overdue(f, flight, now_ms, &all);
+    DL_FOREACH(f->overtaken, flight)
+    take_overdue(f, flight, now_ms, &all);
     return all;
 }
 
@@ -582,7 +612,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     pthread_mutex_lock(&f->lock);
     f->stopped = 1;
     pthread_cond_broadcast(&f->stop);
-    while (f->flights && r == 0)
+    while ((f->flights || f->overtaken) && r == 0)
         r = pthread_cond_timedwait(&f->stop, &f->lock, &until);
     pthread_mutex_unlock(&f->lock);
     if (r)
