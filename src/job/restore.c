@@ -216,8 +216,10 @@ static void restore_keys(struct job *job, const struct restore_options *options,
             continue;
         }
         store_page_meta(page, 0, &meta);
-        if (meta.deleted_us && !job->dry_run)
+        if (meta.deleted_us && !job->dry_run) {
             r = store_undelete(job->store, key, &why);
+            mark = tier_disk_mark(store_disk(job->store)); /* behind this change */
+        }
         if (r == 0)
             restore_one(job, options, &meta, mark, fetch);
         else

@@ -264,6 +264,7 @@ int store_forget(struct store *store, const struct image_key *key)
     struct absent *one;
     struct filling *filling;
     struct flight *flight;
+    tier_disk_changed(store->disk, key);
     if (!f)
         return 0;
     unsigned n = name_of(key, name);

@@ -85,6 +85,11 @@ uint64_t tier_disk_mark(struct tier_disk *disk)
     return tier_disk_gate_mark(disk->gate);
 }
 
+void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
+{
+    tier_disk_gate_changed(disk->gate, key->path);
+}
+
 const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk)
 {
     return tier_disk_gate_ops(disk->gate);

@@ -48,6 +48,8 @@ void tier_disk_sync(struct tier_disk *disk);
  * takes a mark before he reads, and publishes with the gate and this mark: the file gets no name (-ECANCELED) when its
  * image was stored or dropped here since. */
 uint64_t tier_disk_mark(struct tier_disk *disk);
+void tier_disk_changed(struct tier_disk *disk,
+                       const struct image_key *key); /* its row, by other means than this tier's */
 const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk);
 
 /* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet; each with its mark. */

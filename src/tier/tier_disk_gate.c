@@ -1,43 +1,35 @@
-/* What was stored or dropped lately: a ring of hashes. A mark is how many there had been. */
+/* When an image was stored or dropped last: numbers, by the path's hash. Two images that share one, be it in two
+ * collections, cost a copy that is withheld for the other's sake and made the next time. A mark is the last number. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
 #include "tier/tier_disk.h"
 
-#define CHANGES_MAX 4096
+#define SLOTS 32768
 
 struct tier_disk_gate {
     struct atomicfile_gate ops;
     pthread_rwlock_t lock; /* read: while a copy gets its name */
     uint64_t count;
-    uint64_t paths[CHANGES_MAX];
+    uint64_t last[SLOTS];
 };
 
-/* FNV-1a. Without the collection: a copy that is withheld for another's sake is made the next time. */
-static uint64_t hash(const char *path)
+/* FNV-1a */
+static size_t slot_of(const char *path)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (; *path; path++)
         h = (h ^ (unsigned char)*path) * UINT64_C(0x100000001b3);
-    return h;
-}
-
-/* What the ring has forgotten may have been this one. */
-static int changed_since(const struct tier_disk_gate *g, uint64_t path, uint64_t mark)
-{
-    int changed = g->count - mark > CHANGES_MAX;
-    for (uint64_t i = mark; i < g->count && !changed; i++)
-        changed = g->paths[i % CHANGES_MAX] == path;
-    return changed;
+    return h % SLOTS;
 }
 
 static int enter(void *arg, const struct atomicfile *f)
 {
     struct tier_disk_gate *g = arg;
-    uint64_t path = hash(f->path);
+    size_t slot = slot_of(f->path);
     pthread_rwlock_rdlock(&g->lock);
-    if (!changed_since(g, path, f->mark))
+    if (g->last[slot] <= f->mark)
         return 0;
     pthread_rwlock_unlock(&g->lock);
     return -ECANCELED;
@@ -74,9 +66,9 @@ const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g)
 
 void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path)
 {
-    uint64_t h = hash(path);
+    size_t slot = slot_of(path);
     pthread_rwlock_wrlock(&g->lock);
-    g->paths[g->count++ % CHANGES_MAX] = h;
+    g->last[slot] = ++g->count;
     pthread_rwlock_unlock(&g->lock);
 }
 
