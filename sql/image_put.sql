@@ -1,8 +1,8 @@
 -- Stores a batch of images in one statement. Each parameter is an array with one element an image, no path twice.
 -- The functions stand in the select list and not in FROM, where their output, megabytes of it, would be spooled.
 -- An entity that is already known stays when the writer does not name one.
--- $14 says when the row that each one replaces was changed last, as its writer saw it: in microseconds since 1970, 0 for
--- no row, -1 when that does not matter. A row that was changed since stays, and is not among the returned ones.
+-- $14 says when the row that each one replaces was changed last, as its writer saw it: in microseconds since 1970, 0
+-- for no row, -1 when that does not matter. A row that was changed since stays, and is not among the returned ones.
 INSERT INTO image_cache AS old (collection, original_path, content_type, object_id, variant, image_data, file_size,
                                 content_type_header, sha256, width, height, source_mtime, source_mtime_ns)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),

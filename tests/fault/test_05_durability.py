@@ -460,6 +460,68 @@ def test_what_is_acknowledged_outlives_kills_crashes_and_wipes(stage: Stage) -> 
     print(f"\n    {ROUNDS} rounds, FAULT_SEED={SEED}\n{loop.told()}", file=sys.stderr)
 
 
+# The races that the loop meets by luck alone
+
+
+def test_no_copy_brings_back_what_is_deleted_right_after_it_was_read(serve: Callable[..., Served]) -> None:
+    http = serve()
+    names = [f"{i}.png" for i in range(60)]
+    for i, name in enumerate(names):
+        size = 400_000 if i % 3 == 0 else COMMON_BYTES
+        assert http.put(url_of(name), images.sized("png", size, i)).status == 201
+        (http.perdura.media / name).unlink()
+        assert http.get(url_of(name)).status == 200
+        assert http.request("DELETE", url_of(name)).status == 204
+    http.stop()  # copies that wait are written first
+    assert [name for name in names if (http.perdura.media / name).exists()] == []
+
+
+def test_no_restore_brings_back_what_is_deleted_meanwhile(serve: Callable[..., Served]) -> None:
+    http = serve()
+    names = [f"{i}.png" for i in range(60)]
+    for i, name in enumerate(names):
+        assert http.put(url_of(name), images.sized("png", COMMON_BYTES, i)).status == 201
+    http.stop()
+    shutil.rmtree(http.perdura.media)
+    http = serve()
+    rng("deletes").shuffle(names)
+    for name in names:
+        assert http.request("DELETE", url_of(name)).status == 204
+    wait_until(lambda: "event=restored" in http.shown(), SETTLE_TIMEOUT_S, "the end of the restore")
+    http.stop()
+    assert [name for name in names if (http.perdura.media / name).exists()] == []
+
+
+def test_who_asks_after_a_write_hears_of_it_however_many_asked_before(serve: Callable[..., Served]) -> None:
+    http = serve()
+    asked = ["0.png"]
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            http.get(url_of(asked[0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for i in range(60):
+            url = url_of(f"{i}.png")
+            assert http.put(url, images.sized("png", COMMON_BYTES, i)).status == 201
+            asked[0] = f"{i}.png"
+            (http.perdura.media / asked[0]).unlink(missing_ok=True)
+            new = images.sized("png", COMMON_BYTES, (i, "new"))
+            assert http.put(url, new).status == 200
+            assert http.get(url).body == new
+            (http.perdura.media / asked[0]).unlink(missing_ok=True)
+            assert http.request("DELETE", url).status == 204
+            assert http.get(url).status == 404
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
 # Whether the oracle sees anything at all
 
 A, B, C = (new_image("png", random.Random(seed)) for seed in "abc")
