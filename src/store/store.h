@@ -44,11 +44,11 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
     __attribute__((warn_unused_result));
 
 /* Forgets what this instance remembers of images beside their files: that one is stored nowhere, what one is while its
- * file is written. Whoever asks from now on gets no answer that was looked up before, and no copy of what was read before
- * gets on disk. For those, too, who commit an image by other means than store_write and store_delete. By key, or by
- * pattern (fnmatch(3)) of the names that caches use, "image:path:<collection>:<path>" and
- * "image:<type>:<object>:<variant>"; where an entity's images are not known by that name, more than these are forgotten.
- * Returns how many were. */
+ * file is written. Whoever asks from now on gets no answer that was looked up before, and no copy of what was read
+ * before gets on disk. For those, too, who commit an image by other means than store_write and store_delete. By key, or
+ * by pattern (fnmatch(3)) of the names that caches use, "image:path:<collection>:<path>" and
+ * "image:<type>:<object>:<variant>"; where an entity's images are not known by that name, more than these are
+ * forgotten. Returns how many were. */
 int store_forget(struct store *store, const struct image_key *key);
 int store_forget_matching(struct store *store, const char *pattern);
 

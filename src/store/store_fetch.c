@@ -1,7 +1,7 @@
-/* Reading without waiting. One flight per image, however many ask for it; who asks after a write boards another one:
+/* Reading without waiting. One flight per image, however many ask for it:
  *
  *     store_fetch -> [ disk threads ] -> landed
- *                          | not there
+ *                          | not there: whose image is being fetched joins that flight
  *                    [ db threads: those that wait together share a connection ] -> disk filled -> landed
  *
  * A small image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the
@@ -9,6 +9,9 @@
  *
  * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
  * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same.
+ *
+ * Who asks after a write hears of it: nobody boards a flight that is at the disk already, for its file may be changed,
+ * nor one whose row was changed.
  *
  * One lock is over all tables; nobody is told anything while it is held. */
 #include <errno.h>
@@ -52,7 +55,7 @@ struct flight {
     struct image *image;    /* of a large one, while its file is written */
     struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
-    int overtaken;          /* its image was written since: nobody boards any more */
+    struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
     struct flight *prev, *next;
     UT_hash_handle hh;
     unsigned name_len;
@@ -82,8 +85,9 @@ struct store_fetch {
     pthread_mutex_t lock;
     pthread_cond_t stop; /* or the last one landed since */
     int stopped;
-    struct flight *flights;
-    struct flight *overtaken; /* a list of those that are not in the table any more */
+    struct flight *flights; /* that wait for a disk thread */
+    struct flight *cold;    /* that are not on disk, until they land */
+    struct flight *closed;  /* a list */
     struct filling *fillings;
     struct absent *absent; /* in the order of arrival */
     uint64_t forgotten;    /* how often somebody said that an image is there now */
@@ -120,15 +124,39 @@ static void tell(struct waiter *waiters, struct image *image, const char *tier, 
     }
 }
 
+/* For these, the lock is held. */
+static void leave(struct store_fetch *f, struct flight *flight)
+{
+    if (flight->table)
+        HASH_DEL(*flight->table, flight);
+    else
+        DL_DELETE(f->closed, flight);
+}
+
+static void close_flight(struct store_fetch *f, struct flight *flight)
+{
+    leave(f, flight);
+    flight->table = NULL;
+    DL_APPEND(f->closed, flight);
+}
+
+static void enter(struct flight **table, struct flight *flight)
+{
+    HASH_ADD(hh, *table, name[0], flight->name_len, flight);
+    flight->table = table;
+}
+
+static int is_flying(const struct store_fetch *f)
+{
+    return f->flights || f->cold || f->closed;
+}
+
 static void land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
                  const struct error *why)
 {
     pthread_mutex_lock(&f->lock);
-    if (flight->overtaken)
-        DL_DELETE(f->overtaken, flight);
-    else
-        HASH_DEL(f->flights, flight);
-    if (f->stopped && !f->flights && !f->overtaken)
+    leave(f, flight);
+    if (f->stopped && !is_flying(f))
         pthread_cond_broadcast(&f->stop);
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
@@ -197,14 +225,12 @@ static int is_absent(struct store_fetch *f, const struct flight *flight)
     return one != NULL;
 }
 
-static struct image *find_filling(struct store_fetch *f, const struct flight *flight)
+/* With the lock held. */
+static struct image *find_filling(const struct store_fetch *f, const struct flight *flight)
 {
     struct filling *one;
-    pthread_mutex_lock(&f->lock);
     HASH_FIND(hh, f->fillings, flight->name, flight->name_len, one);
-    struct image *image = one ? image_ref(one->image) : NULL;
-    pthread_mutex_unlock(&f->lock);
-    return image;
+    return one ? image_ref(one->image) : NULL;
 }
 
 static void filled(void *arg)
@@ -249,14 +275,6 @@ static void drop_filling(struct store_fetch *f, struct filling *one)
     one->forgotten = 1;
 }
 
-/* Nobody joins it any more. */
-static void overtake(struct store_fetch *f, struct flight *flight)
-{
-    HASH_DEL(f->flights, flight);
-    DL_APPEND(f->overtaken, flight);
-    flight->overtaken = 1;
-}
-
 int store_forget(struct store *store, const struct image_key *key)
 {
     struct store_fetch *f = store->fetch;
@@ -276,9 +294,9 @@ int store_forget(struct store *store, const struct image_key *key)
     HASH_FIND(hh, f->fillings, name, n, filling);
     if (filling)
         drop_filling(f, filling);
-    HASH_FIND(hh, f->flights, name, n, flight);
+    HASH_FIND(hh, f->cold, name, n, flight);
     if (flight)
-        overtake(f, flight);
+        close_flight(f, flight);
     pthread_mutex_unlock(&f->lock);
     return (one != NULL) + (filling != NULL);
 }
@@ -317,9 +335,9 @@ int store_forget_matching(struct store *store, const char *pattern)
             n++;
         }
     }
-    HASH_ITER (hh, f->flights, flight, behind) {
+    HASH_ITER (hh, f->cold, flight, behind) {
         if (is_meant(flight->name, pattern))
-            overtake(f, flight);
+            close_flight(f, flight);
     }
     pthread_mutex_unlock(&f->lock);
     return n;
@@ -437,6 +455,39 @@ static void run_db(void *arg, struct workers *w)
 
 /* The disk */
 
+/* Nobody boards any more. Returns the image if it is at hand. */
+static struct image *depart(struct store_fetch *f, struct flight *flight)
+{
+    pthread_mutex_lock(&f->lock);
+    close_flight(f, flight);
+    struct image *image = find_filling(f, flight);
+    pthread_mutex_unlock(&f->lock);
+    return image;
+}
+
+/* The file is not there. 1: the image is being fetched already, and who waited waits for that; or it has just come, and
+ * they have it. 0: it has to be fetched. */
+static int joined_cold(struct store_fetch *f, struct flight *flight)
+{
+    struct flight *there;
+    struct image *image = NULL;
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->cold, flight->name, flight->name_len, there);
+    if (there) {
+        leave(f, flight);
+        DL_CONCAT(there->waiters, flight->waiters);
+    } else if (!(image = find_filling(f, flight))) {
+        leave(f, flight);
+        enter(&f->cold, flight);
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (there)
+        free(flight);
+    if (image)
+        land(f, flight, image, "db", NULL);
+    return there || image;
+}
+
 static void run_disk(void *arg, struct workers *w)
 {
     struct store_fetch *f = arg;
@@ -444,7 +495,7 @@ static void run_disk(void *arg, struct workers *w)
     struct image *image;
     struct error why;
     while ((flight = workers_take(w))) {
-        struct image *at_hand = find_filling(f, flight); /* before the look at the disk: its end may come between */
+        struct image *at_hand = depart(f, flight); /* before the look at the disk: its end may come between */
         if (tier_disk_open(f->store->disk, &flight->key, &image, &why) == 0) {
             metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
             image_unref(at_hand);
@@ -460,7 +511,7 @@ static void run_disk(void *arg, struct workers *w)
             error_set(&why, -ENOENT, "is not stored");
         else if (db_rests(f))
             error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-        else if (workers_push_now(f->db, flight) == 0)
+        else if (joined_cold(f, flight) || workers_push_now(f->db, flight) == 0)
             continue;
         else
             error_set(&why, -EAGAIN, "has to wait for too many others");
@@ -489,7 +540,9 @@ static struct waiter *overdue(struct store_fetch *f)
     int64_t now_ms = clock_monotonic_ms();
     HASH_ITER (hh, f->flights, flight, next)
         take_overdue(f, flight, now_ms, &all);
-    DL_FOREACH(f->overtaken, flight)
+    HASH_ITER (hh, f->cold, flight, next)
+        take_overdue(f, flight, now_ms, &all);
+    DL_FOREACH(f->closed, flight)
     take_overdue(f, flight, now_ms, &all);
     return all;
 }
@@ -523,7 +576,7 @@ static struct flight *board(struct store_fetch *f, const struct image_key *key, 
     struct flight *flight;
     *ret_new = 0;
     HASH_FIND(hh, f->flights, name, n, flight);
-    if (flight || HASH_COUNT(f->flights) >= FLIGHTS_MAX)
+    if (flight || HASH_COUNT(f->flights) + HASH_COUNT(f->cold) >= FLIGHTS_MAX)
         return flight;
     flight = calloc(1, sizeof *flight + n);
     if (!flight)
@@ -532,7 +585,7 @@ static struct flight *board(struct store_fetch *f, const struct image_key *key, 
     flight->name_len = n;
     flight->fetch = f;
     flight->key = (struct image_key){flight->name, flight->name + strlen(flight->name) + 1};
-    HASH_ADD(hh, f->flights, name[0], n, flight);
+    enter(&f->flights, flight);
     *ret_new = 1;
     return flight;
 }
@@ -613,7 +666,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     pthread_mutex_lock(&f->lock);
     f->stopped = 1;
     pthread_cond_broadcast(&f->stop);
-    while ((f->flights || f->overtaken) && r == 0)
+    while (is_flying(f) && r == 0)
         r = pthread_cond_timedwait(&f->stop, &f->lock, &until);
     pthread_mutex_unlock(&f->lock);
     if (r)
