@@ -49,6 +49,7 @@ void cache_all_init(struct job *job, struct store *store, job_problem_fn *proble
 
 static void finish_item(struct job *job, struct item *item)
 {
+    tier_disk_release(store_disk(job->store), &item->file.key);
     atomic_fetch_add(&job->done, 1);
     free(item);
 }
@@ -81,6 +82,7 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
+    tier_disk_hold(store_disk(job->store), &item->file.key);
     enum take_in verdict = take_in(job->store, &item->file, bytes, &meta, NULL, &why);
 
     if (verdict == TAKE_IN_FAIL) {
@@ -93,9 +95,9 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
         item->size = meta.size;
         item->same = verdict == TAKE_IN_TOUCH;
         if (item->same)
-            tier_db_writer_touch(writer, item->file.row.id, meta.mtime_ns, item);
+            tier_db_writer_touch(writer, item->file.row.id, meta.mtime_ns, item->file.row.updated_us, item);
         else
-            tier_db_writer_add(writer, &meta, bytes->data, TIER_DB_SEEN_ANY, item);
+            tier_db_writer_add(writer, &meta, bytes->data, item->file.row.updated_us, item);
         return;
     }
     finish_item(job, item);

@@ -32,6 +32,7 @@ struct pending_file {
     int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
     unsigned char sha256[DIGEST_SHA256_LEN];
     void *tag; /* the taker's */
+    int held;  /* likewise: it is being read and committed */
 };
 
 struct pending *pending_new(size_t max); /* NULL when out of memory */

@@ -91,6 +91,7 @@ void take_in_row(struct take_in_row *ret, const struct image_meta *row)
         return;
     ret->id = row->id;
     ret->mtime_ns = row->mtime_ns;
+    ret->updated_us = row->updated_us;
     ret->in_trash = row->deleted_us != 0;
     memcpy(ret->sha256, row->sha256, sizeof ret->sha256);
 }

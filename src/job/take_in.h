@@ -11,6 +11,7 @@
 struct take_in_row {
     int64_t id; /* 0: nothing is stored under the path */
     int64_t mtime_ns;
+    int64_t updated_us;
     int in_trash;
     unsigned char sha256[DIGEST_SHA256_LEN];
 };

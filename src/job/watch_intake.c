@@ -11,6 +11,7 @@
 #include "job/take_in.h"
 #include "job/watch_parts.h"
 #include "tier/tier_db.h"
+#include "tier/tier_disk.h"
 
 #define BATCH_FILES     64
 #define PATIENCE_MS     500 /* for one lost connection; a database that is gone is waited for without holding a batch */
@@ -34,6 +35,9 @@ static void finish(struct intake *in, struct pending_file *f, enum pending_end e
 {
     char path[SAFEPATH_MAX + 1];
     struct image_key key = {in->folder->collection->name, path};
+    if (f->held)
+        tier_disk_release(store_disk(in->w->store), &f->key);
+    f->held = 0;
     if (end == PENDING_FAILED)
         snprintf(path, sizeof path, "%s", f->key.path);
     if (pending_finish(in->w->pending, f, end, why))
@@ -189,6 +193,8 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
     f->stamp = (struct pending_stamp){st->st_size, clock_ns(st->st_mtim), clock_ns(st->st_ctim),
                                       row ? row->mtime_ns : INT64_MIN};
     in->fresh[i] = 0;
+    f->held = 1;
+    tier_disk_hold(store_disk(in->w->store), &f->key);
     enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
     int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
     if (wanted && expected_is_held(in->w->expected, &f->key)) {
@@ -201,9 +207,9 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
     } else if (wanted) {
         memcpy(f->sha256, meta.sha256, sizeof f->sha256);
         if (verdict == TAKE_IN_WRITE)
-            tier_db_writer_add(*writer, &meta, in->bytes.data, row ? row->updated_us : 0, &in->fresh[i]);
+            tier_db_writer_add(*writer, &meta, in->bytes.data, file->row.updated_us, &in->fresh[i]);
         else
-            tier_db_writer_touch(*writer, row->id, meta.mtime_ns, &in->fresh[i]);
+            tier_db_writer_touch(*writer, row->id, meta.mtime_ns, row->updated_us, &in->fresh[i]);
     } else if (verdict == TAKE_IN_FAIL) {
         fail(in, f, &why);
     } else {

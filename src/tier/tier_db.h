@@ -52,14 +52,15 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
  * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later.
  *
  * seen_us is the updated_us of the row that it shall replace, 0 for none: when another is there by then, that one stays
- * and the outcome is -ESTALE; so it may be, too, for one that was sent twice and stored. */
+ * and the outcome is -ESTALE. */
 #define TIER_DB_SEEN_ANY (-1)
 
 void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
                         void *tag);
 
-/* For content that is stored already: gives the row this modification time and takes it out of the trash. */
-void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, void *tag);
+/* For content that is stored already: gives the row this modification time and takes it out of the trash, unless it was
+ * changed since seen_us: then it is left as it is. */
+void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, int64_t seen_us, void *tag);
 
 /* Sends what waits; returns when every image's outcome was told. */
 void tier_db_writer_flush(struct tier_db_writer *w);

@@ -48,7 +48,7 @@ struct batch {
 #define TOUCHES 256
 
 struct touches {
-    struct db_array ids, mtimes, nanos;
+    struct db_array ids, mtimes, nanos, seen;
     int count;
     void *tags[TOUCHES];
 };
@@ -247,6 +247,7 @@ static int send_touches(struct tier_db_writer *w, struct error *e)
     db_param_array(&params, &w->touches.ids);
     db_param_array(&params, &w->touches.mtimes);
     db_param_array(&params, &w->touches.nanos);
+    db_param_array(&params, &w->touches.seen);
     for (int tries = 1;; tries++) {
         int r = w->conn ? db_query(w->conn, &sql_image_touch, &params, NULL, e)
                         : error_set(e, -ENOTCONN, "the database connection was lost");
@@ -268,6 +269,7 @@ static void flush_touches(struct tier_db_writer *w)
     db_array_reset(&w->touches.ids);
     db_array_reset(&w->touches.mtimes);
     db_array_reset(&w->touches.nanos);
+    db_array_reset(&w->touches.seen);
     w->touches.count = 0;
 }
 
@@ -292,6 +294,7 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
     db_array_init(&w->touches.ids, DB_INT8, SMALL_MAX);
     db_array_init(&w->touches.mtimes, DB_TIMESTAMPTZ, SMALL_MAX);
     db_array_init(&w->touches.nanos, DB_INT8, SMALL_MAX);
+    db_array_init(&w->touches.seen, DB_INT8, SMALL_MAX);
     *ret = w;
     return 0;
 }
@@ -312,12 +315,14 @@ void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta,
     }
 }
 
-void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, void *tag)
+void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, int64_t seen_us, void *tag)
 {
     struct touches *t = &w->touches;
     int r = db_array_add_int(&t->ids, id);
     if (r == 0)
         r = add_mtime(&t->mtimes, &t->nanos, mtime_ns);
+    if (r == 0)
+        r = db_array_add_int(&t->seen, seen_us);
     if (r < 0) {
         struct error outcome;
         error_set(&outcome, r, "out of memory");
@@ -347,5 +352,6 @@ void tier_db_writer_close(struct tier_db_writer *w)
     db_array_release(&w->touches.ids);
     db_array_release(&w->touches.mtimes);
     db_array_release(&w->touches.nanos);
+    db_array_release(&w->touches.seen);
     free(w);
 }

@@ -90,6 +90,16 @@ void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
     tier_disk_gate_changed(disk->gate, key->path);
 }
 
+void tier_disk_hold(struct tier_disk *disk, const struct image_key *key)
+{
+    tier_disk_gate_hold(disk->gate, key->path);
+}
+
+void tier_disk_release(struct tier_disk *disk, const struct image_key *key)
+{
+    tier_disk_gate_release(disk->gate, key->path);
+}
+
 const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk)
 {
     return tier_disk_gate_ops(disk->gate);

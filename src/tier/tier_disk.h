@@ -50,6 +50,11 @@ void tier_disk_sync(struct tier_disk *disk);
 uint64_t tier_disk_mark(struct tier_disk *disk);
 void tier_disk_changed(struct tier_disk *disk,
                        const struct image_key *key); /* its row, by other means than this tier's */
+
+/* From before a file is read until what was read is committed, and tier_disk_changed was called, or is not to be: else
+ * a copy of the row before could take the place of that file, should it vanish. Holds nest. */
+void tier_disk_hold(struct tier_disk *disk, const struct image_key *key);
+void tier_disk_release(struct tier_disk *disk, const struct image_key *key);
 const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk);
 
 /* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet; each with its mark. */
@@ -76,6 +81,8 @@ struct tier_disk_gate *tier_disk_gate_new(void);
 void tier_disk_gate_free(struct tier_disk_gate *g); /* NULL is allowed */
 const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
 void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
+void tier_disk_gate_hold(struct tier_disk_gate *g, const char *path);
+void tier_disk_gate_release(struct tier_disk_gate *g, const char *path);
 uint64_t tier_disk_gate_mark(struct tier_disk_gate *g);
 
 #endif

@@ -1,5 +1,6 @@
-/* When an image was stored or dropped last: numbers, by the path's hash. Two images that share one, be it in two
- * collections, cost a copy that is withheld for the other's sake and made the next time. A mark is the last number. */
+/* When an image was stored or dropped last, and whether it is being stored: numbers, by the path's hash. Two images
+ * that share one, be it in two collections, cost a copy that is withheld for the other's sake and made the next time. A
+ * mark is the last number. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@ struct tier_disk_gate {
     pthread_rwlock_t lock; /* read: while a copy gets its name */
     uint64_t count;
     uint64_t last[SLOTS];
+    unsigned short held[SLOTS];
 };
 
 /* FNV-1a */
@@ -29,7 +31,7 @@ static int enter(void *arg, const struct atomicfile *f)
     struct tier_disk_gate *g = arg;
     size_t slot = slot_of(f->path);
     pthread_rwlock_rdlock(&g->lock);
-    if (g->last[slot] <= f->mark)
+    if (g->last[slot] <= f->mark && !g->held[slot])
         return 0;
     pthread_rwlock_unlock(&g->lock);
     return -ECANCELED;
@@ -69,6 +71,22 @@ void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path)
     size_t slot = slot_of(path);
     pthread_rwlock_wrlock(&g->lock);
     g->last[slot] = ++g->count;
+    pthread_rwlock_unlock(&g->lock);
+}
+
+void tier_disk_gate_hold(struct tier_disk_gate *g, const char *path)
+{
+    size_t slot = slot_of(path);
+    pthread_rwlock_wrlock(&g->lock);
+    g->held[slot]++;
+    pthread_rwlock_unlock(&g->lock);
+}
+
+void tier_disk_gate_release(struct tier_disk_gate *g, const char *path)
+{
+    size_t slot = slot_of(path);
+    pthread_rwlock_wrlock(&g->lock);
+    g->held[slot]--;
     pthread_rwlock_unlock(&g->lock);
 }
 
