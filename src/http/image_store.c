@@ -26,22 +26,6 @@ static pthread_mutex_t *lock_of(const struct image_key *key)
     return &locks[hash % LOCKS];
 }
 
-static pthread_mutex_t *enter(struct http_exchange *x, const struct image_key *key)
-{
-    pthread_mutex_t *lock = lock_of(key);
-    pthread_mutex_lock(lock);
-    if (x->service->watch)
-        watch_hold(x->service->watch, key);
-    return lock;
-}
-
-static void leave(struct http_exchange *x, const struct image_key *key, pthread_mutex_t *lock)
-{
-    if (x->service->watch)
-        watch_release(x->service->watch, key);
-    pthread_mutex_unlock(lock);
-}
-
 static int is_conditional(const struct http_exchange *x)
 {
     return http_header(x, "If-Match") || http_header(x, "If-None-Match") || http_header(x, "If-Unmodified-Since");
@@ -99,10 +83,11 @@ void image_store_put(struct http_exchange *x, struct image_meta *meta)
 {
     meta->size = (int64_t)x->body.len;
     meta->mtime_ns = clock_file_us() * 1000; /* a file that is written next must not seem older */
-    pthread_mutex_t *lock = enter(x, &meta->key);
+    pthread_mutex_t *lock = lock_of(&meta->key);
+    pthread_mutex_lock(lock);
     if (!is_conditional(x) || conditions_hold(x, &meta->key) == 0)
         put(x, meta);
-    leave(x, &meta->key, lock);
+    pthread_mutex_unlock(lock);
 }
 
 static void delete (struct http_exchange *x)
@@ -116,8 +101,9 @@ static void delete (struct http_exchange *x)
 
 void image_store_delete(struct http_exchange *x)
 {
-    pthread_mutex_t *lock = enter(x, &x->key);
+    pthread_mutex_t *lock = lock_of(&x->key);
+    pthread_mutex_lock(lock);
     if (!is_conditional(x) || conditions_hold(x, &x->key) == 0)
         delete (x);
-    leave(x, &x->key, lock);
+    pthread_mutex_unlock(lock);
 }

@@ -13,6 +13,7 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
+#define READS       10
 #define QUEUE_FILES 1024
 
 static const char *const counters[] = {
@@ -72,6 +73,20 @@ static void written(void *arg, void *tag, const struct error *outcome)
     finish_item(job, item);
 }
 
+/* Again when somebody else is writing it. */
+static enum take_in read_item(struct job *job, const struct item *item, struct buf *bytes, struct image_meta *meta,
+                              struct error *why)
+{
+    for (int tries = 0; tries < READS; tries++) {
+        enum take_in verdict = take_in(job->store, &item->file, bytes, meta, NULL, why);
+        if ((verdict != TAKE_IN_WRITE && verdict != TAKE_IN_TOUCH) || job->dry_run ||
+            store_is_current(job->store, meta))
+            return verdict;
+    }
+    error_set(why, -EBUSY, "is being written; run cache-all again");
+    return TAKE_IN_FAIL;
+}
+
 static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struct item *item, struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
@@ -83,7 +98,7 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
     struct image_meta meta;
     struct error why = {0};
     tier_disk_hold(store_disk(job->store), &item->file.key);
-    enum take_in verdict = take_in(job->store, &item->file, bytes, &meta, NULL, &why);
+    enum take_in verdict = read_item(job, item, bytes, &meta, &why);
 
     if (verdict == TAKE_IN_FAIL) {
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, &why);

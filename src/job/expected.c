@@ -1,7 +1,6 @@
 #include "job/expected.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* A ring; a lookup compares a few thousand numbers at most, which is less than one system call. */
@@ -10,10 +9,7 @@ struct entry {
     int64_t size, mtime_ns;
 };
 
-#define HELD 1024
-
 struct expected {
-    atomic_int held[HELD]; /* by the key's hash */
     pthread_mutex_t lock;
     size_t max, next, count;
     struct entry entries[];
@@ -70,24 +66,4 @@ int expected_is(struct expected *x, const struct image_key *key, int64_t size, i
         yes = x->entries[i].key == h && x->entries[i].size == size && x->entries[i].mtime_ns == mtime_ns;
     pthread_mutex_unlock(&x->lock);
     return yes;
-}
-
-static atomic_int *held(struct expected *x, const struct image_key *key)
-{
-    return &x->held[hash_key(key) % HELD];
-}
-
-void expected_hold(struct expected *x, const struct image_key *key)
-{
-    atomic_fetch_add(held(x, key), 1);
-}
-
-void expected_release(struct expected *x, const struct image_key *key)
-{
-    atomic_fetch_sub(held(x, key), 1);
-}
-
-int expected_is_held(struct expected *x, const struct image_key *key)
-{
-    return atomic_load(held(x, key)) > 0;
 }

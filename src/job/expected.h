@@ -17,10 +17,4 @@ void expected_add(struct expected *x, const struct image_key *key, int64_t size,
 /* 1 when a file of this size and time was expected under the key. */
 int expected_is(struct expected *x, const struct image_key *key, int64_t size, int64_t mtime_ns);
 
-/* While somebody writes a row and then its file, the one may be new and the other still old: who sees that may draw no
- * conclusion from it. Holds nest. A key may seem held for another's sake. */
-void expected_hold(struct expected *x, const struct image_key *key);
-void expected_release(struct expected *x, const struct image_key *key);
-int expected_is_held(struct expected *x, const struct image_key *key);
-
 #endif

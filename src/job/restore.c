@@ -15,6 +15,18 @@
 
 #define PAGE 1000
 
+/* What was being written when it was to be restored is looked at again, after pauses that double. */
+#define LOOKS          8
+#define LOOKS_FIRST_US 5000
+
+/* A restore under way. */
+struct restore {
+    struct job *job;
+    const struct restore_options *options;
+    struct fetch *fetch; /* NULL: a dry run */
+    struct restore_withheld withheld;
+};
+
 static const char *const counters[] = {
     [RESTORE_RESTORED] = "restored",
     [RESTORE_PRESENT] = "present",
@@ -100,26 +112,27 @@ static int judge(struct job *job, const struct restore_options *options, const s
     return 0;
 }
 
-static void restore_one(struct job *job, const struct restore_options *options, const struct image_meta *meta,
-                        uint64_t mark, struct fetch *fetch)
+static void restore_one(struct restore *o, const struct image_meta *meta, uint64_t mark)
 {
     struct restore_target target, *tag;
     struct error why = {0};
+    struct job *job = o->job;
     enum verdict verdict;
 
-    if (judge(job, options, meta, &verdict, &target, &why) < 0) {
+    if (judge(job, o->options, meta, &verdict, &target, &why) < 0) {
         job_problem(job, RESTORE_FAILED, &meta->key, &why);
     } else if (verdict == VERDICT_PRESENT) {
         job_count(job, RESTORE_PRESENT, 1);
     } else if (verdict == VERDICT_NEWER) {
         error_set(&why, 0, "is newer on disk than what is stored, and stays; --force replaces it");
         job_problem(job, RESTORE_NEWER, &meta->key, &why);
-    } else if (!fetch) {
+    } else if (!o->fetch) {
         job_count(job, RESTORE_RESTORED, 1);
     } else if ((tag = malloc(sizeof *tag))) {
         *tag = target;
         tag->mark = mark;
-        fetch_add(fetch, meta, tag);
+        tag->withheld = &o->withheld;
+        fetch_add(o->fetch, meta, tag);
     } else {
         error_set(&why, -ENOMEM, "out of memory");
         job_fail(job, &why);
@@ -140,9 +153,10 @@ static int next_page(struct job *job, const struct restore_options *options, con
 
 /* What was accessed after until_us, the hottest first. Returns how many that were; *ret_hottest_us is the first one's
  * time. */
-static int64_t restore_pass(struct job *job, const struct restore_options *options, struct fetch *fetch,
-                            int64_t until_us, int64_t *ret_hottest_us, struct error *e)
+static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_hottest_us, struct error *e)
 {
+    const struct restore_options *options = o->options;
+    struct job *job = o->job;
     struct store_page *page = NULL;
     struct image_meta last, *after = NULL;
     int64_t seen = 0;
@@ -166,7 +180,7 @@ static int64_t restore_pass(struct job *job, const struct restore_options *optio
             }
             if (!seen++)
                 *ret_hottest_us = last.accessed_us;
-            restore_one(job, options, &last, mark, fetch);
+            restore_one(o, &last, mark);
         }
         after = &last;
     } while (more);
@@ -176,12 +190,12 @@ static int64_t restore_pass(struct job *job, const struct restore_options *optio
 
 /* Everything. A row that is touched meanwhile jumps to the front, where a pass no longer looks; but only rows touched
  * since the start do, so the front is looked at again until it has nothing new. */
-static int restore_all(struct job *job, const struct restore_options *options, struct fetch *fetch, struct error *e)
+static int restore_all(struct restore *o, struct error *e)
 {
     int64_t until_us = INT64_MIN, seen;
     do
-        seen = restore_pass(job, options, fetch, until_us, &until_us, e);
-    while (seen > 0 && !job_stopped(job));
+        seen = restore_pass(o, until_us, &until_us, e);
+    while (seen > 0 && !job_stopped(o->job));
     return seen < 0 ? (int)seen : 0;
 }
 
@@ -194,57 +208,125 @@ static void sweep(struct job *job, const char *const *collections)
             (void)staging_sweep(root);
 }
 
-static void restore_keys(struct job *job, const struct restore_options *options, struct fetch *fetch)
+/* Asks for the row until there is an answer. 0; or -errno, and the problem is told. */
+static int find_row(struct job *job, const struct image_key *key, struct store_page **ret)
 {
-    for (int i = 0; i < options->keys_len && !job_stopped(job); i++) {
-        const struct image_key *key = &options->keys[i];
-        struct store_page *page;
-        struct image_meta meta;
-        struct error why = {0};
-        uint64_t mark = tier_disk_mark(store_disk(job->store));
-        int r = safepath_check(key->path, strlen(key->path), &why);
-        int64_t deadline_ms = 0;
-        if (r == 0) {
-            do
-                r = store_info(job->store, key, &page, &why);
-            while (job_ask_again(job, r, &deadline_ms));
-        }
-        if (r < 0) {
-            job_problem(job, RESTORE_FAILED, key, &why);
-            if (r != -ENOENT && r != -EINVAL && r != -ENAMETOOLONG && r != -EILSEQ)
-                job_fail(job, &why);
-            continue;
-        }
-        store_page_meta(page, 0, &meta);
-        if (meta.deleted_us && !job->dry_run) {
-            r = store_undelete(job->store, key, &why);
-            mark = tier_disk_mark(store_disk(job->store)); /* behind this change */
-        }
-        if (r == 0)
-            restore_one(job, options, &meta, mark, fetch);
-        else
-            job_problem(job, RESTORE_FAILED, key, &why);
-        store_page_free(page);
+    struct error why;
+    int64_t deadline_ms = 0;
+    int r = safepath_check(key->path, strlen(key->path), &why);
+    if (r == 0) {
+        do
+            r = store_info(job->store, key, ret, &why);
+        while (job_ask_again(job, r, &deadline_ms));
     }
+    if (r < 0)
+        job_problem(job, RESTORE_FAILED, key, &why);
+    if (r < 0 && r != -ENOENT && r != -EINVAL && r != -ENAMETOOLONG && r != -EILSEQ)
+        job_fail(job, &why);
+    return r;
+}
+
+static void restore_key(struct restore *o, const struct image_key *key)
+{
+    struct job *job = o->job;
+    struct store_page *page;
+    struct image_meta meta;
+    struct error why;
+    uint64_t mark = tier_disk_mark(store_disk(job->store));
+    int r = find_row(job, key, &page);
+    if (r < 0)
+        return;
+    store_page_meta(page, 0, &meta);
+    if (meta.deleted_us && !job->dry_run) {
+        r = store_undelete(job->store, key, &why);
+        mark = tier_disk_mark(store_disk(job->store)); /* behind this change */
+    }
+    if (r == 0)
+        restore_one(o, &meta, mark);
+    else
+        job_problem(job, RESTORE_FAILED, key, &why);
+    store_page_free(page);
+}
+
+/* What was deleted meanwhile stays so. */
+static void restore_again(struct restore *o, const struct image_key *key)
+{
+    struct store_page *page;
+    struct image_meta meta;
+    uint64_t mark = tier_disk_mark(store_disk(o->job->store));
+    atomic_fetch_sub(&o->job->done, 1);
+    if (find_row(o->job, key, &page) < 0)
+        return;
+    store_page_meta(page, 0, &meta);
+    if (meta.deleted_us)
+        job_count(o->job, RESTORE_NEWER, 1);
+    else
+        restore_one(o, &meta, mark);
+    store_page_free(page);
+}
+
+static int start_fetch(struct restore *o, struct error *e)
+{
+    return o->job->dry_run
+               ? 0
+               : fetch_start(&o->fetch, o->job, job_threads(o->job, o->options->threads), &restore_files_ops, e);
+}
+
+static void finish_fetch(struct restore *o)
+{
+    if (o->fetch)
+        fetch_finish(o->fetch);
+    o->fetch = NULL;
+}
+
+/* Once more for what was withheld. */
+static int look_again(struct restore *o, struct error *e)
+{
+    struct restore_withheld was = o->withheld;
+    o->withheld.keys = NULL;
+    o->withheld.count = o->withheld.room = 0;
+    int r = start_fetch(o, e);
+    for (int i = 0; i < was.count; i++) {
+        const struct image_key key = {was.keys[i].collection, was.keys[i].path};
+        if (r == 0 && !job_stopped(o->job))
+            restore_again(o, &key);
+        free(was.keys[i].path);
+    }
+    free(was.keys);
+    finish_fetch(o);
+    return r;
+}
+
+static int settle_withheld(struct restore *o, struct error *e)
+{
+    int r = 0;
+    for (int look = 0; r == 0 && look < LOOKS && o->withheld.count && !job_stopped(o->job); look++) {
+        usleep(LOOKS_FIRST_US << look);
+        r = look_again(o, e);
+    }
+    job_count(o->job, RESTORE_NEWER, o->withheld.count); /* they are written all the time */
+    while (o->withheld.count)
+        free(o->withheld.keys[--o->withheld.count].path);
+    free(o->withheld.keys);
+    return r;
 }
 
 int restore_run(struct job *job, const struct restore_options *options)
 {
-    struct fetch *fetch = NULL;
+    struct restore o = {.job = job, .options = options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
     struct error why = {0};
-    int r = 0;
     if (!job->dry_run && !options->keys)
         sweep(job, options->collections);
-    if (!job->dry_run)
-        r = fetch_start(&fetch, job, job_threads(job, options->threads), &restore_files_ops, &why);
-    if (r == 0 && options->keys)
-        restore_keys(job, options, fetch);
-    else if (r == 0)
-        r = restore_all(job, options, fetch, &why);
+    int r = start_fetch(&o, &why);
+    for (int i = 0; r == 0 && options->keys && i < options->keys_len && !job_stopped(job); i++)
+        restore_key(&o, &options->keys[i]);
+    if (r == 0 && !options->keys)
+        r = restore_all(&o, &why);
     if (r < 0)
+        job_fail(job, &why); /* those who fetch stop, too */
+    finish_fetch(&o);
+    if (settle_withheld(&o, &why) < 0)
         job_fail(job, &why);
-    if (fetch)
-        fetch_finish(fetch);
     if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)
         tier_disk_sync(store_disk(job->store));
     job_record(job);

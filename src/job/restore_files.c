@@ -24,6 +24,7 @@ struct group {
     int64_t bytes;
     int64_t begun_ms;
     struct atomicfile *files; /* GROUP_FILES; their paths are owned */
+    struct restore_withheld *withheld;
     int64_t *sizes;
 };
 
@@ -60,6 +61,23 @@ static void tell_problem(struct job *job, const struct image_key *key, const str
         job_fail(job, why);
 }
 
+/* Takes the path over. 0, or -ENOMEM. */
+static int withhold(struct restore_withheld *w, const char *collection, char *path)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->count == w->room) {
+        int room = w->room ? 2 * w->room : 64;
+        struct restore_key *keys = realloc(w->keys, (size_t)room * sizeof *keys);
+        w->room = keys ? room : w->room;
+        w->keys = keys ? keys : w->keys;
+    }
+    int r = w->count < w->room ? 0 : -ENOMEM;
+    if (r == 0)
+        w->keys[w->count++] = (struct restore_key){collection, path};
+    pthread_mutex_unlock(&w->lock);
+    return r;
+}
+
 static void publish(struct restorer *t, struct group *g)
 {
     (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
@@ -69,8 +87,10 @@ static void publish(struct restorer *t, struct group *g)
         metric_add(METRIC_restored, METRIC_none, METRIC_none, file->result == 0);
         if (file->result == 0)
             job_moved(t->job, RESTORE_RESTORED, g->sizes[i]);
+        else if (file->result == -ECANCELED && withhold(g->withheld, g->collection, (char *)file->path) == 0)
+            continue;
         else if (file->result == -EEXIST || file->result == -ECANCELED)
-            job_count(t->job, RESTORE_NEWER, 1); /* it was written or deleted while we were at it */
+            job_count(t->job, RESTORE_NEWER, 1); /* it was written while we were at it */
         else
             tell_problem(t->job, &key, &file->error);
         free((char *)file->path);
@@ -105,7 +125,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
         return error_set(e, -ENOMEM, "out of memory");
     *file = (struct atomicfile){.replace = target->replace,
                                 .seen = target->seen,
-                                .gate = tier_disk_copies(store_disk(t->job->store)),
+                                .gate = tier_disk_copies(store_disk(t->job->store), g->collection),
                                 .mark = target->mark};
     r = atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
     if (r < 0) {
@@ -113,6 +133,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
         return r;
     }
     file->path = path;
+    g->withheld = target->withheld;
     int64_t now_ms = clock_monotonic_ms();
     if (!g->count)
         g->begun_ms = now_ms;

@@ -2,15 +2,28 @@
 #ifndef JOB_RESTORE_FILES_H
 #define JOB_RESTORE_FILES_H
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "job/fetch.h"
+
+/* Images whose copies got no name because they, or others that look like them to tier_disk_copies, were being written:
+ * to be looked at again. */
+struct restore_withheld {
+    pthread_mutex_t lock;
+    int count, room;
+    struct restore_key {
+        const char *collection;
+        char *path; /* owned */
+    } * keys;
+};
 
 /* What is on disk where an image shall go. */
 struct restore_target {
     int replace;      /* 0: nothing */
     struct stat seen; /* else this file */
     uint64_t mark;    /* tier_disk_mark, before its row was read */
+    struct restore_withheld *withheld;
 };
 
 /* For fetch_start; the tags are restore_targets made by malloc, which are freed. */

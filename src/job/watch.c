@@ -214,16 +214,6 @@ void watch_expect(struct watch *w, const struct image_meta *meta)
     expected_add(w->expected, &meta->key, meta->size, meta->mtime_ns);
 }
 
-void watch_hold(struct watch *w, const struct image_key *key)
-{
-    expected_hold(w->expected, key);
-}
-
-void watch_release(struct watch *w, const struct image_key *key)
-{
-    expected_release(w->expected, key);
-}
-
 /* Waits for a scan that begins after this call. */
 static int scan_once_more(struct watch *w, int64_t deadline_ms)
 {

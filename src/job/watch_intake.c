@@ -197,7 +197,7 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
     tier_disk_hold(store_disk(in->w->store), &f->key);
     enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
     int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
-    if (wanted && expected_is_held(in->w->expected, &f->key)) {
+    if (wanted && !store_is_current(in->w->store, &meta)) {
         error_set(&why, -EBUSY, "is being written");
         finish(in, f, PENDING_RETRY, &why);
         return;

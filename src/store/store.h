@@ -82,6 +82,11 @@ int store_would_delete(struct store *store, const struct image_key *key, enum st
  * or another -errno. */
 int store_file_matches(struct store *store, const struct image_meta *meta);
 
+/* For those who looked up a row, then read the file that meta describes, and are about to store it over that row:
+ * whether it is still the file that is to be stored. 0: its image was or is being written or deleted by other means, or
+ * the file has changed; both are to be looked at again. */
+int store_is_current(struct store *store, const struct image_meta *meta);
+
 /* Pages of what is stored; the bytes themselves are never touched. */
 struct store_page;
 

@@ -21,13 +21,14 @@ struct root {
     struct staging *staging;              /* NULL until it is needed */
     struct staging *retired[RETIRED_MAX]; /* of folders that are gone; somebody may still be using them */
     int retired_count;
+    struct tier_disk_gate *gate;
 };
 
 struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
     int64_t max_bytes;
     struct tier_disk_known *known;
-    struct tier_disk_gate *gate;
+    atomic_ullong changes; /* so many there were */
     size_t count;
     struct root roots[];
 };
@@ -37,20 +38,19 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     struct tier_disk *disk = calloc(1, sizeof *disk + count * sizeof disk->roots[0]);
     if (!disk)
         return NULL;
-    disk->known = tier_disk_known_new();
-    disk->gate = tier_disk_gate_new();
-    if (!disk->known || !disk->gate) {
-        tier_disk_known_free(disk->known);
-        tier_disk_gate_free(disk->gate);
-        free(disk);
-        return NULL;
-    }
     pthread_mutex_init(&disk->lock, NULL);
     disk->max_bytes = max_bytes;
-    disk->count = count;
-    for (size_t i = 0; i < count; i++)
-        disk->roots[i] = (struct root){.collection = &collections[i], .fd = -1};
-    return disk;
+    disk->known = tier_disk_known_new();
+    int complete = disk->known != NULL;
+    for (size_t i = 0; i < count && complete; i++, disk->count++) {
+        disk->roots[i] =
+            (struct root){.collection = &collections[i], .fd = -1, .gate = tier_disk_gate_new(&disk->changes)};
+        complete = disk->roots[i].gate != NULL;
+    }
+    if (complete)
+        return disk;
+    tier_disk_free(disk);
+    return NULL;
 }
 
 void tier_disk_free(struct tier_disk *disk)
@@ -63,9 +63,9 @@ void tier_disk_free(struct tier_disk *disk)
             staging_close(disk->roots[i].retired[k]);
         if (disk->roots[i].fd >= 0)
             close(disk->roots[i].fd);
+        tier_disk_gate_free(disk->roots[i].gate);
     }
     tier_disk_known_free(disk->known);
-    tier_disk_gate_free(disk->gate);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
 }
@@ -82,27 +82,62 @@ int64_t tier_disk_max_bytes(const struct tier_disk *disk)
 
 uint64_t tier_disk_mark(struct tier_disk *disk)
 {
-    return tier_disk_gate_mark(disk->gate);
+    return atomic_load(&disk->changes);
+}
+
+static struct tier_disk_gate *gate_of(struct tier_disk *disk, const char *collection)
+{
+    for (size_t i = 0; i < disk->count; i++)
+        if (strcmp(disk->roots[i].collection->name, collection) == 0)
+            return disk->roots[i].gate;
+    return NULL;
 }
 
 void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
 {
-    tier_disk_gate_changed(disk->gate, key->path);
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    if (gate)
+        tier_disk_gate_changed(gate, key->path);
 }
 
 void tier_disk_hold(struct tier_disk *disk, const struct image_key *key)
 {
-    tier_disk_gate_hold(disk->gate, key->path);
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    if (gate)
+        tier_disk_gate_hold(gate, key->path);
 }
 
 void tier_disk_release(struct tier_disk *disk, const struct image_key *key)
 {
-    tier_disk_gate_release(disk->gate, key->path);
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    if (gate)
+        tier_disk_gate_release(gate, key->path);
 }
 
-const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk)
+void tier_disk_begin(struct tier_disk *disk, const struct image_key *key)
 {
-    return tier_disk_gate_ops(disk->gate);
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    if (gate)
+        tier_disk_gate_begin(gate, key->path);
+}
+
+void tier_disk_end(struct tier_disk *disk, const struct image_key *key)
+{
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    if (gate)
+        tier_disk_gate_end(gate, key->path);
+}
+
+int tier_disk_is_changing(struct tier_disk *disk, const struct image_key *key)
+{
+    struct tier_disk_gate *gate = gate_of(disk, key->collection);
+    return gate && tier_disk_gate_is_changing(gate, key->path);
+}
+
+const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection)
+{
+    struct tier_disk_gate *gate = gate_of(disk, collection);
+    return gate ? tier_disk_gate_ops(gate) : NULL;
 }
 
 /* Makes the folder and those above it. */
@@ -278,7 +313,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     struct staging *staging;
     struct root *root;
     if (intent == TIER_STORE)
-        tier_disk_gate_changed(disk->gate, image->meta.key.path);
+        tier_disk_changed(disk, &image->meta.key);
     int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
         struct atomicfile file = {0};
@@ -307,7 +342,7 @@ static int drop_image(void *self, const struct image_key *key, struct error *e)
     struct tier_disk *disk = self;
     struct root *root;
     const char *name;
-    tier_disk_gate_changed(disk->gate, key->path); /* also when there is no file yet: a copy may be under way */
+    tier_disk_changed(disk, key); /* also when there is no file yet: a copy may be under way */
     int r = acquire(disk, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
     if (r < 0)
         return r;

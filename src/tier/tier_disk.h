@@ -2,6 +2,8 @@
 #ifndef TIER_TIER_DISK_H
 #define TIER_TIER_DISK_H
 
+#include <stdatomic.h>
+
 #include "config/config.h"
 #include "fs/atomicfile.h"
 #include "tier/tier.h"
@@ -55,7 +57,13 @@ void tier_disk_changed(struct tier_disk *disk,
  * a copy of the row before could take the place of that file, should it vanish. Holds nest. */
 void tier_disk_hold(struct tier_disk *disk, const struct image_key *key);
 void tier_disk_release(struct tier_disk *disk, const struct image_key *key);
-const struct atomicfile_gate *tier_disk_copies(const struct tier_disk *disk);
+
+/* From before a row is written or deleted until its file is: between the two a file is there that is older than the
+ * row, and whoever has read that one must not store it. An image may seem to be changing for another's sake. */
+void tier_disk_begin(struct tier_disk *disk, const struct image_key *key);
+void tier_disk_end(struct tier_disk *disk, const struct image_key *key);
+int tier_disk_is_changing(struct tier_disk *disk, const struct image_key *key);
+const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection);
 
 /* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet; each with its mark. */
 #define TIER_DISK_FILL_MAX 256
@@ -77,12 +85,14 @@ int64_t tier_disk_max_bytes(const struct tier_disk *disk);
 /* What is behind tier_disk_mark and tier_disk_copies. */
 struct tier_disk_gate;
 
-struct tier_disk_gate *tier_disk_gate_new(void);
-void tier_disk_gate_free(struct tier_disk_gate *g); /* NULL is allowed */
+struct tier_disk_gate *tier_disk_gate_new(atomic_ullong *count); /* one for all collections */
+void tier_disk_gate_free(struct tier_disk_gate *g);              /* NULL is allowed */
 const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
 void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
 void tier_disk_gate_hold(struct tier_disk_gate *g, const char *path);
 void tier_disk_gate_release(struct tier_disk_gate *g, const char *path);
-uint64_t tier_disk_gate_mark(struct tier_disk_gate *g);
+void tier_disk_gate_begin(struct tier_disk_gate *g, const char *path);
+void tier_disk_gate_end(struct tier_disk_gate *g, const char *path);
+int tier_disk_gate_is_changing(struct tier_disk_gate *g, const char *path);
 
 #endif

@@ -24,7 +24,7 @@ static void fill_collection(struct tier_disk *disk, struct image *const *images,
     for (int i = next_of(images, count, 0, collection); i < count; i = next_of(images, count, i + 1, collection)) {
         const struct image_meta *meta = &images[i]->meta;
         struct atomicfile *file = &files[written];
-        *file = (struct atomicfile){.gate = tier_disk_copies(disk), .mark = marks[i]};
+        *file = (struct atomicfile){.gate = tier_disk_copies(disk, collection), .mark = marks[i]};
         if (atomicfile_write(staging, file, images[i]->bytes, (size_t)meta->size, meta->mtime_ns, NULL) < 0)
             continue;
         file->path = meta->key.path;

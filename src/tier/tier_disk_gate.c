@@ -1,8 +1,9 @@
-/* When an image was stored or dropped last, and whether it is being stored: numbers, by the path's hash. Two images
- * that share one, be it in two collections, cost a copy that is withheld for the other's sake and made the next time. A
- * mark is the last number. */
+/* When an image of a collection was stored or dropped last, and whether it is being stored: numbers, by the path's
+ * hash. Two images that share one cost a copy that is withheld for the other's sake. A mark is the last number of all.
+ */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "tier/tier_disk.h"
@@ -12,9 +13,9 @@
 struct tier_disk_gate {
     struct atomicfile_gate ops;
     pthread_rwlock_t lock; /* read: while a copy gets its name */
-    uint64_t count;
+    atomic_ullong *count;
     uint64_t last[SLOTS];
-    unsigned short held[SLOTS];
+    unsigned short held[SLOTS], changing[SLOTS];
 };
 
 /* FNV-1a */
@@ -43,12 +44,13 @@ static void leave(void *arg)
     pthread_rwlock_unlock(&g->lock);
 }
 
-struct tier_disk_gate *tier_disk_gate_new(void)
+struct tier_disk_gate *tier_disk_gate_new(atomic_ullong *count)
 {
     struct tier_disk_gate *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
     g->ops = (struct atomicfile_gate){enter, leave, g};
+    g->count = count;
     pthread_rwlock_init(&g->lock, NULL);
     return g;
 }
@@ -70,7 +72,7 @@ void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path)
 {
     size_t slot = slot_of(path);
     pthread_rwlock_wrlock(&g->lock);
-    g->last[slot] = ++g->count;
+    g->last[slot] = atomic_fetch_add(g->count, 1) + 1;
     pthread_rwlock_unlock(&g->lock);
 }
 
@@ -90,10 +92,27 @@ void tier_disk_gate_release(struct tier_disk_gate *g, const char *path)
     pthread_rwlock_unlock(&g->lock);
 }
 
-uint64_t tier_disk_gate_mark(struct tier_disk_gate *g)
+void tier_disk_gate_begin(struct tier_disk_gate *g, const char *path)
 {
-    pthread_rwlock_rdlock(&g->lock);
-    uint64_t mark = g->count;
+    size_t slot = slot_of(path);
+    pthread_rwlock_wrlock(&g->lock);
+    g->changing[slot]++;
     pthread_rwlock_unlock(&g->lock);
-    return mark;
+}
+
+void tier_disk_gate_end(struct tier_disk_gate *g, const char *path)
+{
+    size_t slot = slot_of(path);
+    pthread_rwlock_wrlock(&g->lock);
+    g->changing[slot]--;
+    pthread_rwlock_unlock(&g->lock);
+}
+
+int tier_disk_gate_is_changing(struct tier_disk_gate *g, const char *path)
+{
+    size_t slot = slot_of(path);
+    pthread_rwlock_rdlock(&g->lock);
+    int changing = g->changing[slot] > 0;
+    pthread_rwlock_unlock(&g->lock);
+    return changing;
 }
