@@ -186,8 +186,12 @@ static int flush(struct service *s, int64_t deadline_ms)
     struct watch_status status;
     watch_status(s->watch, &status);
     watch_list(s->watch, NAMES_MOST, tell_file, &told);
-    log_event(LOG_ERROR, "files are lost unless this disk outlives us",
-              LOG_INT("files", told < NAMES_MOST ? told : status.pending + status.failed), LOG_STR("why", why.text));
+    if (told)
+        log_event(LOG_ERROR, "files are lost unless this disk outlives us",
+                  LOG_INT("files", told < NAMES_MOST ? told : status.pending + status.failed),
+                  LOG_STR("why", why.text));
+    else
+        log_event(LOG_ERROR, "files may be lost unless this disk outlives us", LOG_STR("why", why.text));
     return -EIO;
 }
 

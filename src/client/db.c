@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "client/db_conn.h"
 #include "client/db_wire.h"
 #include "sql.h"
@@ -261,6 +262,7 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
     int sent = 1;
 
     assert(conn->in_flight < DB_IN_FLIGHT_MAX);
+    metric_inc(METRIC_db_queries);
     if (conn->lost)
         return error_set(e, -ENOTCONN, "database: the connection was lost");
     arm(conn);
@@ -271,8 +273,10 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
     int r = disarm(conn, e);
     if (r == 0 && !sent)
         r = lose(conn, e);
-    if (r < 0)
+    if (r < 0) {
+        metric_inc(METRIC_db_errors);
         return r;
+    }
 
     conn->flights[(conn->first + conn->in_flight) % DB_IN_FLIGHT_MAX] = (struct flight){query, prepares};
     conn->in_flight++;
@@ -364,6 +368,8 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     if (outcome == 0 && conn->unconfirmed)
         outcome = error_set(e, -EAGAIN, "the commit was not confirmed by the standby: not acknowledged");
 
+    if (outcome < 0)
+        metric_inc(METRIC_db_errors);
     if (outcome < 0 || !ret)
         PQclear(res);
     else

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/metric.h"
 #include "client/db_conn.h"
 
 #define CONNECTIONS_MAX 100
@@ -92,10 +93,17 @@ void db_pool_close(struct db_pool *pool)
     free(pool);
 }
 
+/* With the lock held. */
+static void count_opened(struct db_pool *pool, int n)
+{
+    pool->opened += n;
+    metric_set(METRIC_db_connections, METRIC_none, METRIC_none, pool->opened);
+}
+
 static void forget_one(struct db_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    pool->opened--;
+    count_opened(pool, -1);
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -134,7 +142,7 @@ static void *run_opening(void *arg)
         pool->reached = 1;
         add_idle(pool, conn, o->user);
     } else {
-        pool->opened--;
+        count_opened(pool, -1);
         o->why = why;
     }
     o->ended = 1;
@@ -163,7 +171,7 @@ static int start_opening(struct db_pool *pool, struct opening **ret, struct erro
         free(o);
         return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
     }
-    pool->opened++;
+    count_opened(pool, 1);
     pool->opening++;
     *ret = o;
     return 0;

@@ -156,12 +156,23 @@ static int agree(struct http_exchange *x, const json_t *arguments)
     return 0;
 }
 
+/* ?async, ?async=1; not ?async=0. */
+static int is_async(const struct http_exchange *x)
+{
+    struct url_query query;
+    if (!x->raw_query || url_query_parse(&query, x->raw_query, strlen(x->raw_query), NULL) < 0)
+        return 0;
+    const char *value = url_query_get(&query, "async");
+    int yes = value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
+    url_query_release(&query);
+    return yes;
+}
+
 static void start(struct http_exchange *x, const struct jobs_kind *kind, const struct http_argument *known)
 {
     json_t *arguments = http_arguments(x, known);
-    int later = x->raw_query && url_query_has(x->raw_query, strlen(x->raw_query), "async");
     if (arguments && agree(x, arguments))
-        jobs_start(x->service->jobs, x, kind, arguments, later);
+        jobs_start(x->service->jobs, x, kind, arguments, is_async(x));
     else
         json_decref(arguments);
 }

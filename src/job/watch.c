@@ -241,6 +241,9 @@ static int say_late(struct watch *w, int r, struct error *e)
     pthread_mutex_unlock(&w->lock);
     if (r == -ECANCELED)
         return error_set(e, r, "the watcher was stopped");
+    if (!count.waiting)
+        return error_set(e, r, "whether all files are persisted could not be found out in time%s%s",
+                         why.code ? ": " : "", why.code ? why.text : "");
     return error_set(e, r, "%lld files are not persisted yet, the oldest since %.1f s%s%s", (long long)count.waiting,
                      (double)count.oldest_ms / 1000, why.code ? ": " : "", why.code ? why.text : "");
 }

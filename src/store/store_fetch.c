@@ -285,20 +285,22 @@ int store_forget(struct store *store, const struct image_key *key)
     tier_disk_changed(store->disk, key);
     if (!f)
         return 0;
-    unsigned n = name_of(key, name);
+    unsigned len = name_of(key, name);
     pthread_mutex_lock(&f->lock);
     f->forgotten++;
-    HASH_FIND(hh, f->absent, name, n, one);
+    HASH_FIND(hh, f->absent, name, len, one);
     if (one)
         drop_absent(f, one);
-    HASH_FIND(hh, f->fillings, name, n, filling);
+    HASH_FIND(hh, f->fillings, name, len, filling);
     if (filling)
         drop_filling(f, filling);
-    HASH_FIND(hh, f->cold, name, n, flight);
+    HASH_FIND(hh, f->cold, name, len, flight);
     if (flight)
         close_flight(f, flight);
     pthread_mutex_unlock(&f->lock);
-    return (one != NULL) + (filling != NULL);
+    int n = (one != NULL) + (filling != NULL);
+    metric_add(METRIC_invalidations, METRIC_none, METRIC_none, n);
+    return n;
 }
 
 /* Which entity an image belongs to that nobody found is not known. */
@@ -340,6 +342,7 @@ int store_forget_matching(struct store *store, const char *pattern)
             close_flight(f, flight);
     }
     pthread_mutex_unlock(&f->lock);
+    metric_add(METRIC_invalidations, METRIC_none, METRIC_none, n);
     return n;
 }
 

@@ -60,3 +60,18 @@ def test_files_that_come_back(http: Served) -> None:
     assert metric(http, 'perdura_reads_total{tier="disk"}') == 1
     http.get("/media/none.png").problem(404)
     assert metric(http, "perdura_reads_absent_total") == 1
+
+
+def test_the_database(http: Served) -> None:
+    before = metric(http, "perdura_db_queries_total")
+    assert before > 0 and 1 <= metric(http, "perdura_db_connections") <= 4
+    http.put("/media/a.png", images.make("png", 1))
+    assert metric(http, "perdura_db_queries_total") > before
+    http.get("/media/none.png").problem(404)
+    http.post("/image-cache/invalidate", {"pattern": "*"})
+    assert metric(http, "perdura_invalidations_total") == 1
+    errors = metric(http, "perdura_db_errors_total")
+    http.perdura.database.server.stop()
+    http.get("/media/another.png").problem(503)
+    wait_until(lambda: metric(http, "perdura_db_errors_total") > errors, 30, "an error that is counted")
+    http.perdura.database.server.start()
