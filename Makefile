@@ -201,7 +201,8 @@ lint:
 lint-sources: $(SRC:%=tidy/%)
 	clang-format --dry-run -Werror $(C_FILES)
 	cppcheck -q -j$$(nproc) --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	    --suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -Isrc -I$(B)/gen src
+	    --suppress=normalCheckLevelMaxBranches --suppress='*:/usr/include/*' --include=/usr/include/uthash.h \
+	    --include=/usr/include/utlist.h -D_GNU_SOURCE -Isrc -I$(B)/gen src
 
 $(SRC:%=tidy/%): tidy/%: % $(GEN)
 	@clang-tidy --quiet --warnings-as-errors='*' $< -- $(CPPFLAGS) $(ALL_CFLAGS) 2> /dev/null

@@ -2,8 +2,7 @@
 -- The functions stand in the select list and not in FROM, where their output, megabytes of it, would be spooled.
 -- An entity that is already known stays when the writer does not name one.
 -- $14 says when the row that each one replaces was changed last, as its writer saw it: in microseconds since 1970, 0
--- for no row, -1 when that does not matter. A row that was changed since stays, and is not among the returned ones; but
--- one that holds the same content may be what this very statement stored before its connection was lost.
+-- for no row, -1 when that does not matter. A row that was changed since stays, and is not among the returned ones.
 INSERT INTO image_cache AS old (collection, original_path, content_type, object_id, variant, image_data, file_size,
                                 content_type_header, sha256, width, height, source_mtime, source_mtime_ns)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
@@ -25,7 +24,7 @@ ON CONFLICT (collection, original_path) DO UPDATE SET
     source_mtime_ns = EXCLUDED.source_mtime_ns,
     last_accessed = now(),
     deleted_at = NULL
-WHERE (old.sha256 = EXCLUDED.sha256 AND old.deleted_at IS NULL) OR NOT EXISTS (
+WHERE NOT EXISTS (
     SELECT FROM unnest($1::text[], $2::text[], $14::bigint[]) AS seen (collection, path, at)
     WHERE seen.collection = old.collection AND seen.path = old.original_path AND seen.at <> -1
           AND seen.at <> (extract(epoch FROM old.updated_at) * 1000000)::bigint

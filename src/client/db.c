@@ -143,7 +143,7 @@ static int connected(struct db_conn *conn, struct error *e)
 }
 
 int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct db_watch *watch,
-                 struct error *e)
+                 int *ret_reached, struct error *e)
 {
     /* Those before dbname are defaults that the url may override. */
     static const char *const names[] = {"connect_timeout",
@@ -174,6 +174,7 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
         db_conn_close(conn);
         return r;
     }
+    *ret_reached = 1;
     db_limit(conn, GREETING_MS);
     r = db_query(conn, &sql_connection_begin, NULL, NULL, e);
     if (db_conn_lost(conn)) {

@@ -59,8 +59,8 @@ int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms
 void db_limit(struct db_conn *conn, int timeout_ms);
 
 /* For this thread, until it says otherwise: nothing but db_script waits longer than until `deadline_ms`
- * (clock_monotonic_ms; INT64_MAX: no deadline), however deep inside a call it is. For threads that work for somebody who
- * waits. */
+ * (clock_monotonic_ms; INT64_MAX: no deadline), however deep inside a call it is. For threads that work for somebody
+ * who waits. */
 void db_deadline(int64_t deadline_ms);
 
 /* Gives it back. Results not yet received are waited for and dropped. A lost connection is closed. NULL is allowed. */

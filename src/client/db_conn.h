@@ -8,9 +8,10 @@
 /* Whether libpq can read the connection string. -EINVAL with a text that does not show it. */
 int db_conn_check_url(const char *url, struct error *e) __attribute__((warn_unused_result));
 
-/* Connects; the options' strings and the watch must live as long as the connection. -ENOTCONN. */
+/* Connects; the options' strings and the watch must live as long as the connection. -ENOTCONN; *ret_reached (untouched
+ * else) becomes 1 when the server let us in, be it that the connection was lost after that. */
 int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct db_watch *watch,
-                 struct error *e) __attribute__((warn_unused_result));
+                 int *ret_reached, struct error *e) __attribute__((warn_unused_result));
 
 void db_conn_close(struct db_conn *conn);
 

@@ -136,10 +136,11 @@ static void *run_opening(void *arg)
     struct db_pool *pool = o->pool;
     struct db_conn *conn;
     struct error why;
-    int r = db_conn_open(&conn, pool, &pool->options, pool->watch, &why);
+    int reached = 0;
+    int r = db_conn_open(&conn, pool, &pool->options, pool->watch, &reached, &why);
     pthread_mutex_lock(&pool->lock);
+    pool->reached |= reached;
     if (r == 0) {
-        pool->reached = 1;
         add_idle(pool, conn, o->user);
     } else {
         count_opened(pool, -1);

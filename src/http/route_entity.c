@@ -46,7 +46,7 @@ static int take_entity(struct http_exchange *x, struct entity *ret)
 /* Runs on a worker, which waits for the database; the image itself comes through store_fetch like any other. */
 void route_entity_get(struct http_exchange *x)
 {
-    struct entity entity;
+    struct entity entity = {0};
     struct store_page *page;
     struct image_meta meta;
     struct error why;
@@ -76,7 +76,7 @@ void route_entity_get(struct http_exchange *x)
 
 void route_entity_put(struct http_exchange *x)
 {
-    struct entity entity;
+    struct entity entity = {0};
     if (take_entity(x, &entity) < 0)
         return;
     struct sniff seen = sniff(x->body.data, x->body.len);

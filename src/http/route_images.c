@@ -65,7 +65,7 @@ static const char *wrong(const struct listing *l)
 static int list(struct store *store, const struct listing *l, struct store_page **ret, struct error *e)
 {
     const char *const only[] = {l->collection, NULL};
-    struct image_meta meta, *after = l->cursor ? &meta : NULL;
+    struct image_meta meta = {0}, *after = l->cursor ? &meta : NULL;
     if (wrong(l))
         return error_set(e, -EINVAL, "%s", wrong(l));
     if (after && cursor_meta(l, after) < 0)

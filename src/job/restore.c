@@ -282,17 +282,18 @@ static void finish_fetch(struct restore *o)
 /* Once more for what was withheld. */
 static int look_again(struct restore *o, struct error *e)
 {
-    struct restore_withheld was = o->withheld;
+    struct restore_key *one = o->withheld.keys, *next;
     o->withheld.keys = NULL;
-    o->withheld.count = o->withheld.room = 0;
+    o->withheld.count = 0;
     int r = start_fetch(o, e);
-    for (int i = 0; i < was.count; i++) {
-        const struct image_key key = {was.keys[i].collection, was.keys[i].path};
+    for (; one; one = next) {
+        const struct image_key key = {one->collection, one->path};
         if (r == 0 && !job_stopped(o->job))
             restore_again(o, &key);
-        free(was.keys[i].path);
+        next = one->next;
+        free(one->path);
+        free(one);
     }
-    free(was.keys);
     finish_fetch(o);
     return r;
 }
@@ -305,9 +306,11 @@ static int settle_withheld(struct restore *o, struct error *e)
         r = look_again(o, e);
     }
     job_count(o->job, RESTORE_NEWER, o->withheld.count); /* they are written all the time */
-    while (o->withheld.count)
-        free(o->withheld.keys[--o->withheld.count].path);
-    free(o->withheld.keys);
+    for (struct restore_key *one = o->withheld.keys, *next; one; one = next) {
+        next = one->next;
+        free(one->path);
+        free(one);
+    }
     return r;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -64,18 +65,15 @@ static void tell_problem(struct job *job, const struct image_key *key, const str
 /* Takes the path over. 0, or -ENOMEM. */
 static int withhold(struct restore_withheld *w, const char *collection, char *path)
 {
+    struct restore_key *one = malloc(sizeof *one);
+    if (!one)
+        return -ENOMEM;
+    *one = (struct restore_key){collection, path, NULL};
     pthread_mutex_lock(&w->lock);
-    if (w->count == w->room) {
-        int room = w->room ? 2 * w->room : 64;
-        struct restore_key *keys = realloc(w->keys, (size_t)room * sizeof *keys);
-        w->room = keys ? room : w->room;
-        w->keys = keys ? keys : w->keys;
-    }
-    int r = w->count < w->room ? 0 : -ENOMEM;
-    if (r == 0)
-        w->keys[w->count++] = (struct restore_key){collection, path};
+    LL_PREPEND(w->keys, one);
+    w->count++;
     pthread_mutex_unlock(&w->lock);
-    return r;
+    return 0;
 }
 
 static void publish(struct restorer *t, struct group *g)

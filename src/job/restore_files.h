@@ -11,10 +11,11 @@
  * to be looked at again. */
 struct restore_withheld {
     pthread_mutex_t lock;
-    int count, room;
+    int count;
     struct restore_key {
         const char *collection;
         char *path; /* owned */
+        struct restore_key *next;
     } * keys;
 };
 

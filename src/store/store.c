@@ -36,7 +36,8 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     store->config = config;
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
     store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
-    if (!store->db || !store->disk) {
+    store->fetch = store_fetch_new(store);
+    if (!store->db || !store->disk || !store->fetch) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
@@ -54,6 +55,7 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
+    store_fetch_free(store->fetch);
     tier_disk_free(store->disk);
     tier_db_free(store->db);
     db_pool_close(store->pool);

@@ -84,6 +84,7 @@ struct store_fetch {
     struct store *store;
     pthread_mutex_t lock;
     pthread_cond_t stop; /* or the last one landed since */
+    int started;         /* the threads run */
     int stopped;
     struct flight *flights; /* that wait for a disk thread */
     struct flight *cold;    /* that are not on disk, until they land */
@@ -168,14 +169,14 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
 
 static void drop_absent(struct store_fetch *f, struct absent *one)
 {
-    HASH_DEL(f->absent, one);
+    HASH_DEL(f->absent, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
     free(one);
 }
 
-static void free_absent(struct absent *one)
+static void free_absent(struct store_fetch *f)
 {
-    struct absent *all = one, *next;
-    HASH_CLEAR(hh, all);
+    struct absent *one = f->absent, *next;
+    HASH_CLEAR(hh, f->absent);
     for (; one; one = next) {
         next = one->hh.next;
         free(one);
@@ -283,8 +284,6 @@ int store_forget(struct store *store, const struct image_key *key)
     struct filling *filling;
     struct flight *flight;
     tier_disk_changed(store->disk, key);
-    if (!f)
-        return 0;
     unsigned len = name_of(key, name);
     pthread_mutex_lock(&f->lock);
     f->forgotten++;
@@ -321,8 +320,6 @@ int store_forget_matching(struct store *store, const char *pattern)
     struct filling *filling, *then;
     struct flight *flight, *behind;
     int n = 0;
-    if (!f)
-        return 0;
     pthread_mutex_lock(&f->lock);
     f->forgotten++;
     HASH_ITER (hh, f->absent, one, next) {
@@ -541,12 +538,16 @@ static struct waiter *overdue(struct store_fetch *f)
     struct waiter *all = NULL;
     struct flight *flight, *next;
     int64_t now_ms = clock_monotonic_ms();
-    HASH_ITER (hh, f->flights, flight, next)
+    HASH_ITER (hh, f->flights, flight, next) {
         take_overdue(f, flight, now_ms, &all);
-    HASH_ITER (hh, f->cold, flight, next)
+    }
+    HASH_ITER (hh, f->cold, flight, next) {
         take_overdue(f, flight, now_ms, &all);
+    }
     DL_FOREACH(f->closed, flight)
-    take_overdue(f, flight, now_ms, &all);
+    {
+        take_overdue(f, flight, now_ms, &all);
+    }
     return all;
 }
 
@@ -638,24 +639,42 @@ static int start_threads(struct store_fetch *f)
     return r;
 }
 
-int store_fetch_start(struct store *store, struct error *e)
+struct store_fetch *store_fetch_new(struct store *store)
 {
     struct store_fetch *f = calloc(1, sizeof *f);
     if (!f)
-        return error_set(e, -ENOMEM, "out of memory");
+        return NULL;
     f->store = store;
+    f->stopped = 1;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&f->stop, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&f->lock, NULL);
+    return f;
+}
+
+void store_fetch_free(struct store_fetch *f)
+{
+    if (!f)
+        return;
+    free_absent(f);
+    pthread_cond_destroy(&f->stop);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+int store_fetch_start(struct store *store, struct error *e)
+{
+    struct store_fetch *f = store->fetch;
+    pthread_mutex_lock(&f->lock);
+    f->stopped = 0;
+    pthread_mutex_unlock(&f->lock);
     int r = start_threads(f);
-    if (r < 0) {
-        free(f);
+    if (r < 0)
         return error_set(e, r, "no threads: %s", strerror(-r));
-    }
-    store->fetch = f;
+    f->started = 1;
     return 0;
 }
 
@@ -664,7 +683,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     struct timespec until = clock_timespec(deadline_ms * 1000000);
     struct store_fetch *f = store->fetch;
     int r = 0;
-    if (!f)
+    if (!f->started)
         return 0;
     pthread_mutex_lock(&f->lock);
     f->stopped = 1;
@@ -678,10 +697,6 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     workers_finish(f->db, NULL, NULL);
     fill_stop(f->fill);
     pthread_join(f->patience, NULL);
-    free_absent(f->absent);
-    pthread_cond_destroy(&f->stop);
-    pthread_mutex_destroy(&f->lock);
-    free(f);
-    store->fetch = NULL;
+    f->started = 0;
     return 0;
 }

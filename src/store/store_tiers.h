@@ -13,12 +13,16 @@ struct store {
     struct db_pool *pool;
     struct tier_db *db;
     struct tier_disk *disk;
-    struct store_fetch *fetch;      /* NULL: not started */
+    struct store_fetch *fetch;
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
 
 /* Gets a connection, runs one query on it and puts it back. */
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* What is remembered of reads; others may tell of writes as long as the store is open. NULL when out of memory. */
+struct store_fetch *store_fetch_new(struct store *store);
+void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 
 #endif

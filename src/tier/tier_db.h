@@ -52,7 +52,7 @@ int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *do
  * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later.
  *
  * seen_us is the updated_us of the row that it shall replace, 0 for none: when another is there by then, that one stays
- * and the outcome is -ESTALE. */
+ * and the outcome is -ESTALE; so it is, too, for one that was sent twice and stored the first time. */
 #define TIER_DB_SEEN_ANY (-1)
 
 void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
