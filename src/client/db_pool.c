@@ -23,8 +23,10 @@ struct db_pool {
     struct db_watch *watch;
     pthread_mutex_t lock;
     pthread_cond_t returned;
-    int opened;  /* idle, in use, or being opened */
-    int opening; /* of these, the last */
+    int opened;            /* idle, in use, or being opened */
+    int opening;           /* of these, the last */
+    pthread_t last_opener; /* who opened one and has ended; joined by the next one, and the last of all by the close */
+    int has_last_opener;
     int reached; /* a connection was opened once */
     int idle_count;
     struct {
@@ -83,6 +85,8 @@ void db_pool_close(struct db_pool *pool)
     while (pool->opening)
         pthread_cond_wait(&pool->returned, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
+    if (pool->has_last_opener)
+        pthread_join(pool->last_opener, NULL);
     assert(pool->opened == pool->idle_count);
     while (pool->idle_count)
         db_conn_close(pool->idle[--pool->idle_count].conn);
@@ -150,24 +154,26 @@ static void *run_opening(void *arg)
     if (o->left)
         free(o);
     pool->opening--;
+    pthread_t before = pool->last_opener;
+    int was_before = pool->has_last_opener;
+    pool->last_opener = pthread_self();
+    pool->has_last_opener = 1;
     pthread_cond_broadcast(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
+    if (was_before)
+        pthread_join(before, NULL);
     return NULL;
 }
 
 static int start_opening(struct db_pool *pool, struct opening **ret, struct error *e)
 {
     struct opening *o = calloc(1, sizeof *o);
-    pthread_attr_t detached;
     pthread_t thread;
     if (!o)
         return error_set(e, -ENOMEM, "out of memory");
     o->pool = pool;
     o->user = pthread_self();
-    pthread_attr_init(&detached);
-    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&thread, &detached, run_opening, o);
-    pthread_attr_destroy(&detached);
+    int r = pthread_create(&thread, NULL, run_opening, o);
     if (r) {
         free(o);
         return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
