@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <utlist.h>
 
 #include "base/clock.h"
@@ -16,7 +17,10 @@
 #define ROUND_MS      1000
 
 struct patrol_post {
+    struct patrol *patrol;
     int fd;
+    int file; /* that is being sent; -1: none. Changed by the connection's thread alone, with the lock held */
+    int64_t file_end;
     atomic_llong deadline_ms;
     atomic_int receiving;     /* the peer owes us something */
     int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the patrol's own */
@@ -51,6 +55,13 @@ static int has_left(struct patrol_post *post, int64_t deadline_ms)
     return again;
 }
 
+/* What a writer has cut off of a file can't be sent any more, and the peer would wait for it. */
+static int is_cut_short(const struct patrol_post *post)
+{
+    struct stat st;
+    return post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
+}
+
 static void go_round(struct patrol *p)
 {
     int64_t now = clock_monotonic_ms();
@@ -58,7 +69,7 @@ static void go_round(struct patrol *p)
     DL_FOREACH(p->posts, post)
     {
         int64_t deadline_ms = atomic_load_explicit(&post->deadline_ms, memory_order_relaxed);
-        if (deadline_ms < now || has_left(post, deadline_ms))
+        if (deadline_ms < now || has_left(post, deadline_ms) || is_cut_short(post))
             (void)shutdown(post->fd, SHUT_RDWR);
     }
 }
@@ -140,7 +151,9 @@ struct patrol_post *patrol_enter(struct patrol *p, int fd)
     struct patrol_post *post = calloc(1, sizeof *post);
     if (!post)
         return NULL;
+    post->patrol = p;
     post->fd = fd;
+    post->file = -1;
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
     pthread_mutex_lock(&p->lock);
     DL_APPEND(p->posts, post);
@@ -158,8 +171,24 @@ void patrol_leave(struct patrol *p, struct patrol_post *post)
     free(post);
 }
 
+static void set_file(struct patrol_post *post, int fd, int64_t end)
+{
+    pthread_mutex_lock(&post->patrol->lock);
+    post->file = fd;
+    post->file_end = end;
+    pthread_mutex_unlock(&post->patrol->lock);
+}
+
+void patrol_file(struct patrol_post *post, int fd, int64_t end)
+{
+    if (post)
+        set_file(post, fd, end);
+}
+
 void patrol_head(struct patrol_post *post)
 {
+    if (post && post->file >= 0)
+        set_file(post, -1, 0);
     set_deadline(post, clock_monotonic_ms() + NEXT_HEAD_MS, 1);
 }
 

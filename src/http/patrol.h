@@ -22,6 +22,10 @@ void patrol_body(struct patrol_post *post, int64_t bytes);
 void patrol_rest(struct patrol_post *post); /* nothing: we are busy */
 void patrol_answering(struct patrol_post *post, int64_t bytes);
 
+/* Likewise, of a file up to byte `end`, whose descriptor stays open until patrol_head: should the file become shorter,
+ * the connection is shut down. */
+void patrol_file(struct patrol_post *post, int fd, int64_t end);
+
 /* Calls fn(arg) at the patrol's next round, within a second, from its thread. Where there is no memory: at once. */
 void patrol_call_later(struct patrol *p, void (*fn)(void *arg), void *arg);
 

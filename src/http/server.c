@@ -213,6 +213,8 @@ static enum MHD_Result queue_answer(struct request *r)
         patrol_rest(r->post);
     else
         patrol_answering(r->post, length);
+    if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304)
+        patrol_file(r->post, a->image->fd, a->first + a->length);
     r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
     MHD_destroy_response(response);

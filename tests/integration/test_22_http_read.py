@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -426,3 +427,16 @@ def test_nothing_is_served_at_other_urls(http: Served) -> None:
         if path != "*":
             http.get(path).problem(404)
     assert b" 404 " in http.raw(b"GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").split(b"\r\n")[0]
+
+
+def test_a_file_that_is_cut_short_while_it_is_sent_ends_the_answer(http: Served) -> None:
+    """Nobody waits for bytes that will never come."""
+    size = 5 * KB * KB
+    write(http.perdura.media / "large.jpg", images.sized("jpeg", size, 1))
+    with http.socket() as sock:
+        sock.sendall(b"GET /media/large.jpg HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = len(sock.recv(1000))
+        os.truncate(http.perdura.media / "large.jpg", 1000)
+        while part := sock.recv(KB * KB):
+            got += len(part)
+    assert got < size
