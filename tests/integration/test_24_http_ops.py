@@ -157,7 +157,8 @@ def test_metrics_move(http: Served) -> None:
     data = images.make("png", 1)
     http.put("/media/a.png", data)
     http.get("/media/a.png")
-    before = metrics(http)
+    media = 'perdura_http_requests_total{route="media",code="2xx"}'
+    before = wait_until(lambda: (m := metrics(http)).get(media) == 2 and m, WAIT_S, "two requests that are counted")
     for _ in range(3):
         assert http.get("/media/a.png").body == data
     http.get("/media/none.png").problem(404)
