@@ -17,6 +17,15 @@ int clock_left_ms(int64_t deadline_ms)
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
 static int64_t now_us(clockid_t clock)
 {
     struct timespec ts;

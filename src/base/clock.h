@@ -2,6 +2,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -13,6 +14,9 @@ int64_t clock_monotonic_ms(void);
 
 /* Milliseconds left until `deadline_ms`, for poll(2): never negative, at most INT_MAX. */
 int clock_left_ms(int64_t deadline_ms);
+
+/* Makes a condition whose timed waits go by clock_monotonic_ms: until clock_timespec of those milliseconds. */
+void clock_cond_init(pthread_cond_t *cond);
 
 /* Microseconds since 1970-01-01 UTC. */
 int64_t clock_realtime_us(void);

@@ -190,11 +190,7 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     struct prepare *p = calloc(1, sizeof *p);
     if (!p)
         return error_set(e, -ENOMEM, "out of memory");
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->told, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->told);
     pthread_mutex_init(&p->lock, NULL);
     p->store = store;
     p->what = what;

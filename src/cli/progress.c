@@ -75,11 +75,7 @@ struct progress *progress_start(struct job *job)
     struct progress *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->woken);
     pthread_mutex_init(&p->lock, NULL);
     p->job = job;
     p->terminal = isatty(STDERR_FILENO);

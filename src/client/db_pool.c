@@ -67,11 +67,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
         return error_set(e, r, "no thread to watch over the database connections: %s", strerror(-r));
     }
 
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->returned, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&pool->returned);
     pthread_mutex_init(&pool->lock, NULL);
     *ret = pool;
     return 0;

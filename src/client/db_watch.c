@@ -80,11 +80,7 @@ int db_watch_start(struct db_watch **ret, int slots)
     for (int i = 0; i < slots; i++)
         w->slots[i] = (struct slot){.fd = -1, .deadline_ms = NEVER};
 
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->woken, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&w->woken);
     pthread_mutex_init(&w->lock, NULL);
     int r = pthread_create(&w->thread, NULL, run, w);
     if (r) {

@@ -107,11 +107,7 @@ int patrol_start(struct patrol **ret)
     struct patrol *p = calloc(1, sizeof *p);
     if (!p)
         return -ENOMEM;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->stop);
     pthread_mutex_init(&p->lock, NULL);
     int r = pthread_create(&p->thread, NULL, run, p);
     if (r) {

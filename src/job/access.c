@@ -297,7 +297,6 @@ static void free_access(struct access *a)
 /* All but the table, the counters and the thread. */
 static void init(struct access *a, struct store *store)
 {
-    pthread_condattr_t monotonic;
     a->store = store;
     a->counted_ms = realtime_ms();
     atomic_init(&a->deadline_ms, INT64_MAX);
@@ -306,10 +305,7 @@ static void init(struct access *a, struct store *store)
     db_array_init(&a->times, DB_TIMESTAMPTZ, ARRAY_MAX);
     db_array_init(&a->counts, DB_INT8, ARRAY_MAX);
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&a->changed);
 }
 
 int access_start(struct access **ret, struct store *store)

@@ -15,12 +15,8 @@ struct pending *pending_new(size_t max)
     struct pending *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->due, &monotonic);
-    pthread_cond_init(&p->done, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->due);
+    clock_cond_init(&p->done);
     pthread_mutex_init(&p->lock, NULL);
     p->max = max;
     p->next_due_ms = INT64_MAX;

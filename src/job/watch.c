@@ -56,11 +56,7 @@ static struct watch *watch_new(struct store *store)
     struct watch *w = calloc(1, sizeof *w + config->collections_len * sizeof w->folders[0]);
     if (!w)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&w->changed);
     pthread_mutex_init(&w->lock, NULL);
     w->store = store;
     w->intake_count = intake_threads(config);

@@ -646,11 +646,7 @@ struct store_fetch *store_fetch_new(struct store *store)
         return NULL;
     f->store = store;
     f->stopped = 1;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&f->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&f->stop);
     pthread_mutex_init(&f->lock, NULL);
     return f;
 }
