@@ -201,12 +201,7 @@ const char *cli_one_collection(const struct cli *cli)
 
 const char **cli_collections(const struct cli *cli)
 {
-    const char **names = calloc(cli->config.collections_len + 1, sizeof *names);
-    size_t n = 0;
-    for (size_t i = 0; names && i < cli->config.collections_len; i++)
-        if (!cli->collection || strcmp(cli->collection, cli->config.collections[i].name) == 0)
-            names[n++] = cli->config.collections[i].name;
-    return names;
+    return config_collection_names(&cli->config, cli->collection);
 }
 
 static int load_config(struct cli *cli, const struct arguments *args, struct error *e)

@@ -186,7 +186,6 @@ static void release(struct prepare *p)
 
 int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct error *e)
 {
-    const struct config *config = store_config(store);
     struct prepare *p = calloc(1, sizeof *p);
     if (!p)
         return error_set(e, -ENOMEM, "out of memory");
@@ -195,9 +194,7 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     p->store = store;
     p->what = what;
     p->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    p->collections = calloc(config->collections_len + 1, sizeof *p->collections);
-    for (size_t i = 0; p->collections && i < config->collections_len; i++)
-        p->collections[i] = config->collections[i].name;
+    p->collections = config_collection_names(store_config(store), NULL);
     int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, run, p);
     if (r < 0) {
         release(p);

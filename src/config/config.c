@@ -1,6 +1,8 @@
 #include "config/config.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "config/collections.h"
 #include "config/conninfo.h"
@@ -178,4 +180,14 @@ const struct config_collection *config_collection(const struct config *c, const 
         if (strcmp(c->collections[i].name, name) == 0)
             return &c->collections[i];
     return NULL;
+}
+
+const char **config_collection_names(const struct config *c, const char *only)
+{
+    const char **names = calloc(c->collections_len + 1, sizeof *names);
+    size_t n = 0;
+    for (size_t i = 0; names && i < c->collections_len; i++)
+        if (!only || strcmp(only, c->collections[i].name) == 0)
+            names[n++] = c->collections[i].name;
+    return names;
 }

@@ -95,4 +95,8 @@ int config_find(const char *name);
 /* The collection of that name, NULL when there is none. */
 const struct config_collection *config_collection(const struct config *c, const char *name);
 
+/* The names of all collections, or of the one called `only` (none, when there is no such one), ended by NULL. The array
+ * is to be freed; NULL when out of memory. */
+const char **config_collection_names(const struct config *c, const char *only);
+
 #endif

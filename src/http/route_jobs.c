@@ -18,15 +18,6 @@
 #define WARMUP_IMAGES 1000
 #define ENTITY_MAX    1000 /* images of one entity */
 
-/* The names of all collections, ended by NULL; to be freed. */
-static const char **all_collections(const struct config *config)
-{
-    const char **names = calloc(config->collections_len + 1, sizeof *names);
-    for (size_t i = 0; names && i < config->collections_len; i++)
-        names[i] = config->collections[i].name;
-    return names;
-}
-
 static int out_of_memory(struct job *job)
 {
     struct error why;
@@ -37,7 +28,7 @@ static int out_of_memory(struct job *job)
 
 static int run_cache_all(struct job *job, const json_t *arguments)
 {
-    const char **collections = all_collections(store_config(job->store));
+    const char **collections = config_collection_names(store_config(job->store), NULL);
     if (!collections)
         return out_of_memory(job);
     const struct cache_all_options options = {.collections = collections,
@@ -89,11 +80,7 @@ static int restore_named(struct job *job, const json_t *arguments, struct restor
 /* Of one collection; NULL: of all. */
 static int restore_hottest(struct job *job, const char *collection, struct restore_options *options)
 {
-    const char **collections = all_collections(store_config(job->store));
-    if (collections && collection) {
-        collections[0] = collection;
-        collections[1] = NULL;
-    }
+    const char **collections = config_collection_names(store_config(job->store), collection);
     options->collections = collections;
     int r = collections ? restore_run(job, options) : out_of_memory(job);
     free(collections);
