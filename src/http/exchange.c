@@ -1,5 +1,6 @@
 #include "http/exchange.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "client/db.h"
+#include "codec/url.h"
 #include "http/problem.h"
 
 void http_add_header(struct http_exchange *x, const char *name, const char *value_fmt, ...)
@@ -90,10 +92,34 @@ static int status_of(int code)
     }
 }
 
+#define RETRY_AFTER_S 2
+
+void http_answer_later(struct http_exchange *x, const char *detail)
+{
+    http_answer_problem(x, 503, "%s", detail);
+    http_add_header(x, "Retry-After", "%d", RETRY_AFTER_S);
+}
+
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why)
 {
     int status = status_of(why->code);
     http_answer_problem(x, status, "%s%s%s", what ? what : "", what ? " " : "", why->text);
     if (status == 503)
-        http_add_header(x, "Retry-After", "2");
+        http_add_header(x, "Retry-After", "%d", RETRY_AFTER_S);
+}
+
+int http_query(struct http_exchange *x, struct url_query *ret)
+{
+    struct error why;
+    if (url_query_parse(ret, x->raw_query, x->raw_query ? strlen(x->raw_query) : 0, &why) == 0)
+        return 0;
+    http_answer_problem(x, 400, "%s", why.text);
+    return -EINVAL;
+}
+
+int64_t http_tail_number(const struct http_exchange *x)
+{
+    char *end;
+    long long number = strtoll(x->tail, &end, 10);
+    return isdigit((unsigned char)x->tail[0]) && (!*end || *end == '/') ? number : 0;
 }

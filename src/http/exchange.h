@@ -71,6 +71,13 @@ const char *http_header(const struct http_exchange *x, const char *name);
 /* All values of a header that is a list, joined by ", ". To be freed; NULL when it did not come. */
 char *http_header_list(const struct http_exchange *x, const char *name);
 
+/* The request's query, to be released. -EINVAL: it is answered (400). */
+struct url_query;
+int http_query(struct http_exchange *x, struct url_query *ret) __attribute__((warn_unused_result));
+
+/* The number that the tail begins with, a whole segment of the path; 0: it is none. */
+int64_t http_tail_number(const struct http_exchange *x);
+
 /* Leaves the server's thread: the handler returns, and http_done is called later, by any thread, once. */
 void http_later(struct http_exchange *x);
 void http_done(struct http_exchange *x);
@@ -82,6 +89,8 @@ void http_answer_text(struct http_exchange *x, int status, const char *mime, cha
 /* application/problem+json; not to be stored by caches. */
 void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
+/* 503 with Retry-After: the same request may be taken a moment later. */
+void http_answer_later(struct http_exchange *x, const char *detail);
 /* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503 with Retry-After. */
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why);
 void http_add_header(struct http_exchange *x, const char *name, const char *value_fmt, ...)

@@ -125,7 +125,6 @@ void image_fetch(struct http_exchange *x)
 {
     if (store_fetch(x->service->store, &x->key, landed, x) == 0)
         return;
-    http_answer_problem(x, 503, "too many requests wait: try again");
-    http_add_header(x, "Retry-After", "2");
+    http_answer_later(x, "too many requests wait: try again");
     http_done(x);
 }

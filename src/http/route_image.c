@@ -46,13 +46,8 @@ void route_image_put(struct http_exchange *x)
 {
     struct image_meta meta = {0};
     struct url_query query;
-    struct error why;
-    if (take_path(x) < 0)
+    if (take_path(x) < 0 || http_query(x, &query) < 0)
         return;
-    if (url_query_parse(&query, x->raw_query, x->raw_query ? strlen(x->raw_query) : 0, &why) < 0) {
-        http_answer_problem(x, 400, "%s", why.text);
-        return;
-    }
     meta.key = x->key;
     meta.content_type = url_query_get(&query, "content_type");
     meta.object_id = url_query_get(&query, "object_id");

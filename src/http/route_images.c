@@ -1,5 +1,4 @@
 /* What is stored, as lists and one by one. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,10 +107,8 @@ void route_images_list(struct http_exchange *x)
     struct store_page *page;
     struct listing l;
     struct error why;
-    if (url_query_parse(&query, x->raw_query, x->raw_query ? strlen(x->raw_query) : 0, &why) < 0) {
-        http_answer_problem(x, 400, "%s", why.text);
+    if (http_query(x, &query) < 0)
         return;
-    }
     l.collection = or (url_query_get(&query, "collection"), "media");
     l.prefix = or (url_query_get(&query, "q"), "");
     l.state = or (url_query_get(&query, "state"), "live");
@@ -135,9 +132,8 @@ static struct store_page *numbered(struct http_exchange *x)
     struct store_page *page;
     struct image_meta meta;
     struct error why;
-    char *end;
-    long long id = strtoll(x->tail, &end, 10);
-    if (!isdigit((unsigned char)x->tail[0]) || (*end && strcmp(end, "/") != 0) || id < 1) {
+    int64_t id = http_tail_number(x);
+    if (id < 1) {
         http_answer_problem(x, 404, "images have numbers; see /image-cache/images");
         return NULL;
     }

@@ -1,5 +1,4 @@
 /* Jobs: cache-all, cleanup, restore, warmup, and how they get on. */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,10 +197,7 @@ void route_warmup(struct http_exchange *x)
 
 static json_t *asked_for(struct http_exchange *x)
 {
-    char *end;
-    long long id = strtoll(x->tail, &end, 10);
-    json_t *job =
-        !isdigit((unsigned char)x->tail[0]) || (*end && *end != '/') ? NULL : jobs_describe(x->service->jobs, id);
+    json_t *job = jobs_describe(x->service->jobs, http_tail_number(x));
     if (!job)
         http_answer_problem(x, 404, "no job of this number was started here lately; see /image-cache/status");
     return job;
@@ -223,7 +219,7 @@ struct events {
 /* The next event's text, to be freed. NULL: it is forgotten. */
 static char *next_event(struct http_exchange *x, int *ret_ended)
 {
-    json_t *job = jobs_describe(x->service->jobs, strtoll(x->tail, NULL, 10));
+    json_t *job = jobs_describe(x->service->jobs, http_tail_number(x));
     if (!job)
         return NULL;
     *ret_ended = strcmp(json_string_value(json_object_get(job, "state")), "running") != 0;

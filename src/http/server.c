@@ -270,8 +270,9 @@ static enum MHD_Result begin_body(struct request *r)
         return refuse(r, 413, why);
     }
     if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
-        http_add_header(&r->x, "Retry-After", "2");
-        return refuse(r, 503, "too many uploads are under way: try again");
+        http_answer_later(&r->x, "too many uploads are under way: try again");
+        r->x.answer.close = 1;
+        return queue_answer(r);
     }
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
@@ -344,8 +345,7 @@ static enum MHD_Result run_handler(struct request *r)
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
         metric_inc(METRIC_http_refused);
-        http_answer_problem(x, 503, "too many requests wait: try again");
-        http_add_header(x, "Retry-After", "2");
+        http_answer_later(x, "too many requests wait: try again");
         http_done(x);
     }
     return MHD_YES;
