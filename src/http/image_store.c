@@ -18,12 +18,7 @@ static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIAL
 
 static pthread_mutex_t *lock_of(const struct image_key *key)
 {
-    unsigned hash = 5381; /* Bernstein's */
-    for (const char *at = key->collection; *at; at++)
-        hash = hash * 33 + (unsigned char)*at;
-    for (const char *at = key->path; *at; at++)
-        hash = hash * 33 + (unsigned char)*at;
-    return &locks[hash % LOCKS];
+    return &locks[image_key_hash(key) % LOCKS];
 }
 
 static int is_conditional(const struct http_exchange *x)

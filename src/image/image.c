@@ -14,6 +14,20 @@ struct owned_image {
     char strings[];
 };
 
+/* FNV-1a, the NULs included: no two keys are the same bytes. */
+static uint64_t add_hash(uint64_t h, const char *text)
+{
+    do
+        h = (h ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    while (*text++);
+    return h;
+}
+
+uint64_t image_key_hash(const struct image_key *key)
+{
+    return add_hash(add_hash(UINT64_C(0xcbf29ce484222325), key->collection), key->path);
+}
+
 static size_t room(const char *text)
 {
     return text ? strlen(text) + 1 : 0;

@@ -15,6 +15,9 @@ struct image_key {
     const char *path; /* as fs/safepath.h allows it */
 };
 
+/* For tables and locks by key. */
+uint64_t image_key_hash(const struct image_key *key);
+
 /* What is known of an image besides its bytes. The strings are borrowed: from a query's result, from a caller, or,
  * inside a struct image, from that image itself. */
 struct image_meta {

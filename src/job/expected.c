@@ -3,9 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* A ring; a lookup compares a few thousand numbers at most, which is less than one system call. */
+/* A ring; a lookup compares a few thousand numbers at most, which is less than one system call. Size and time to the
+ * nanosecond must match as well as the hash, so a collision needs more than bad luck. */
 struct entry {
-    uint64_t key;
+    uint64_t key; /* its hash */
     int64_t size, mtime_ns;
 };
 
@@ -33,24 +34,10 @@ void expected_free(struct expected *x)
     free(x);
 }
 
-/* FNV-1a. Size and time to the nanosecond must match as well, so a collision needs more than bad luck. */
-static uint64_t hash(uint64_t h, const char *text)
-{
-    do
-        h = (h ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    while (*text++);
-    return h;
-}
-
-static uint64_t hash_key(const struct image_key *key)
-{
-    return hash(hash(UINT64_C(0xcbf29ce484222325), key->collection), key->path);
-}
-
 void expected_add(struct expected *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
 {
     pthread_mutex_lock(&x->lock);
-    x->entries[x->next] = (struct entry){hash_key(key), size, mtime_ns};
+    x->entries[x->next] = (struct entry){image_key_hash(key), size, mtime_ns};
     x->next = (x->next + 1) % x->max;
     if (x->count < x->max)
         x->count++;
@@ -60,7 +47,7 @@ void expected_add(struct expected *x, const struct image_key *key, int64_t size,
 int expected_is(struct expected *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
 {
     int yes = 0;
-    uint64_t h = hash_key(key);
+    uint64_t h = image_key_hash(key);
     pthread_mutex_lock(&x->lock);
     for (size_t i = 0; i < x->count && !yes; i++)
         yes = x->entries[i].key == h && x->entries[i].size == size && x->entries[i].mtime_ns == mtime_ns;

@@ -18,13 +18,9 @@ struct tier_disk_gate {
     unsigned short held[SLOTS], changing[SLOTS];
 };
 
-/* FNV-1a */
 static size_t slot_of(const char *path)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (; *path; path++)
-        h = (h ^ (unsigned char)*path) * UINT64_C(0x100000001b3);
-    return h % SLOTS;
+    return image_key_hash(&(struct image_key){"", path}) % SLOTS;
 }
 
 static int enter(void *arg, const struct atomicfile *f)
