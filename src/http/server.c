@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "base/workers.h"
 #include "client/db.h"
@@ -463,11 +464,14 @@ static unsigned connection_limit(void)
     return half < CONNECTIONS_MAX ? (unsigned)half : CONNECTIONS_MAX;
 }
 
-static void ignore_log(void *arg, const char *fmt, va_list args)
+/* Clients cause most of what it says, and as often as they like: for who looks for a cause. */
+static void log_complaint(void *arg, const char *fmt, va_list args)
 {
+    char text[256];
     (void)arg;
-    (void)fmt;
-    (void)args;
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    text[strcspn(text, "\n")] = '\0';
+    log_event(LOG_DEBUG, "libmicrohttpd", LOG_STR("says", text));
 }
 
 static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
@@ -475,7 +479,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
                             handle, s,                                                      //
-                            MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,                   //
+                            MHD_OPTION_EXTERNAL_LOGGER, log_complaint, NULL,                //
                             MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
                             MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cores > 1 ? cores : 2), //
                             MHD_OPTION_CONNECTION_LIMIT, connection_limit(),                //
