@@ -51,7 +51,7 @@ void cache_all_init(struct job *job, struct store *store, job_problem_fn *proble
 
 static void finish_item(struct job *job, struct item *item)
 {
-    tier_disk_release(store_disk(job->store), &item->file.key);
+    tier_disk_end(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
     atomic_fetch_add(&job->done, 1);
     free(item);
 }
@@ -115,7 +115,7 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
-    tier_disk_hold(store_disk(job->store), &item->file.key);
+    tier_disk_begin(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
     enum take_in verdict = read_item(job, item, bytes, &meta, &why);
 
     if (verdict == TAKE_IN_FAIL) {

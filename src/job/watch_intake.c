@@ -36,7 +36,7 @@ static void finish(struct intake *in, struct pending_file *f, enum pending_end e
     char path[SAFEPATH_MAX + 1];
     struct image_key key = {in->folder->collection->name, path};
     if (f->held)
-        tier_disk_release(store_disk(in->w->store), &f->key);
+        tier_disk_end(store_disk(in->w->store), &f->key, TIER_DISK_TAKING);
     f->held = 0;
     if (end == PENDING_FAILED)
         snprintf(path, sizeof path, "%s", f->key.path);
@@ -194,7 +194,7 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
                                       row ? row->mtime_ns : INT64_MIN};
     in->fresh[i] = 0;
     f->held = 1;
-    tier_disk_hold(store_disk(in->w->store), &f->key);
+    tier_disk_begin(store_disk(in->w->store), &f->key, TIER_DISK_TAKING);
     enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
     int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
     if (wanted && !store_is_current(in->w->store, &meta)) {

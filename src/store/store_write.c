@@ -106,20 +106,21 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
     if (!image)
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     memcpy(image->bytes, bytes, (size_t)meta->size);
-    tier_disk_begin(store->disk, &meta->key);
+    tier_disk_begin(store->disk, &meta->key, TIER_DISK_REPLACING);
     int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
     if (r == 0) {
         copy_upwards(store, image);
         (void)store_forget(store, &meta->key);
     }
-    tier_disk_end(store->disk, &meta->key);
+    tier_disk_end(store->disk, &meta->key, TIER_DISK_REPLACING);
     image_unref(image);
     return r;
 }
 
 int store_is_current(struct store *store, const struct image_meta *meta)
 {
-    return !tier_disk_is_changing(store->disk, &meta->key) && store_file_matches(store, meta) == 1;
+    return !tier_disk_is_under_way(store->disk, &meta->key, TIER_DISK_REPLACING) &&
+           store_file_matches(store, meta) == 1;
 }
 
 int store_file_matches(struct store *store, const struct image_meta *meta)
@@ -171,7 +172,7 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
     int r = store_would_delete(store, key, how, e);
     if (r < 0)
         return r;
-    tier_disk_begin(store->disk, key);
+    tier_disk_begin(store->disk, key, TIER_DISK_REPLACING);
     r = durable->ops->drop(durable->self, key, e);
     if (r == -ENOENT) /* in the trash already, and its file still there */
         r = 0;
@@ -181,6 +182,6 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
             r = 0;
     }
     (void)store_forget(store, key);
-    tier_disk_end(store->disk, key);
+    tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
     return r;
 }

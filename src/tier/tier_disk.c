@@ -85,59 +85,48 @@ uint64_t tier_disk_mark(struct tier_disk *disk)
     return atomic_load(&disk->changes);
 }
 
-static struct tier_disk_gate *gate_of(struct tier_disk *disk, const char *collection)
+static struct root *find(struct tier_disk *disk, const char *collection)
 {
     for (size_t i = 0; i < disk->count; i++)
         if (strcmp(disk->roots[i].collection->name, collection) == 0)
-            return disk->roots[i].gate;
+            return &disk->roots[i];
     return NULL;
 }
 
 void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
 {
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    if (gate)
-        tier_disk_gate_changed(gate, key->path);
+    struct root *root = find(disk, key->collection);
+    if (root)
+        tier_disk_gate_changed(root->gate, key->path);
 }
 
-void tier_disk_hold(struct tier_disk *disk, const struct image_key *key)
+static void count(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind, int by)
 {
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    if (gate)
-        tier_disk_gate_hold(gate, key->path);
+    struct root *root = find(disk, key->collection);
+    if (root)
+        tier_disk_gate_count(root->gate, key->path, kind, by);
 }
 
-void tier_disk_release(struct tier_disk *disk, const struct image_key *key)
+void tier_disk_begin(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind)
 {
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    if (gate)
-        tier_disk_gate_release(gate, key->path);
+    count(disk, key, kind, 1);
 }
 
-void tier_disk_begin(struct tier_disk *disk, const struct image_key *key)
+void tier_disk_end(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind)
 {
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    if (gate)
-        tier_disk_gate_begin(gate, key->path);
+    count(disk, key, kind, -1);
 }
 
-void tier_disk_end(struct tier_disk *disk, const struct image_key *key)
+int tier_disk_is_under_way(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind)
 {
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    if (gate)
-        tier_disk_gate_end(gate, key->path);
-}
-
-int tier_disk_is_changing(struct tier_disk *disk, const struct image_key *key)
-{
-    struct tier_disk_gate *gate = gate_of(disk, key->collection);
-    return gate && tier_disk_gate_is_changing(gate, key->path);
+    struct root *root = find(disk, key->collection);
+    return root && tier_disk_gate_is_under_way(root->gate, key->path, kind);
 }
 
 const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection)
 {
-    struct tier_disk_gate *gate = gate_of(disk, collection);
-    return gate ? tier_disk_gate_ops(gate) : NULL;
+    struct root *root = find(disk, collection);
+    return root ? tier_disk_gate_ops(root->gate) : NULL;
 }
 
 /* Makes the folder and those above it. */
@@ -179,14 +168,6 @@ static int open_root(struct root *root, enum tier_disk_folder folder, struct err
                          strcmp(root->collection->name, "media") == 0 ? "PERDURA_MEDIA_ROOT" : "PERDURA_COLLECTIONS");
     root->fd = fd;
     return 0;
-}
-
-static struct root *find(struct tier_disk *disk, const char *collection)
-{
-    for (size_t i = 0; i < disk->count; i++)
-        if (strcmp(disk->roots[i].collection->name, collection) == 0)
-            return &disk->roots[i];
-    return NULL;
 }
 
 static int acquire(struct tier_disk *disk, const char *collection, enum tier_disk_folder folder,
@@ -312,8 +293,6 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     struct tier_disk *disk = self;
     struct staging *staging;
     struct root *root;
-    if (intent == TIER_STORE)
-        tier_disk_changed(disk, &image->meta.key);
     int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
         struct atomicfile file = {0};
@@ -342,7 +321,6 @@ static int drop_image(void *self, const struct image_key *key, struct error *e)
     struct tier_disk *disk = self;
     struct root *root;
     const char *name;
-    tier_disk_changed(disk, key); /* also when there is no file yet: a copy may be under way */
     int r = acquire(disk, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
     if (r < 0)
         return r;

@@ -48,22 +48,25 @@ void tier_disk_sync(struct tier_disk *disk);
 
 /* A copy of what a lower tier holds must not bring back what is deleted or replaced while it is made. Whoever copies
  * takes a mark before he reads, and publishes with the gate and this mark: the file gets no name (-ECANCELED) when its
- * image was stored or dropped here since. */
+ * image was changed since, or is under way. */
 uint64_t tier_disk_mark(struct tier_disk *disk);
-void tier_disk_changed(struct tier_disk *disk,
-                       const struct image_key *key); /* its row, by other means than this tier's */
-
-/* From before a file is read until what was read is committed, and tier_disk_changed was called, or is not to be: else
- * a copy of the row before could take the place of that file, should it vanish. Holds nest. */
-void tier_disk_hold(struct tier_disk *disk, const struct image_key *key);
-void tier_disk_release(struct tier_disk *disk, const struct image_key *key);
-
-/* From before a row is written or deleted until its file is: between the two a file is there that is older than the
- * row, and whoever has read that one must not store it. An image may seem to be changing for another's sake. */
-void tier_disk_begin(struct tier_disk *disk, const struct image_key *key);
-void tier_disk_end(struct tier_disk *disk, const struct image_key *key);
-int tier_disk_is_changing(struct tier_disk *disk, const struct image_key *key);
 const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection);
+
+/* Its row was changed, or its file dropped. */
+void tier_disk_changed(struct tier_disk *disk, const struct image_key *key);
+
+/* What is under way with an image, from begin to end; they nest. For both tier_disk_changed is called before the end,
+ * if anything was changed. An image may seem to be under way for another's sake. */
+enum tier_disk_kind {
+    TIER_DISK_TAKING, /* its file is read and then committed: a copy could take that file's place, should it vanish */
+    TIER_DISK_REPLACING, /* its row is written or deleted and then its file: the one that is there is older than the
+                          * row, and whoever has read it must not store it */
+    TIER_DISK_KINDS
+};
+
+void tier_disk_begin(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind);
+void tier_disk_end(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind);
+int tier_disk_is_under_way(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind);
 
 /* Puts copies of up to TIER_DISK_FILL_MAX images on disk, where nothing is there yet; each with its mark. */
 #define TIER_DISK_FILL_MAX 256
@@ -89,10 +92,7 @@ struct tier_disk_gate *tier_disk_gate_new(atomic_ullong *count); /* one for all 
 void tier_disk_gate_free(struct tier_disk_gate *g);              /* NULL is allowed */
 const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
 void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
-void tier_disk_gate_hold(struct tier_disk_gate *g, const char *path);
-void tier_disk_gate_release(struct tier_disk_gate *g, const char *path);
-void tier_disk_gate_begin(struct tier_disk_gate *g, const char *path);
-void tier_disk_gate_end(struct tier_disk_gate *g, const char *path);
-int tier_disk_gate_is_changing(struct tier_disk_gate *g, const char *path);
+void tier_disk_gate_count(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind, int by);
+int tier_disk_gate_is_under_way(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind);
 
 #endif

@@ -1,6 +1,5 @@
-/* When an image of a collection was stored or dropped last, and whether it is being stored: numbers, by the path's
- * hash. Two images that share one cost a copy that is withheld for the other's sake. A mark is the last number of all.
- */
+/* When an image of a collection was stored or dropped last, and who is about to: numbers, by the path's hash. Two
+ * images that share one cost a copy that is withheld for the other's sake. A mark is the last number of all. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,7 +14,7 @@ struct tier_disk_gate {
     pthread_rwlock_t lock; /* read: while a copy gets its name */
     atomic_ullong *count;
     uint64_t last[SLOTS];
-    unsigned short held[SLOTS], changing[SLOTS];
+    unsigned short under_way[TIER_DISK_KINDS][SLOTS];
 };
 
 static size_t slot_of(const char *path)
@@ -28,7 +27,7 @@ static int enter(void *arg, const struct atomicfile *f)
     struct tier_disk_gate *g = arg;
     size_t slot = slot_of(f->path);
     pthread_rwlock_rdlock(&g->lock);
-    if (g->last[slot] <= f->mark && !g->held[slot])
+    if (g->last[slot] <= f->mark && !g->under_way[TIER_DISK_TAKING][slot] && !g->under_way[TIER_DISK_REPLACING][slot])
         return 0;
     pthread_rwlock_unlock(&g->lock);
     return -ECANCELED;
@@ -72,43 +71,19 @@ void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path)
     pthread_rwlock_unlock(&g->lock);
 }
 
-void tier_disk_gate_hold(struct tier_disk_gate *g, const char *path)
+void tier_disk_gate_count(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind, int by)
 {
     size_t slot = slot_of(path);
     pthread_rwlock_wrlock(&g->lock);
-    g->held[slot]++;
+    g->under_way[kind][slot] = (unsigned short)(g->under_way[kind][slot] + by);
     pthread_rwlock_unlock(&g->lock);
 }
 
-void tier_disk_gate_release(struct tier_disk_gate *g, const char *path)
-{
-    size_t slot = slot_of(path);
-    pthread_rwlock_wrlock(&g->lock);
-    g->held[slot]--;
-    pthread_rwlock_unlock(&g->lock);
-}
-
-void tier_disk_gate_begin(struct tier_disk_gate *g, const char *path)
-{
-    size_t slot = slot_of(path);
-    pthread_rwlock_wrlock(&g->lock);
-    g->changing[slot]++;
-    pthread_rwlock_unlock(&g->lock);
-}
-
-void tier_disk_gate_end(struct tier_disk_gate *g, const char *path)
-{
-    size_t slot = slot_of(path);
-    pthread_rwlock_wrlock(&g->lock);
-    g->changing[slot]--;
-    pthread_rwlock_unlock(&g->lock);
-}
-
-int tier_disk_gate_is_changing(struct tier_disk_gate *g, const char *path)
+int tier_disk_gate_is_under_way(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind)
 {
     size_t slot = slot_of(path);
     pthread_rwlock_rdlock(&g->lock);
-    int changing = g->changing[slot] > 0;
+    int yes = g->under_way[kind][slot] > 0;
     pthread_rwlock_unlock(&g->lock);
-    return changing;
+    return yes;
 }
