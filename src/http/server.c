@@ -28,6 +28,7 @@
 #include "http/gate.h"
 #include "http/jobs.h"
 #include "http/listen.h"
+#include "http/loops.h"
 #include "http/patrol.h"
 #include "http/router.h"
 #include "store/store.h"
@@ -59,15 +60,14 @@ static const struct {
 struct http_server {
     struct http_service service;
     const struct config *config;
-    struct MHD_Daemon *daemon;
+    struct loops *loops;
     struct patrol *patrol;
     struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
-    atomic_int under_way, connections;
+    atomic_int under_way;
     atomic_int suspended; /* or about to be */
     atomic_int stopping;
     atomic_int closing; /* no request is suspended any more */
-    int listen_fd;      /* while stopping */
     int port;
 };
 
@@ -165,9 +165,7 @@ static struct MHD_Response *image_response(struct http_answer *a)
 static void wake(void *arg)
 {
     struct request *r = arg;
-    struct http_server *s = r->server;
-    MHD_resume_connection(r->connection);
-    atomic_fetch_sub(&s->suspended, 1);
+    http_done(&r->x);
 }
 
 static ssize_t read_stream(void *arg, uint64_t position, char *to, size_t max)
@@ -445,10 +443,10 @@ static void connection_changes(void *arg, struct MHD_Connection *connection, voi
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         *socket_context = patrol_enter(s->patrol, info->connect_fd);
-        metric_set(METRIC_connections, METRIC_none, METRIC_none, atomic_fetch_add(&s->connections, 1) + 1);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, loops_count(s->loops, 1));
     } else {
         patrol_leave(s->patrol, *socket_context);
-        metric_set(METRIC_connections, METRIC_none, METRIC_none, atomic_fetch_sub(&s->connections, 1) - 1);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, loops_count(s->loops, -1));
     }
 }
 
@@ -474,21 +472,28 @@ static void log_complaint(void *arg, const char *fmt, va_list args)
     log_event(LOG_DEBUG, "libmicrohttpd", LOG_STR("says", text));
 }
 
-static struct MHD_Daemon *start_daemon(struct http_server *s, int listen_fd)
+static struct MHD_Daemon *make_daemon(void *arg, int listen_fd, int count)
+{
+    struct http_server *s = arg;
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
+                            NULL,                                                              //
+                            handle, s,                                                         //
+                            MHD_OPTION_EXTERNAL_LOGGER, log_complaint, NULL,                   //
+                            MHD_OPTION_LISTEN_SOCKET, listen_fd,                               //
+                            MHD_OPTION_CONNECTION_LIMIT, connection_limit() / (unsigned)count, //
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,     //
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                   //
+                            MHD_OPTION_URI_LOG_CALLBACK, begin_request, s,                     //
+                            MHD_OPTION_NOTIFY_COMPLETED, end_request, s,                       //
+                            MHD_OPTION_NOTIFY_CONNECTION, connection_changes, s,               //
+                            MHD_OPTION_END);
+}
+
+/* As many as there are cores. */
+static int start_loops(struct http_server *s, int listen_fd)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-                            handle, s,                                                      //
-                            MHD_OPTION_EXTERNAL_LOGGER, log_complaint, NULL,                //
-                            MHD_OPTION_LISTEN_SOCKET, listen_fd,                            //
-                            MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cores > 1 ? cores : 2), //
-                            MHD_OPTION_CONNECTION_LIMIT, connection_limit(),                //
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,  //
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                //
-                            MHD_OPTION_URI_LOG_CALLBACK, begin_request, s,                  //
-                            MHD_OPTION_NOTIFY_COMPLETED, end_request, s,                    //
-                            MHD_OPTION_NOTIFY_CONNECTION, connection_changes, s,            //
-                            MHD_OPTION_END);
+    return loops_start(&s->loops, listen_fd, cores > 1 ? (int)cores : 2, make_daemon, s);
 }
 
 int http_server_start(struct http_server **ret, const struct http_service *service, struct error *e)
@@ -511,11 +516,11 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     for (int i = 0; i < POOLS && r == 0; i++)
         if ((r = workers_start(&s->workers[i], pools[i].threads, WORKERS_QUEUE, work, s)) < 0)
             r = error_set(e, r, "no threads: %s", strerror(-r));
-    if (r == 0 && !(s->daemon = start_daemon(s, fd)))
-        r = error_set(e, -EIO, "the HTTP server can't be started: %s", strerror(errno));
+    if (r < 0 && fd >= 0)
+        close(fd);
+    if (r == 0 && (r = start_loops(s, fd)) < 0)
+        r = error_set(e, r, "the HTTP server can't be started: %s", strerror(-r));
     if (r < 0) {
-        if (fd >= 0)
-            close(fd);
         (void)!http_server_stop(s, 0);
         return r;
     }
@@ -533,8 +538,7 @@ static void begin_stop(struct http_server *s)
 {
     if (atomic_exchange(&s->stopping, 1))
         return;
-    s->listen_fd = MHD_quiesce_daemon(s->daemon);
-    (void)shutdown(s->listen_fd, SHUT_RDWR); /* libmicrohttpd wants it open until the end */
+    loops_refuse(s->loops);
     jobs_cancel(s->service.jobs);
 }
 
@@ -548,10 +552,8 @@ static int end_requests(struct http_server *s, int64_t deadline_ms)
         usleep(ROUND_US);
     if (atomic_load(&s->suspended))
         return -ETIMEDOUT;
-    MHD_stop_daemon(s->daemon);
-    s->daemon = NULL;
-    if (s->listen_fd >= 0)
-        close(s->listen_fd);
+    loops_stop(s->loops);
+    s->loops = NULL;
     return 0;
 }
 
@@ -559,7 +561,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
 {
     if (!s)
         return 0;
-    if (s->daemon && end_requests(s, deadline_ms) < 0)
+    if (s->loops && end_requests(s, deadline_ms) < 0)
         return -ETIMEDOUT;
     while (s->service.jobs && jobs_running(s->service.jobs)) {
         if (!clock_left_ms(deadline_ms))

@@ -300,7 +300,7 @@ def ask_all(http: Served, paths: list[str]) -> Iterator[tuple[str, int, bytes]]:
 
 
 def test_many_clients_of_one_missing_image_cost_one_query(serve: Callable[..., Served], many_descriptors: None) -> None:
-    http = serve(PERDURA_LOG_LEVEL="debug")
+    http = serve(LOG_LEVEL="debug")
     server = http.perdura.database.server
     rounds = max(1, COLD_CLIENTS // AT_ONCE)
     at_once = min(AT_ONCE, COLD_CLIENTS)
