@@ -28,6 +28,19 @@ uint64_t image_key_hash(const struct image_key *key)
     return add_hash(add_hash(UINT64_C(0xcbf29ce484222325), key->collection), key->path);
 }
 
+unsigned image_key_name(const struct image_key *key, char ret[IMAGE_NAME_SIZE])
+{
+    size_t collection = strlen(key->collection) + 1, path = strlen(key->path) + 1;
+    memcpy(ret, key->collection, collection);
+    memcpy(ret + collection, key->path, path);
+    return (unsigned)(collection + path);
+}
+
+struct image_key image_key_named(const char *name)
+{
+    return (struct image_key){name, name + strlen(name) + 1};
+}
+
 static size_t room(const char *text)
 {
     return text ? strlen(text) + 1 : 0;

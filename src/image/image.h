@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "codec/digest.h"
+#include "fs/safepath.h"
 
 #define IMAGE_COLLECTION_MAX 64
 
@@ -15,8 +16,15 @@ struct image_key {
     const char *path; /* as fs/safepath.h allows it */
 };
 
-/* For tables and locks by key. */
+/* For locks and shards by key. */
 uint64_t image_key_hash(const struct image_key *key);
+
+/* Collection NUL path NUL, by which tables know an image. Returns the length. */
+#define IMAGE_NAME_SIZE (IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2)
+unsigned image_key_name(const struct image_key *key, char ret[IMAGE_NAME_SIZE]);
+
+/* The key in such a name; it points into it. */
+struct image_key image_key_named(const char *name);
 
 /* What is known of an image besides its bytes. The strings are borrowed: from a query's result, from a caller, or,
  * inside a struct image, from that image itself. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "store/memo.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
@@ -36,8 +37,9 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     store->config = config;
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
     store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
+    store->memo = memo_new();
     store->fetch = store_fetch_new(store);
-    if (!store->db || !store->disk || !store->fetch) {
+    if (!store->db || !store->disk || !store->memo || !store->fetch) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
@@ -56,6 +58,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     store_fetch_free(store->fetch);
+    memo_free(store->memo);
     tier_disk_free(store->disk);
     tier_db_free(store->db);
     db_pool_close(store->pool);

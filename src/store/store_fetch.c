@@ -13,11 +13,9 @@
  * Who asks after a write hears of it: nobody boards a flight that is at the disk already, for its file may be changed,
  * nor one whose row was changed.
  *
- * One lock is over all tables; nobody is told anything while it is held. */
+ * One lock is over all flights; nobody is told anything while it is held. */
 #include <errno.h>
-#include <fnmatch.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,7 +25,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "base/workers.h"
-#include "fs/safepath.h"
+#include "store/memo.h"
 #include "store/store_fill.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
@@ -40,8 +38,6 @@
 #define SHARED_BY         8           /* reads on one connection at a time */
 #define FROM_MEMORY_MAX   (256 << 10) /* larger images are sent from the file that they were put into */
 #define DB_REST_MS        1000        /* a database that did not answer is left alone for so long */
-#define ABSENT_MS         5000
-#define ABSENT_MAX        4096
 
 struct waiter {
     store_landed_fn *landed;
@@ -59,25 +55,7 @@ struct flight {
     struct flight *prev, *next;
     UT_hash_handle hh;
     unsigned name_len;
-    char name[]; /* collection NUL path NUL */
-};
-
-/* An image that has landed and whose file is being written. */
-struct filling {
-    struct store_fetch *fetch;
-    struct image *image;
-    int forgotten; /* it is another image now: not among the others any more */
-    UT_hash_handle hh;
-    unsigned name_len;
-    char name[];
-};
-
-/* An image that no tier has, a moment ago. */
-struct absent {
-    int64_t until_ms;
-    UT_hash_handle hh;
-    unsigned name_len;
-    char name[];
+    char name[]; /* image_key_name */
 };
 
 struct store_fetch {
@@ -89,9 +67,6 @@ struct store_fetch {
     struct flight *flights; /* that wait for a disk thread */
     struct flight *cold;    /* that are not on disk, until they land */
     struct flight *closed;  /* a list */
-    struct filling *fillings;
-    struct absent *absent; /* in the order of arrival */
-    uint64_t forgotten;    /* how often somebody said that an image is there now */
     int64_t db_rests_until_ms, db_answered_ms;
     struct workers *disk, *db;
     struct fill *fill;
@@ -101,17 +76,9 @@ struct store_fetch {
 /* Flights that ask the database together. */
 struct batch {
     struct store_fetch *f;
-    uint64_t forgotten, mark; /* before it was asked */
+    uint64_t version, mark; /* before it was asked: of the memo, of the disk */
     struct flight *flights[SHARED_BY];
 };
-
-static unsigned name_of(const struct image_key *key, char *ret)
-{
-    size_t collection = strlen(key->collection) + 1, path = strlen(key->path) + 1;
-    memcpy(ret, key->collection, collection);
-    memcpy(ret + collection, key->path, path);
-    return (unsigned)(collection + path);
-}
 
 /* Landing */
 
@@ -167,180 +134,27 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
     free(flight);
 }
 
-static void drop_absent(struct store_fetch *f, struct absent *one)
+void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
 {
-    HASH_DEL(f->absent, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
-    free(one);
-}
-
-static void free_absent(struct store_fetch *f)
-{
-    struct absent *one = f->absent, *next;
-    HASH_CLEAR(hh, f->absent);
-    for (; one; one = next) {
-        next = one->hh.next;
-        free(one);
-    }
-}
-
-static uint64_t count_forgotten(struct store_fetch *f)
-{
-    pthread_mutex_lock(&f->lock);
-    uint64_t n = f->forgotten;
-    pthread_mutex_unlock(&f->lock);
-    return n;
-}
-
-/* What was stored since the database was asked may be this very image. */
-static void remember_absent(struct store_fetch *f, const struct flight *flight, uint64_t forgotten)
-{
-    struct absent *one = calloc(1, sizeof *one + flight->name_len), *there;
-    if (!one)
-        return;
-    one->until_ms = clock_monotonic_ms() + ABSENT_MS;
-    one->name_len = flight->name_len;
-    memcpy(one->name, flight->name, flight->name_len);
-    pthread_mutex_lock(&f->lock);
-    if (f->forgotten != forgotten) {
-        pthread_mutex_unlock(&f->lock);
-        free(one);
-        return;
-    }
-    HASH_REPLACE(hh, f->absent, name[0], one->name_len, one, there);
-    free(there);
-    if (HASH_COUNT(f->absent) > ABSENT_MAX)
-        drop_absent(f, f->absent);
-    pthread_mutex_unlock(&f->lock);
-}
-
-static int is_absent(struct store_fetch *f, const struct flight *flight)
-{
-    struct absent *one;
-    pthread_mutex_lock(&f->lock);
-    HASH_FIND(hh, f->absent, flight->name, flight->name_len, one);
-    if (one && one->until_ms < clock_monotonic_ms()) {
-        drop_absent(f, one);
-        one = NULL;
-    }
-    pthread_mutex_unlock(&f->lock);
-    return one != NULL;
-}
-
-/* With the lock held. */
-static struct image *find_filling(const struct store_fetch *f, const struct flight *flight)
-{
-    struct filling *one;
-    HASH_FIND(hh, f->fillings, flight->name, flight->name_len, one);
-    return one ? image_ref(one->image) : NULL;
-}
-
-static void filled(void *arg)
-{
-    struct filling *one = arg;
-    pthread_mutex_lock(&one->fetch->lock);
-    if (!one->forgotten)
-        HASH_DEL(one->fetch->fillings, one);
-    pthread_mutex_unlock(&one->fetch->lock);
-    image_unref(one->image);
-    free(one);
-}
-
-/* Puts the flight's image on disk and keeps it at hand until it is there, unless what was stored since the database was
- * asked may be this very image. Without memory or room it is read once more. */
-static void fill(const struct batch *b, const struct flight *flight, struct image *image)
-{
-    struct store_fetch *f = b->f;
-    struct filling *one = calloc(1, sizeof *one + flight->name_len), *there;
-    if (!one)
-        return;
-    one->fetch = f;
-    one->image = image_ref(image);
-    one->name_len = flight->name_len;
-    memcpy(one->name, flight->name, flight->name_len);
-    pthread_mutex_lock(&f->lock);
-    one->forgotten = f->forgotten != b->forgotten;
-    if (!one->forgotten) {
-        HASH_REPLACE(hh, f->fillings, name[0], one->name_len, one, there);
-        if (there)
-            there->forgotten = 1;
-    }
-    pthread_mutex_unlock(&f->lock);
-    if (fill_later(f->fill, image, b->mark, FILL_IF_ROOM, filled, one) < 0)
-        filled(one);
-}
-
-/* Its file is being written all the same. */
-static void drop_filling(struct store_fetch *f, struct filling *one)
-{
-    HASH_DEL(f->fillings, one);
-    one->forgotten = 1;
-}
-
-int store_forget(struct store *store, const struct image_key *key)
-{
-    struct store_fetch *f = store->fetch;
-    char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
-    struct absent *one;
-    struct filling *filling;
+    char name[IMAGE_NAME_SIZE];
     struct flight *flight;
-    tier_disk_changed(store->disk, key);
-    unsigned len = name_of(key, name);
+    unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&f->lock);
-    f->forgotten++;
-    HASH_FIND(hh, f->absent, name, len, one);
-    if (one)
-        drop_absent(f, one);
-    HASH_FIND(hh, f->fillings, name, len, filling);
-    if (filling)
-        drop_filling(f, filling);
     HASH_FIND(hh, f->cold, name, len, flight);
     if (flight)
         close_flight(f, flight);
     pthread_mutex_unlock(&f->lock);
-    int n = (one != NULL) + (filling != NULL);
-    metric_add(METRIC_invalidations, METRIC_none, METRIC_none, n);
-    return n;
 }
 
-/* Which entity an image belongs to that nobody found is not known. */
-static int is_meant(const char *name, const char *pattern)
+void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
 {
-    static const char by_path[] = "image:path:";
-    char shown[sizeof by_path + IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
-    if (strncmp(pattern, by_path, sizeof by_path - 1) != 0)
-        return 1;
-    (void)snprintf(shown, sizeof shown, "%s%s:%s", by_path, name, name + strlen(name) + 1);
-    return fnmatch(pattern, shown, 0) == 0;
-}
-
-int store_forget_matching(struct store *store, const char *pattern)
-{
-    struct store_fetch *f = store->fetch;
-    struct absent *one, *next;
-    struct filling *filling, *then;
-    struct flight *flight, *behind;
-    int n = 0;
+    struct flight *flight, *next;
     pthread_mutex_lock(&f->lock);
-    f->forgotten++;
-    HASH_ITER (hh, f->absent, one, next) {
-        if (is_meant(one->name, pattern)) {
-            drop_absent(f, one);
-            n++;
-        }
-    }
-    HASH_ITER (hh, f->fillings, filling, then) {
-        if (is_meant(filling->name, pattern)) {
-            drop_filling(f, filling);
-            n++;
-        }
-    }
-    HASH_ITER (hh, f->cold, flight, behind) {
-        if (is_meant(flight->name, pattern))
+    HASH_ITER (hh, f->cold, flight, next) {
+        if (memo_is_meant(&flight->key, pattern))
             close_flight(f, flight);
     }
     pthread_mutex_unlock(&f->lock);
-    metric_add(METRIC_invalidations, METRIC_none, METRIC_none, n);
-    return n;
 }
 
 /* The database */
@@ -380,6 +194,20 @@ static void land_file(void *arg)
     land(flight->fetch, flight, image, "db", NULL);
 }
 
+static void filled(void *arg)
+{
+    memo_filled(arg);
+}
+
+/* Puts the image on disk and keeps it at hand until it is there, unless what was stored since the database was asked
+ * may be this very image. Without memory or room it is read once more. */
+static void fill(const struct batch *b, struct image *image)
+{
+    struct filling *one = memo_add_filling(b->f->store->memo, image, b->version);
+    if (one && fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) < 0)
+        filled(one);
+}
+
 static void land_found(const struct batch *b, struct flight *flight, struct image *image)
 {
     struct store_fetch *f = b->f;
@@ -389,7 +217,7 @@ static void land_found(const struct batch *b, struct flight *flight, struct imag
         image_unref(image);
         land(f, flight, NULL, NULL, &why);
     } else if (image->meta.size <= FROM_MEMORY_MAX) {
-        fill(b, flight, image);
+        fill(b, image);
         land(f, flight, image, "db", NULL);
     } else {
         flight->image = image;
@@ -413,7 +241,7 @@ static void got(void *arg, int index, struct image *image, const struct error *w
     else
         metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
     if (why->code == -ENOENT)
-        remember_absent(b->f, flight, b->forgotten);
+        memo_add_absent(b->f->store->memo, &flight->key, b->version);
     else if (db_unavailable(why->code))
         let_db_rest(b->f);
     land(b->f, flight, NULL, NULL, why);
@@ -446,7 +274,7 @@ static void run_db(void *arg, struct workers *w)
             b.flights[n] = flight;
             keys[n++] = &flight->key;
         }
-        b.forgotten = count_forgotten(b.f);
+        b.version = memo_version(b.f->store->memo);
         b.mark = tier_disk_mark(b.f->store->disk);
         if (n)
             tier_db_read(b.f->store->db, keys, n, got, &b);
@@ -460,9 +288,8 @@ static struct image *depart(struct store_fetch *f, struct flight *flight)
 {
     pthread_mutex_lock(&f->lock);
     close_flight(f, flight);
-    struct image *image = find_filling(f, flight);
     pthread_mutex_unlock(&f->lock);
-    return image;
+    return memo_find_filling(f->store->memo, &flight->key);
 }
 
 /* The file is not there. 1: the image is being fetched already, and who waited waits for that; or it has just come, and
@@ -476,7 +303,7 @@ static int joined_cold(struct store_fetch *f, struct flight *flight)
     if (there) {
         leave(f, flight);
         DL_CONCAT(there->waiters, flight->waiters);
-    } else if (!(image = find_filling(f, flight))) {
+    } else if (!(image = memo_find_filling(f->store->memo, &flight->key))) {
         leave(f, flight);
         enter(&f->cold, flight);
     }
@@ -507,7 +334,7 @@ static void run_disk(void *arg, struct workers *w)
             continue;
         }
         metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
-        if (is_absent(f, flight))
+        if (memo_is_absent(f->store->memo, &flight->key))
             error_set(&why, -ENOENT, "is not stored");
         else if (db_rests(f))
             error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
@@ -575,8 +402,8 @@ static void *run_patience(void *arg)
 
 static struct flight *board(struct store_fetch *f, const struct image_key *key, int *ret_new)
 {
-    char name[IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 2];
-    unsigned n = name_of(key, name);
+    char name[IMAGE_NAME_SIZE];
+    unsigned n = image_key_name(key, name);
     struct flight *flight;
     *ret_new = 0;
     HASH_FIND(hh, f->flights, name, n, flight);
@@ -588,7 +415,7 @@ static struct flight *board(struct store_fetch *f, const struct image_key *key, 
     memcpy(flight->name, name, n);
     flight->name_len = n;
     flight->fetch = f;
-    flight->key = (struct image_key){flight->name, flight->name + strlen(flight->name) + 1};
+    flight->key = image_key_named(flight->name);
     enter(&f->flights, flight);
     *ret_new = 1;
     return flight;
@@ -655,7 +482,6 @@ void store_fetch_free(struct store_fetch *f)
 {
     if (!f)
         return;
-    free_absent(f);
     pthread_cond_destroy(&f->stop);
     pthread_mutex_destroy(&f->lock);
     free(f);

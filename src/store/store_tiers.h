@@ -13,6 +13,7 @@ struct store {
     struct db_pool *pool;
     struct tier_db *db;
     struct tier_disk *disk;
+    struct memo *memo;
     struct store_fetch *fetch;
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
@@ -21,8 +22,12 @@ struct store {
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 
-/* What is remembered of reads; others may tell of writes as long as the store is open. NULL when out of memory. */
+/* Others may tell of writes as long as the store is open. NULL when out of memory. */
 struct store_fetch *store_fetch_new(struct store *store);
 void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
+
+/* Nobody boards a flight to this image any more, or to those that a pattern means, which was looked up before. */
+void store_fetch_forget(struct store_fetch *f, const struct image_key *key);
+void store_fetch_forget_matching(struct store_fetch *f, const char *pattern);
 
 #endif

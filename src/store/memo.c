@@ -1,0 +1,219 @@
+#include "store/memo.h"
+
+#include <fnmatch.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+
+#define ABSENT_MS  5000
+#define ABSENT_MAX 4096
+
+struct absent {
+    int64_t until_ms;
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[]; /* image_key_name */
+};
+
+struct filling {
+    struct memo *memo;
+    struct image *image;
+    int forgotten; /* it is another image now: not among the others any more */
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[];
+};
+
+struct memo {
+    pthread_mutex_t lock;
+    uint64_t version;      /* how often something was forgotten */
+    struct absent *absent; /* in the order of arrival */
+    struct filling *fillings;
+};
+
+struct memo *memo_new(void)
+{
+    struct memo *m = calloc(1, sizeof *m);
+    if (m)
+        pthread_mutex_init(&m->lock, NULL);
+    return m;
+}
+
+void memo_free(struct memo *m)
+{
+    if (!m)
+        return;
+    struct absent *one = m->absent, *next;
+    HASH_CLEAR(hh, m->absent);
+    for (; one; one = next) {
+        next = one->hh.next;
+        free(one);
+    }
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+uint64_t memo_version(struct memo *m)
+{
+    pthread_mutex_lock(&m->lock);
+    uint64_t version = m->version;
+    pthread_mutex_unlock(&m->lock);
+    return version;
+}
+
+/* For these, the lock is held. */
+static void drop_absent(struct memo *m, struct absent *one)
+{
+    HASH_DEL(m->absent, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
+    free(one);
+}
+
+/* Its file is being written all the same. */
+static void drop_filling(struct memo *m, struct filling *one)
+{
+    HASH_DEL(m->fillings, one);
+    one->forgotten = 1;
+}
+
+void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(key, name);
+    struct absent *one = calloc(1, sizeof *one + len), *there;
+    if (!one)
+        return;
+    one->until_ms = clock_monotonic_ms() + ABSENT_MS;
+    one->name_len = len;
+    memcpy(one->name, name, len);
+    pthread_mutex_lock(&m->lock);
+    if (m->version != version) {
+        pthread_mutex_unlock(&m->lock);
+        free(one);
+        return;
+    }
+    HASH_REPLACE(hh, m->absent, name[0], one->name_len, one, there);
+    free(there);
+    if (HASH_COUNT(m->absent) > ABSENT_MAX)
+        drop_absent(m, m->absent);
+    pthread_mutex_unlock(&m->lock);
+}
+
+int memo_is_absent(struct memo *m, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(key, name);
+    struct absent *one;
+    pthread_mutex_lock(&m->lock);
+    HASH_FIND(hh, m->absent, name, len, one);
+    if (one && one->until_ms < clock_monotonic_ms()) {
+        drop_absent(m, one);
+        one = NULL;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return one != NULL;
+}
+
+struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(&image->meta.key, name);
+    struct filling *one = calloc(1, sizeof *one + len), *there;
+    if (!one)
+        return NULL;
+    one->memo = m;
+    one->image = image_ref(image);
+    one->name_len = len;
+    memcpy(one->name, name, len);
+    pthread_mutex_lock(&m->lock);
+    one->forgotten = m->version != version;
+    if (!one->forgotten) {
+        HASH_REPLACE(hh, m->fillings, name[0], one->name_len, one, there);
+        if (there)
+            there->forgotten = 1;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return one;
+}
+
+void memo_filled(struct filling *one)
+{
+    pthread_mutex_lock(&one->memo->lock);
+    if (!one->forgotten)
+        HASH_DEL(one->memo->fillings, one);
+    pthread_mutex_unlock(&one->memo->lock);
+    image_unref(one->image);
+    free(one);
+}
+
+struct image *memo_find_filling(struct memo *m, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(key, name);
+    struct filling *one;
+    pthread_mutex_lock(&m->lock);
+    HASH_FIND(hh, m->fillings, name, len, one);
+    struct image *image = one ? image_ref(one->image) : NULL;
+    pthread_mutex_unlock(&m->lock);
+    return image;
+}
+
+int memo_forget(struct memo *m, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(key, name);
+    struct absent *one;
+    struct filling *filling;
+    pthread_mutex_lock(&m->lock);
+    m->version++;
+    HASH_FIND(hh, m->absent, name, len, one);
+    if (one)
+        drop_absent(m, one);
+    HASH_FIND(hh, m->fillings, name, len, filling);
+    if (filling)
+        drop_filling(m, filling);
+    pthread_mutex_unlock(&m->lock);
+    return (one != NULL) + (filling != NULL);
+}
+
+int memo_is_meant(const struct image_key *key, const char *pattern)
+{
+    static const char by_path[] = "image:path:";
+    char shown[sizeof by_path + IMAGE_NAME_SIZE];
+    if (strncmp(pattern, by_path, sizeof by_path - 1) != 0)
+        return 1;
+    (void)snprintf(shown, sizeof shown, "%s%s:%s", by_path, key->collection, key->path);
+    return fnmatch(pattern, shown, 0) == 0;
+}
+
+static int is_meant(const char *name, const char *pattern)
+{
+    struct image_key key = image_key_named(name);
+    return memo_is_meant(&key, pattern);
+}
+
+int memo_forget_matching(struct memo *m, const char *pattern)
+{
+    struct absent *one, *next;
+    struct filling *filling, *then;
+    int n = 0;
+    pthread_mutex_lock(&m->lock);
+    m->version++;
+    HASH_ITER (hh, m->absent, one, next) {
+        if (is_meant(one->name, pattern)) {
+            drop_absent(m, one);
+            n++;
+        }
+    }
+    HASH_ITER (hh, m->fillings, filling, then) {
+        if (is_meant(filling->name, pattern)) {
+            drop_filling(m, filling);
+            n++;
+        }
+    }
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}

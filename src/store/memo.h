@@ -1,0 +1,37 @@
+/* What an instance remembers of its reads beside the files: images that are stored nowhere, for a moment, and images
+ * whose files are being written behind the answer.
+ *
+ * What was looked up before a change must not be remembered after it. So who looks something up takes the memo's
+ * version first, and what he tells it counts for nothing when something was forgotten since. */
+#ifndef STORE_MEMO_H
+#define STORE_MEMO_H
+
+#include "image/image.h"
+
+struct memo;
+
+struct memo *memo_new(void);    /* NULL when out of memory */
+void memo_free(struct memo *m); /* nothing is being filled; NULL is allowed */
+
+uint64_t memo_version(struct memo *m);
+
+/* No tier has it: so it is said for 5 s. */
+void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version);
+int memo_is_absent(struct memo *m, const struct image_key *key);
+
+/* Its file is being written, which ends with memo_filled. NULL when out of memory. */
+struct filling;
+struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version);
+void memo_filled(struct filling *filling);
+/* A reference to the image, or NULL. */
+struct image *memo_find_filling(struct memo *m, const struct image_key *key);
+
+/* By key, or by pattern (store_forget_matching). Returns how many were remembered. */
+int memo_forget(struct memo *m, const struct image_key *key);
+int memo_forget_matching(struct memo *m, const char *pattern);
+
+/* Whether a pattern means the image of this key. Which entity an image belongs to is not known here, so that patterns
+ * of entities mean all. */
+int memo_is_meant(const struct image_key *key, const char *pattern);
+
+#endif
