@@ -43,6 +43,8 @@ struct http_answer {
     size_t text_len;
     struct image *image; /* bytes first ... first + length - 1 of it */
     int64_t first, length;
+    enum http_keep { HTTP_KEEP_NONE, HTTP_KEEP_PLAIN, HTTP_KEEP_VERSIONED } keep; /* with the image, which is hot */
+    struct image_extra *kept; /* what is kept with it, once something is */
     /* Or a stream: called for the next bytes, up to max of them. Returns how many, 0 when there are none for now (it is
      * called again within a second), -1 at the end. It must not wait. */
     ssize_t (*stream)(struct http_exchange *x, char *to, size_t max);
@@ -93,6 +95,9 @@ void http_answer_problem(struct http_exchange *x, int status, const char *detail
 void http_answer_later(struct http_exchange *x, const char *detail);
 /* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503 with Retry-After. */
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why);
+/* Answers with what was kept, status, headers and all, for an equal request about the same image, which is in the
+ * answer already. -ENOENT: nothing is. */
+int http_answer_kept(struct http_exchange *x) __attribute__((warn_unused_result));
 void http_add_header(struct http_exchange *x, const char *name, const char *value_fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

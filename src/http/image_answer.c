@@ -109,6 +109,29 @@ static int is_served(const struct http_exchange *x)
     return x->method == HTTP_GET && (status == 200 || status == 206 || status == 304);
 }
 
+/* Whether whoever sends the same URL gets the very same answer. */
+static int is_plain(const struct http_exchange *x)
+{
+    return !http_header(x, "If-None-Match") && !http_header(x, "If-Modified-Since") && !http_header(x, "Range") &&
+           !http_header(x, "If-Match") && !http_header(x, "If-Unmodified-Since");
+}
+
+/* Of an image that is hot. Its references become the answer's. */
+static void answer_again(struct http_exchange *x, struct store_hot *hot)
+{
+    struct http_answer *a = &x->answer;
+    a->kept = hot->extra;
+    if (is_plain(x)) {
+        a->keep = is_versioned(x) ? HTTP_KEEP_VERSIONED : HTTP_KEEP_PLAIN;
+        a->image = hot->image;
+        a->length = hot->image->meta.size;
+        if (http_answer_kept(x) == 0)
+            return;
+        a->image = NULL;
+    }
+    image_answer(x, hot->image, hot->tier);
+}
+
 static void landed(void *arg, struct image *image, const char *tier, const struct error *why)
 {
     struct http_exchange *x = arg;
@@ -119,6 +142,18 @@ static void landed(void *arg, struct image *image, const char *tier, const struc
     if (is_served(x))
         access_note(x->service->access, &x->key);
     http_done(x);
+}
+
+int image_answer_hot(struct http_exchange *x)
+{
+    struct store_hot hot;
+    int r = store_hot(x->service->store, &x->key, &hot);
+    if (r < 0)
+        return r;
+    answer_again(x, &hot);
+    if (is_served(x))
+        access_note(x->service->access, &x->key);
+    return 0;
 }
 
 void image_fetch(struct http_exchange *x)

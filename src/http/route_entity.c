@@ -63,7 +63,8 @@ void route_entity_get(struct http_exchange *x)
     if (collection && x->path) {
         x->key = (struct image_key){collection->name, x->path};
         access_request(x->service->access, collection->name);
-        x->next = image_fetch;
+        if (image_answer_hot(x) < 0)
+            x->next = image_fetch;
     } else if (!collection) {
         http_answer_problem(x, 404,
                             "the image is in the collection \"%s\", which PERDURA_COLLECTIONS does not name here",

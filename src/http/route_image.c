@@ -38,6 +38,8 @@ void route_image_get(struct http_exchange *x)
     access_request(x->service->access, x->key.collection);
     if (take_path(x) < 0)
         return;
+    if (image_answer_hot(x) == 0)
+        return;
     http_later(x);
     image_fetch(x);
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@
 #include "http/listen.h"
 #include "http/loops.h"
 #include "http/patrol.h"
+#include "http/response.h"
 #include "http/router.h"
 #include "store/store.h"
 
@@ -80,7 +82,7 @@ struct request {
     int64_t body_limit, body_reserved, body_bytes;
     int64_t sent_bytes;
     int64_t db_deadline_ms;
-    int begun, handed_over, answered;
+    int begun, handed_over, answered, held_back;
 };
 
 static struct request *request_of(struct http_exchange *x)
@@ -137,31 +139,6 @@ void http_done(struct http_exchange *x)
 
 /* The answer */
 
-static void let_image_go(void *image)
-{
-    image_unref(image);
-}
-
-static struct MHD_Response *image_response(struct http_answer *a)
-{
-    struct image *image = a->image;
-    if (image->bytes) {
-        struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-            (size_t)a->length, image->bytes + a->first, let_image_go, image);
-        if (response)
-            a->image = NULL;
-        return response;
-    }
-    int fd = dup(image->fd);
-    if (fd < 0)
-        return NULL;
-    struct MHD_Response *response =
-        MHD_create_response_from_fd_at_offset64((uint64_t)a->length, fd, (uint64_t)a->first);
-    if (!response)
-        close(fd);
-    return response;
-}
-
 static void wake(void *arg)
 {
     struct request *r = arg;
@@ -183,42 +160,53 @@ static ssize_t read_stream(void *arg, uint64_t position, char *to, size_t max)
     return n;
 }
 
-static struct MHD_Response *make_response(struct request *r)
+static enum MHD_Result queue_stream(struct request *r)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
+    if (!response)
+        return MHD_NO;
+    for (int i = 0; i < r->x.answer.headers_len; i++)
+        (void)MHD_add_response_header(response, r->x.answer.headers[i].name, r->x.answer.headers[i].value);
+    patrol_rest(r->post);
+    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->x.answer.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+/* libmicrohttpd pushes out the head before it sends a file. Held back (tcp(7), TCP_CORK), both go together. */
+static void hold_back(struct request *r, int on)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    (void)setsockopt(info->connect_fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+    r->held_back = on;
+}
+
+static enum MHD_Result queue_whole(struct request *r)
 {
     struct http_answer *a = &r->x.answer;
-    if (a->stream)
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
-    if (a->image)
-        return image_response(a);
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer_with_free_callback(a->text_len, a->text ? a->text : "", a->text ? free : NULL);
-    if (response)
-        a->text = NULL;
-    return response;
+    struct MHD_Response *response = response_begin(&r->x);
+    if (!response)
+        return MHD_NO;
+    int64_t length = a->image ? a->length : (int64_t)a->text_len;
+    patrol_answering(r->post, length);
+    if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304) {
+        if (!a->image->is_private)
+            patrol_file(r->post, a->image->fd, a->first + a->length);
+        hold_back(r, 1);
+    }
+    r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
+    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
+    response_end(&r->x, response);
+    return queued;
 }
 
 static enum MHD_Result queue_answer(struct request *r)
 {
-    struct http_answer *a = &r->x.answer;
-    struct MHD_Response *response = make_response(r);
-    if (!response)
-        return MHD_NO;
-    for (int i = 0; i < a->headers_len; i++)
-        (void)MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (a->close || atomic_load(&r->server->stopping))
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    int64_t length = a->image ? a->length : (int64_t)a->text_len;
-    if (a->stream)
-        patrol_rest(r->post);
-    else
-        patrol_answering(r->post, length);
-    if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304)
-        patrol_file(r->post, a->image->fd, a->first + a->length);
-    r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
-    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
-    MHD_destroy_response(response);
     r->answered = 1;
-    return queued;
+    if (atomic_load(&r->server->stopping))
+        r->x.answer.close = 1;
+    return r->x.answer.stream ? queue_stream(r) : queue_whole(r);
 }
 
 /* The request */
@@ -420,6 +408,8 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (!r)
         return;
     *context = NULL;
+    if (r->held_back)
+        hold_back(r, 0);
     patrol_head(r->post);
     if (r->answered)
         count(r);
@@ -427,6 +417,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     for (int i = 0; i < r->x.answer.headers_len; i++)
         free(r->x.answer.headers[i].value);
     image_unref(r->x.answer.image);
+    image_extra_unref(r->x.answer.kept);
     free(r->x.answer.text);
     buf_release(&r->x.body);
     free(r->x.path);

@@ -78,6 +78,7 @@ static struct image *make(const struct image_meta *meta, size_t bytes)
     image->meta.url = keep(&at, meta->url);
     image->bytes = (unsigned char *)at;
     image->fd = -1;
+    image->is_private = 0;
     atomic_init(&own->references, 1);
     return image;
 }
@@ -111,6 +112,18 @@ void image_unref(struct image *image)
             close(image->fd);
         free(own);
     }
+}
+
+struct image_extra *image_extra_ref(struct image_extra *extra)
+{
+    atomic_fetch_add_explicit(&extra->references, 1, memory_order_relaxed);
+    return extra;
+}
+
+void image_extra_unref(struct image_extra *extra)
+{
+    if (extra && atomic_fetch_sub_explicit(&extra->references, 1, memory_order_acq_rel) == 1)
+        extra->free(extra);
 }
 
 /* What the bytes look like, for someone who wonders why their picture was refused. */

@@ -2,6 +2,7 @@
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,7 @@ struct image {
     struct image_meta meta; /* meta.size is the number of bytes */
     unsigned char *bytes;   /* NULL: they are in the file */
     int fd;                 /* of the file, closed with the image; -1: none */
+    int is_private;         /* nobody else has that file, and it never changes */
 };
 
 /* Makes an image with copies of the meta's strings and room for meta->size bytes, which the caller fills before it
@@ -66,6 +68,16 @@ struct image *image_new_file(const struct image_meta *meta, int fd);
 
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is allowed */
+
+/* Something that was made from an image and is kept with it, such as an answer. Shared by reference count; it may hold
+ * a reference to the image. */
+struct image_extra {
+    atomic_int references; /* 1 when it is made */
+    void (*free)(struct image_extra *extra);
+};
+
+struct image_extra *image_extra_ref(struct image_extra *extra);
+void image_extra_unref(struct image_extra *extra); /* NULL is allowed */
 
 /* Fills meta's mime, size, sha256, width and height from the bytes. -EINVAL when they are no image that Perdura keeps;
  * the text tells a wrong file name ending ("holds text, not a JPEG") from a wrong content. */

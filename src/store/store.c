@@ -6,6 +6,7 @@
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "tier/tier_memory.h"
 
 #define QUERY_TIMEOUT_MS 60000
 
@@ -37,9 +38,11 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     store->config = config;
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
     store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
+    if (config->memory_items)
+        store->memory = tier_memory_new(config->memory_bytes, config->memory_items, config->memory_ttl_s);
     store->memo = memo_new();
     store->fetch = store_fetch_new(store);
-    if (!store->db || !store->disk || !store->memo || !store->fetch) {
+    if (!store->db || !store->disk || !store->memo || !store->fetch || (config->memory_items && !store->memory)) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
@@ -59,6 +62,7 @@ void store_close(struct store *store)
         return;
     store_fetch_free(store->fetch);
     memo_free(store->memo);
+    tier_memory_free(store->memory);
     tier_disk_free(store->disk);
     tier_db_free(store->db);
     db_pool_close(store->pool);

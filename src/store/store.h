@@ -1,4 +1,4 @@
-/* Images by name, whatever tier they are in. The only floor that knows the tiers' order: disk, then database.
+/* Images by name, whatever tier they are in. The only floor that knows the tiers' order: memory, disk, database.
  *
  * A store is shared by all threads. */
 #ifndef STORE_STORE_H
@@ -42,6 +42,18 @@ typedef void store_landed_fn(void *arg, struct image *image, const char *tier, c
 /* The path was checked. -EAGAIN: too many wait already; -ENOMEM. `landed` is not told then. */
 int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
     __attribute__((warn_unused_result));
+
+/* For those who must not wait: an image that is at hand, its bytes or its open file, and that is still what the file of
+ * this name holds. `extra` is what was attached to it (a reference), or NULL. -ENOENT: use store_fetch. */
+struct store_hot {
+    struct image *image; /* a reference */
+    struct image_extra *extra;
+    const char *tier;
+};
+
+int store_hot(struct store *store, const struct image_key *key, struct store_hot *ret)
+    __attribute__((warn_unused_result));
+void store_hot_attach(struct store *store, const struct image *image, struct image_extra *extra);
 
 /* Forgets what this instance remembers of images beside their files: that one is stored nowhere, what one is while its
  * file is written. Whoever asks from now on gets no answer that was looked up before, and no copy of what was read

@@ -27,6 +27,7 @@
 #include "base/workers.h"
 #include "store/memo.h"
 #include "store/store_fill.h"
+#include "store/store_hot.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
@@ -43,12 +44,14 @@ struct waiter {
     store_landed_fn *landed;
     void *arg;
     int64_t since_ms;
+    struct image *left; /* its flight's, once it has waited too long */
     struct waiter *prev, *next;
 };
 
 struct flight {
     struct store_fetch *fetch;
     struct image *image;    /* of a large one, while its file is written */
+    struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
     struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
@@ -87,7 +90,10 @@ static void tell(struct waiter *waiters, struct image *image, const char *tier, 
     while (waiters) {
         struct waiter *one = waiters;
         waiters = one->next;
-        one->landed(one->arg, image ? image_ref(image) : NULL, tier, why);
+        if (one->left)
+            one->landed(one->arg, one->left, "memory", NULL);
+        else
+            one->landed(one->arg, image ? image_ref(image) : NULL, tier, why);
         free(one);
     }
 }
@@ -129,8 +135,14 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
+    if (!image && (why->code == -EAGAIN || db_unavailable(why->code))) {
+        image = flight->left;
+        flight->left = NULL;
+        tier = "memory";
+    }
     tell(flight->waiters, image, tier, why);
     image_unref(image);
+    image_unref(flight->left);
     free(flight);
 }
 
@@ -186,7 +198,7 @@ static void land_file(void *arg)
 {
     struct flight *flight = arg;
     struct image *image = flight->image, *file;
-    if (tier_disk_open(flight->fetch->store->disk, &flight->key, &file, NULL) == 0 &&
+    if (tier_disk_open(flight->fetch->store->disk, &flight->key, &file, NULL, NULL) == 0 &&
         memcmp(file->meta.sha256, image->meta.sha256, sizeof file->meta.sha256) == 0) {
         image_unref(image);
         image = file;
@@ -308,8 +320,10 @@ static int joined_cold(struct store_fetch *f, struct flight *flight)
         enter(&f->cold, flight);
     }
     pthread_mutex_unlock(&f->lock);
-    if (there)
+    if (there) {
+        image_unref(flight->left);
         free(flight);
+    }
     if (image)
         land(f, flight, image, "db", NULL);
     return there || image;
@@ -319,11 +333,13 @@ static void run_disk(void *arg, struct workers *w)
 {
     struct store_fetch *f = arg;
     struct flight *flight;
+    struct filestate state;
     struct image *image;
     struct error why;
     while ((flight = workers_take(w))) {
         struct image *at_hand = depart(f, flight); /* before the look at the disk: its end may come between */
-        if (tier_disk_open(f->store->disk, &flight->key, &image, &why) == 0) {
+        if (tier_disk_open(f->store->disk, &flight->key, &image, &state, &why) == 0) {
+            store_hot_keep(f->store, image, &state);
             metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
             image_unref(at_hand);
             land(f, flight, image, "disk", NULL);
@@ -334,6 +350,7 @@ static void run_disk(void *arg, struct workers *w)
             continue;
         }
         metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
+        flight->left = store_hot_left(f->store, &flight->key);
         if (memo_is_absent(f->store->memo, &flight->key))
             error_set(&why, -ENOENT, "is not stored");
         else if (db_rests(f))
@@ -355,6 +372,7 @@ static void take_overdue(const struct store_fetch *f, struct flight *flight, int
     while (flight->waiters && (flight->waiters->since_ms <= longest_ms ||
                                (flight->waiters->since_ms <= limit_ms && f->db_answered_ms <= limit_ms))) {
         struct waiter *one = flight->waiters;
+        one->left = flight->left ? image_ref(flight->left) : NULL;
         DL_DELETE(flight->waiters, one);
         DL_APPEND(*all, one);
     }

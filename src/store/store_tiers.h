@@ -13,6 +13,7 @@ struct store {
     struct db_pool *pool;
     struct tier_db *db;
     struct tier_disk *disk;
+    struct tier_memory *memory; /* NULL: nothing is kept */
     struct memo *memo;
     struct store_fetch *fetch;
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */

@@ -19,8 +19,20 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
 /* Removes this process' temporaries and closes the folders. NULL is allowed. */
 void tier_disk_free(struct tier_disk *disk);
 
-/* As read, but the image is an open file (image_new_file), to be sent from there. */
-int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct error *e)
+/* As read, but the image is an open file (image_new_file), to be sent from there, and *ret_state (NULL is allowed) says
+ * what state it was in when its sha256 was taken. */
+struct filestate;
+int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
+                   struct error *e) __attribute__((warn_unused_result));
+
+/* Copies an image that was opened in this state to memory: small ones as bytes, others into a file in memory, which can
+ * be sent without copying it once more. -EBUSY: it is in another state by now; -ENOMEM, -EMFILE, -EIO. */
+int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
+    __attribute__((warn_unused_result));
+
+/* The state of the file that has this name now. For comparing it with the one that was opened, and for nothing else: it
+ * may lie behind a link. -ENOENT: there is none. */
+int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
     __attribute__((warn_unused_result));
 
 enum tier_disk_folder {

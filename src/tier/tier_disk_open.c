@@ -5,25 +5,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "fs/filestate.h"
 #include "fs/readfile.h"
 #include "tier/tier_disk.h"
 
 #define KNOWN_MAX 16384
-
-/* A file's state: while all of it stays the same, so do the bytes (readfile.c waits until that can be relied on). */
-struct state {
-    dev_t dev;
-    ino_t ino;
-    int64_t size, mtime_ns, ctime_ns;
-};
+#define BYTES_MAX 4096 /* copying more into a socket costs more than sending from a file */
 
 struct known {
-    struct state state;
+    struct filestate state;
     unsigned char sha256[DIGEST_SHA256_LEN];
     const char *mime; /* static */
     UT_hash_handle hh;
@@ -56,21 +53,9 @@ void tier_disk_known_free(struct tier_disk_known *k)
     free(k);
 }
 
-static struct state state_of(const struct stat *st)
-{
-    struct state s;
-    memset(&s, 0, sizeof s); /* padding is hashed as well */
-    s.dev = st->st_dev;
-    s.ino = st->st_ino;
-    s.size = st->st_size;
-    s.mtime_ns = clock_ns(st->st_mtim);
-    s.ctime_ns = clock_ns(st->st_ctim);
-    return s;
-}
-
 static int recall(struct tier_disk_known *k, const struct stat *st, struct image_meta *meta)
 {
-    struct state state = state_of(st);
+    struct filestate state = filestate_of(st);
     struct known *one;
     pthread_mutex_lock(&k->lock);
     HASH_FIND(hh, k->table, &state, sizeof state, one);
@@ -87,7 +72,7 @@ static void remember(struct tier_disk_known *k, const struct stat *st, const str
     struct known *one = calloc(1, sizeof *one), *there;
     if (!one)
         return;
-    one->state = state_of(st);
+    one->state = filestate_of(st);
     memcpy(one->sha256, meta->sha256, sizeof one->sha256);
     one->mime = meta->mime;
     pthread_mutex_lock(&k->lock);
@@ -114,7 +99,80 @@ static int learn(const struct readfile *file, int64_t max_bytes, struct stat *st
     return r;
 }
 
-int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct error *e)
+int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
+{
+    struct stat st;
+    int root;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, NULL);
+    if (r < 0)
+        return r;
+    if (fstatat(root, key->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    *ret = filestate_of(&st);
+    return 0;
+}
+
+/* Adds the file's bytes to `to`, which begins empty. */
+static int copy_into(int to, const struct image *file)
+{
+    off_t at = 0;
+    while (at < file->meta.size) {
+        ssize_t n = sendfile(to, file->fd, &at, (size_t)(file->meta.size - at));
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return -EBUSY;
+    }
+    return 0;
+}
+
+static int load_file(const struct image *file, struct image **ret)
+{
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = copy_into(fd, file);
+    struct image *image = r == 0 ? image_new_file(&file->meta, fd) : NULL;
+    if (!image) {
+        close(fd);
+        return r < 0 ? r : -ENOMEM;
+    }
+    image->is_private = 1;
+    *ret = image;
+    return 0;
+}
+
+static int load_bytes(const struct image *file, struct image **ret)
+{
+    struct image *image = image_new(&file->meta);
+    if (!image)
+        return -ENOMEM;
+    ssize_t n = pread(file->fd, image->bytes, (size_t)file->meta.size, 0);
+    if (n == file->meta.size) {
+        *ret = image;
+        return 0;
+    }
+    image_unref(image);
+    return n < 0 ? -errno : -EBUSY;
+}
+
+int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
+{
+    struct stat st;
+    int r = file->meta.size <= BYTES_MAX ? load_bytes(file, ret) : load_file(file, ret);
+    if (r < 0)
+        return r;
+    r = fstat(file->fd, &st) < 0 ? -errno : 0;
+    struct filestate now = filestate_of(&st);
+    if (r == 0 && !filestate_equal(&now, state))
+        r = -EBUSY;
+    if (r < 0)
+        image_unref(*ret);
+    return r;
+}
+
+int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
+                   struct error *e)
 {
     struct tier_disk_known *known = tier_disk_known(disk);
     struct image_meta meta = {.key = *key};
@@ -135,6 +193,8 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
         meta.size = st.st_size;
         meta.mtime_ns = clock_ns(st.st_mtim);
         *ret = image_new_file(&meta, file.fd);
+        if (*ret && ret_state)
+            *ret_state = filestate_of(&st);
         if (*ret)
             return 0;
         r = error_set(e, -ENOMEM, "out of memory");

@@ -94,7 +94,7 @@ def test_what_is_remembered_as_absent_is_forgotten(http: Served) -> None:
         http.get(url_of(path)).problem(404)
         http.perdura.database.query(copy, path)
         answer = forget()
-        assert answer.status == 200 and answer.json == {"invalidated": 1}, (path, answer)
+        assert answer.status == 200 and answer.json["invalidated"] >= 1, (path, answer)
         assert http.get(url_of(path)).status == 200, path
 
 

@@ -1,0 +1,16 @@
+/* Answers as libmicrohttpd sends them. */
+#ifndef HTTP_RESPONSE_H
+#define HTTP_RESPONSE_H
+
+#include "http/exchange.h"
+
+struct MHD_Response;
+
+/* What is sent for the answer, headers included: what was kept, or something new, made of the text (taken over) or the
+ * image. NULL when out of memory or descriptors. */
+struct MHD_Response *response_begin(struct http_exchange *x);
+
+/* It is under way. Now it is kept with the image, if that is wanted, or given back. */
+void response_end(struct http_exchange *x, struct MHD_Response *response);
+
+#endif

@@ -1,0 +1,65 @@
+/* What is at hand is looked at by the thread that a request arrived on: a lookup, and one system call to see whether it
+ * is still the file that it was read from. */
+#include "store/store_hot.h"
+
+#include <errno.h>
+
+#include "base/metric.h"
+#include "store/store_tiers.h"
+#include "tier/tier_disk.h"
+#include "tier/tier_memory.h"
+
+/* Finds it if its file is as `wanted`: 0, the same as it was; -ENOENT, gone. */
+static int find(struct store *store, const struct image_key *key, int wanted, struct memory_hit *ret)
+{
+    struct filestate now;
+    if (!store->memory || tier_memory_find(store->memory, key, ret) < 0)
+        return -ENOENT;
+    int r = tier_disk_state(store->disk, key, &now);
+    if (r == 0 && !filestate_equal(&now, &ret->state))
+        r = -EBUSY;
+    if (r == wanted)
+        return 0;
+    memory_hit_release(ret);
+    return -ENOENT;
+}
+
+int store_hot(struct store *store, const struct image_key *key, struct store_hot *ret)
+{
+    struct memory_hit hit;
+    if (find(store, key, 0, &hit) < 0) {
+        metric_add(METRIC_read_misses, METRIC_tier_memory, METRIC_none, 1);
+        return -ENOENT;
+    }
+    int in_memory = hit.bytes > 0;
+    *ret = (struct store_hot){hit.image, hit.extra, in_memory ? "memory" : "disk"};
+    metric_add(METRIC_reads, in_memory ? METRIC_tier_memory : METRIC_tier_disk, METRIC_none, 1);
+    return 0;
+}
+
+void store_hot_attach(struct store *store, const struct image *image, struct image_extra *extra)
+{
+    tier_memory_attach(store->memory, image, extra);
+}
+
+void store_hot_keep(struct store *store, struct image *file, const struct filestate *state)
+{
+    struct image *image;
+    if (!store->memory)
+        return;
+    if (file->meta.size > tier_memory_image_max(store->memory)) {
+        tier_memory_put(store->memory, file, 0, state);
+    } else if (tier_disk_load(file, state, &image) == 0) {
+        tier_memory_put(store->memory, image, file->meta.size, state);
+        image_unref(image);
+    }
+}
+
+struct image *store_hot_left(struct store *store, const struct image_key *key)
+{
+    struct memory_hit hit;
+    if (find(store, key, -ENOENT, &hit) < 0)
+        return NULL;
+    image_extra_unref(hit.extra);
+    return hit.image;
+}
