@@ -44,6 +44,25 @@ static int check_unique(const struct collections *c, const struct config_collect
     return 0;
 }
 
+static bool is_beneath(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+/* Where the API answers. */
+static bool is_taken(const char *url)
+{
+    static const char *const taken[] = {
+        "/image-cache", "/api/images",  "/health",      "/ready",      "/metrics",     "/admin", "/proxy-image",
+        "/pet",         "/upload-temp", "/sync-status", "/force-sync", "/cache-stats", "/chats",
+    };
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (is_beneath(url, taken[i]) || is_beneath(taken[i], url))
+            return true;
+    return false;
+}
+
 static void release_item(struct config_collection *item)
 {
     free(item->name);
@@ -74,6 +93,8 @@ int collections_add(struct collections *c, const char *name, const char *root, c
         r = normalise(VALUE_URL_PATH, url, &item.url);
         if (r == -EINVAL)
             r = refuse(name, "whose URL is not a path such as /avatars", e);
+        else if (r == 0 && is_taken(item.url))
+            r = refuse(name, "at a URL where the API answers", e);
     }
     if (r == 0)
         r = check_unique(c, &item, e);

@@ -92,9 +92,11 @@ static int load_collections(struct config *c, const struct sources *from, struct
 {
     struct collections list = {0};
     struct error why;
-    int r = collections_add(&list, "media", c->media_root, c->media_url, e);
-    if (r < 0)
+    int r = collections_add(&list, "media", c->media_root, c->media_url, &why);
+    if (r < 0) {
+        sources_refuse(from, CONFIG_ID_media_url, &why, e);
         return r;
+    }
     if (c->collections_list)
         r = collections_parse(&list, c->collections_list, &why);
     c->collections = list.items;

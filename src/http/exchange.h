@@ -61,6 +61,7 @@ struct http_exchange {
     char *path;           /* decoded */
     void *state;          /* the handler's own; freed with the exchange */
     struct buf body;
+    int is_plain; /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     struct http_answer answer;
     void (*next)(struct http_exchange *x); /* set by a handler that waited, when another has to go on */

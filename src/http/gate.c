@@ -9,10 +9,11 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct seen {
-    int headers, hosts, lengths, codings;
+    int headers, hosts, lengths, codings, conditions;
     const char *length, *coding;
     const char *why;
 };
@@ -60,15 +61,16 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
         s->why = "a header's name is not a token";
     else if (!is_field_value(value))
         s->why = "a header's value holds a control character";
-    if (strcasecmp(name, "Host") == 0)
+    if (strcasecmp(name, "Host") == 0) {
         s->hosts++;
-    if (strcasecmp(name, "Content-Length") == 0) {
+    } else if (strcasecmp(name, "Content-Length") == 0) {
         s->lengths++;
         s->length = value;
-    }
-    if (strcasecmp(name, "Transfer-Encoding") == 0) {
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
         s->codings++;
         s->coding = value;
+    } else if (strncasecmp(name, "If-", 3) == 0 || strcasecmp(name, "Range") == 0) {
+        s->conditions++;
     }
     return MHD_YES;
 }
@@ -132,7 +134,8 @@ static int sent_as_lines(struct MHD_Connection *connection, const struct gate_li
 }
 #endif
 
-int gate_check(struct MHD_Connection *connection, const struct gate_line *line, const char **ret_why)
+int gate_check(struct MHD_Connection *connection, const struct gate_line *line, struct gate_seen *ret,
+               const char **ret_why)
 {
     struct seen seen = {0};
     if (strcmp(line->version, "HTTP/1.1") != 0 && strcmp(line->version, "HTTP/1.0") != 0) {
@@ -145,5 +148,7 @@ int gate_check(struct MHD_Connection *connection, const struct gate_line *line, 
         *ret_why = "the request line is no method, target and version";
     if (!*ret_why && !sent_as_lines(connection, line, seen.headers))
         *ret_why = "the request's lines are not as RFC 9112 has them";
+    ret->body = seen.codings ? -1 : seen.lengths ? strtoll(seen.length, NULL, 10) : 0;
+    ret->plain = !seen.conditions;
     return *ret_why ? -EBADMSG : 0;
 }

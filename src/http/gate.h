@@ -3,6 +3,8 @@
 #ifndef HTTP_GATE_H
 #define HTTP_GATE_H
 
+#include <stdint.h>
+
 struct MHD_Connection;
 
 /* The request line: all libmicrohttpd's own, but for the copy. */
@@ -13,9 +15,15 @@ struct gate_line {
     const char *version;
 };
 
+/* What the headers say. */
+struct gate_seen {
+    int64_t body; /* bytes that are announced; -1: a body without a length */
+    int plain;    /* the same URL gets the same answer: nothing asks for a part or sets a condition */
+};
+
 /* To be called at the first call for a request, when nothing of the body has been read. 0; or -EBADMSG, or
  * -EPROTONOSUPPORT for a version that is not ours, and why: the connection is to be closed. */
-int gate_check(struct MHD_Connection *connection, const struct gate_line *line, const char **ret_why)
-    __attribute__((warn_unused_result));
+int gate_check(struct MHD_Connection *connection, const struct gate_line *line, struct gate_seen *ret,
+               const char **ret_why) __attribute__((warn_unused_result));
 
 #endif

@@ -109,19 +109,12 @@ static int is_served(const struct http_exchange *x)
     return x->method == HTTP_GET && (status == 200 || status == 206 || status == 304);
 }
 
-/* Whether whoever sends the same URL gets the very same answer. */
-static int is_plain(const struct http_exchange *x)
-{
-    return !http_header(x, "If-None-Match") && !http_header(x, "If-Modified-Since") && !http_header(x, "Range") &&
-           !http_header(x, "If-Match") && !http_header(x, "If-Unmodified-Since");
-}
-
 /* Of an image that is hot. Its references become the answer's. */
 static void answer_again(struct http_exchange *x, struct store_hot *hot)
 {
     struct http_answer *a = &x->answer;
     a->kept = hot->extra;
-    if (is_plain(x)) {
+    if (x->is_plain) {
         a->keep = is_versioned(x) ? HTTP_KEEP_VERSIONED : HTTP_KEEP_PLAIN;
         a->image = hot->image;
         a->length = hot->image->meta.size;

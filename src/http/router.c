@@ -8,8 +8,13 @@
 #include "http/routes.h"
 #include "http/server.h"
 
-/* A collection's own URL ("/media/...") stands last: no other pattern begins with it, or config would have said so. */
+/* The collections' own URLs ("/media/...") stand first, for they are asked for most; none of them is one of the others
+ * (config/collections.c). */
 const struct http_route http_routes[] = {
+    {METRIC_route_media, NULL, HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_image_get},
+    {METRIC_route_media, NULL, HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY, route_image_put},
+    {METRIC_route_media, NULL, HTTP_DELETE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_delete},
+    {METRIC_route_media, NULL, HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_purge},
     {METRIC_route_health, "/health", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_health},
     {METRIC_route_ready, "/ready", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_WORKER, HTTP_NO_BODY, route_ready},
     {METRIC_route_metrics, "/metrics", HTTP_GET | HTTP_HEAD, HTTP_METRICS, HTTP_HERE, HTTP_NO_BODY, route_metrics},
@@ -41,10 +46,6 @@ const struct http_route http_routes[] = {
      route_entity_get},
     {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY,
      route_entity_put},
-    {METRIC_route_media, NULL, HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_image_get},
-    {METRIC_route_media, NULL, HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY, route_image_put},
-    {METRIC_route_media, NULL, HTTP_DELETE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_delete},
-    {METRIC_route_media, NULL, HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_purge},
     {0},
 };
 

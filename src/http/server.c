@@ -218,15 +218,6 @@ static enum MHD_Result refuse(struct request *r, int status, const char *why)
     return queue_answer(r);
 }
 
-/* Whether a body is announced and how large it is; -1: it does not say. */
-static int64_t announced(const struct request *r)
-{
-    const char *length = http_header(&r->x, "Content-Length");
-    if (http_header(&r->x, "Transfer-Encoding"))
-        return -1;
-    return length ? strtoll(length, NULL, 10) : 0; /* the gate has looked at it */
-}
-
 static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
     int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
@@ -245,9 +236,9 @@ static int reserve(struct request *r, int64_t n)
     return 0;
 }
 
-static enum MHD_Result begin_body(struct request *r)
+/* length: as the gate has seen it. */
+static enum MHD_Result begin_body(struct request *r, int64_t length)
 {
-    int64_t length = announced(r);
     r->body_limit = limit_of(r->server, r->x.route->body);
     if (length > r->body_limit) {
         char why[200];
@@ -272,14 +263,16 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
 {
     struct http_exchange *x = &r->x;
     const struct gate_line line = {method, r->sent_uri, x->raw_path, version};
+    struct gate_seen seen;
     const char *why;
     unsigned allow;
     char text[64];
 
     r->begun = 1;
-    int passed = gate_check(r->connection, &line, &why);
+    int passed = gate_check(r->connection, &line, &seen, &why);
     if (passed < 0)
         return refuse(r, passed == -EPROTONOSUPPORT ? 505 : 400, why);
+    x->is_plain = seen.plain;
     if ((x->raw_query = strchr(x->raw_path, '?')))
         *x->raw_query++ = '\0';
     x->method = http_method_named(method);
@@ -292,11 +285,11 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     }
     if (status == 0)
         http_router_admit(x);
-    if (x->answer.status && announced(r)) {
+    if (x->answer.status && seen.body) {
         x->answer.close = 1;
         return queue_answer(r);
     }
-    return x->answer.status ? MHD_YES : begin_body(r);
+    return x->answer.status ? MHD_YES : begin_body(r, seen.body);
 }
 
 static void work(void *arg, struct workers *w)
