@@ -64,6 +64,7 @@ struct http_exchange {
     int is_plain; /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     struct http_answer answer;
+    void (*step)(struct http_exchange *x); /* what a thread that may wait has to do */
     void (*next)(struct http_exchange *x); /* set by a handler that waited, when another has to go on */
     void *carrier;                         /* the server's */
 };
@@ -84,6 +85,10 @@ int64_t http_tail_number(const struct http_exchange *x);
 /* Leaves the server's thread: the handler returns, and http_done is called later, by any thread, once. */
 void http_later(struct http_exchange *x);
 void http_done(struct http_exchange *x);
+
+/* As http_later, and `step` goes on with it on a thread that may wait; it is done when that returns, unless x->next is
+ * set. A queue that is full is answered. */
+void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x));
 
 /* Answers. Each sets the status and the body; headers may be added before or after. */
 void http_answer_empty(struct http_exchange *x, int status);

@@ -43,36 +43,55 @@ static int take_entity(struct http_exchange *x, struct entity *ret)
     return 0;
 }
 
-/* Runs on a worker, which waits for the database; the image itself comes through store_fetch like any other. */
-void route_entity_get(struct http_exchange *x)
+/* The request goes on as one for this image. The name is the exchange's own from here on. */
+static int name_image(struct http_exchange *x, const struct image_key *key)
 {
-    struct entity entity = {0};
-    struct store_page *page;
-    struct image_meta meta;
-    struct error why;
-    if (take_entity(x, &entity) < 0)
-        return;
-    if (store_entity(x->service->store, entity.content_type, entity.text[1], entity.text[2], 1, &page, &why) < 0) {
-        http_answer_error(x, "the image", &why);
-        return;
-    }
-    store_page_meta(page, 0, &meta);
-    const struct config_collection *collection =
-        config_collection(store_config(x->service->store), meta.key.collection);
-    x->path = strdup(meta.key.path);
-    if (collection && x->path) {
-        x->key = (struct image_key){collection->name, x->path};
-        access_request(x->service->access, collection->name);
-        if (image_answer_hot(x) < 0)
-            x->next = image_fetch;
-    } else if (!collection) {
+    const struct config_collection *collection = config_collection(store_config(x->service->store), key->collection);
+    if (!collection) {
         http_answer_problem(x, 404,
                             "the image is in the collection \"%s\", which PERDURA_COLLECTIONS does not name here",
-                            meta.key.collection);
-    } else {
-        http_answer_problem(x, 500, "out of memory");
+                            key->collection);
+        return -ENOENT;
     }
-    store_page_free(page);
+    x->path = strdup(key->path);
+    if (!x->path) {
+        http_answer_problem(x, 500, "out of memory");
+        return -ENOMEM;
+    }
+    x->key = (struct image_key){collection->name, x->path};
+    access_request(x->service->access, collection->name);
+    return 0;
+}
+
+static void look_up(struct http_exchange *x)
+{
+    const struct entity *entity = x->state;
+    char name[IMAGE_NAME_SIZE];
+    struct image_key key;
+    struct error why;
+    if (store_entity_key(x->service->store, entity->content_type, entity->text[1], entity->text[2], name, &key, &why) <
+        0)
+        http_answer_error(x, "the image", &why);
+    else if (name_image(x, &key) == 0 && image_answer_hot(x) < 0)
+        x->next = image_fetch;
+}
+
+void route_entity_get(struct http_exchange *x)
+{
+    struct entity *entity = x->state = calloc(1, sizeof *entity);
+    char name[IMAGE_NAME_SIZE];
+    struct image_key key;
+    if (!entity)
+        http_answer_problem(x, 500, "out of memory");
+    else if (take_entity(x, entity) < 0)
+        return;
+    else if (store_entity_hot(x->service->store, entity->content_type, entity->text[1], entity->text[2], name, &key) <
+             0)
+        http_wait(x, look_up);
+    else if (name_image(x, &key) == 0 && image_answer_hot(x) < 0) {
+        http_later(x);
+        image_fetch(x);
+    }
 }
 
 void route_entity_put(struct http_exchange *x)

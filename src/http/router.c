@@ -42,7 +42,7 @@ const struct http_route http_routes[] = {
      route_job},
     {METRIC_route_image_cache, "/image-cache/jobs/{}/events", HTTP_GET, HTTP_TOKEN, HTTP_HERE, HTTP_NO_BODY,
      route_job_events},
-    {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_WORKER, HTTP_NO_BODY,
+    {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
      route_entity_get},
     {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY,
      route_entity_put},

@@ -298,7 +298,7 @@ static void work(void *arg, struct workers *w)
     (void)arg;
     while ((x = workers_take(w))) {
         db_deadline(request_of(x)->db_deadline_ms);
-        x->route->handler(x);
+        x->step(x);
         if (x->next)
             x->next(x);
         else
@@ -313,22 +313,28 @@ static enum pool pool_of(const struct http_exchange *x)
                                                              : POOL_WRITE;
 }
 
-static enum MHD_Result run_handler(struct request *r)
+void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
-    struct http_exchange *x = &r->x;
-    if (x->route->place == HTTP_HERE) {
-        x->route->handler(x);
-        return r->handed_over ? MHD_YES : queue_answer(r);
-    }
+    struct request *r = request_of(x);
     enum pool pool = pool_of(x);
     r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + (int64_t)x->body.len / BODY_BYTES_PER_MS;
+    x->step = step;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
         metric_inc(METRIC_http_refused);
         http_answer_later(x, "too many requests wait: try again");
         http_done(x);
     }
-    return MHD_YES;
+}
+
+static enum MHD_Result run_handler(struct request *r)
+{
+    struct http_exchange *x = &r->x;
+    if (x->route->place == HTTP_HERE)
+        x->route->handler(x);
+    else
+        http_wait(x, x->route->handler);
+    return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,

@@ -1,5 +1,6 @@
 #include "store/memo.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +12,10 @@
 
 #define ABSENT_MS  5000
 #define ABSENT_MAX 4096
+#define ENTITY_MS  60000
+#define ENTITY_MAX 4096
+
+#define ENTITY_NAME_SIZE 1024
 
 struct absent {
     int64_t until_ms;
@@ -28,11 +33,20 @@ struct filling {
     char name[];
 };
 
+struct entity {
+    int64_t until_ms;
+    uint64_t version;
+    UT_hash_handle hh;
+    unsigned name_len, image_len;
+    char name[]; /* the entity's, and behind it the image's */
+};
+
 struct memo {
     pthread_mutex_t lock;
     uint64_t version;      /* how often something was forgotten */
     struct absent *absent; /* in the order of arrival */
     struct filling *fillings;
+    struct entity *entities; /* in the order of arrival */
 };
 
 struct memo *memo_new(void)
@@ -52,6 +66,12 @@ void memo_free(struct memo *m)
     for (; one; one = next) {
         next = one->hh.next;
         free(one);
+    }
+    struct entity *entity = m->entities, *then;
+    HASH_CLEAR(hh, m->entities);
+    for (; entity; entity = then) {
+        then = entity->hh.next;
+        free(entity);
     }
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -159,6 +179,65 @@ struct image *memo_find_filling(struct memo *m, const struct image_key *key)
     struct image *image = one ? image_ref(one->image) : NULL;
     pthread_mutex_unlock(&m->lock);
     return image;
+}
+
+/* Type NUL object NUL variant NUL. 0: it is too long to be remembered. */
+static unsigned entity_name(const struct memo_entity *entity, char ret[ENTITY_NAME_SIZE])
+{
+    const char *parts[] = {entity->content_type, entity->object_id, entity->variant};
+    size_t n = 0;
+    for (int i = 0; i < 3; i++) {
+        size_t len = strlen(parts[i]) + 1;
+        if (n + len > ENTITY_NAME_SIZE)
+            return 0;
+        memcpy(ret + n, parts[i], len);
+        n += len;
+    }
+    return (unsigned)n;
+}
+
+static void drop_entity(struct memo *m, struct entity *one)
+{
+    HASH_DEL(m->entities, one);
+    free(one);
+}
+
+void memo_add_entity(struct memo *m, const struct memo_entity *entity, const struct image_key *key, uint64_t version)
+{
+    char name[ENTITY_NAME_SIZE], image[IMAGE_NAME_SIZE];
+    unsigned len = entity_name(entity, name), image_len = image_key_name(key, image);
+    struct entity *one = len ? calloc(1, sizeof *one + len + image_len) : NULL, *there;
+    if (!one)
+        return;
+    one->until_ms = clock_monotonic_ms() + ENTITY_MS;
+    one->version = version;
+    one->name_len = len;
+    one->image_len = image_len;
+    memcpy(one->name, name, len);
+    memcpy(one->name + len, image, image_len);
+    pthread_mutex_lock(&m->lock);
+    HASH_REPLACE(hh, m->entities, name[0], one->name_len, one, there);
+    free(there);
+    if (HASH_COUNT(m->entities) > ENTITY_MAX)
+        drop_entity(m, m->entities);
+    pthread_mutex_unlock(&m->lock);
+}
+
+int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE])
+{
+    char name[ENTITY_NAME_SIZE];
+    unsigned len = entity_name(entity, name);
+    struct entity *one;
+    pthread_mutex_lock(&m->lock);
+    HASH_FIND(hh, m->entities, name, len, one);
+    if (one && (one->version != m->version || one->until_ms < clock_monotonic_ms())) {
+        drop_entity(m, one);
+        one = NULL;
+    }
+    if (one)
+        memcpy(ret_name, one->name + one->name_len, one->image_len);
+    pthread_mutex_unlock(&m->lock);
+    return one ? 0 : -ENOENT;
 }
 
 int memo_forget(struct memo *m, const struct image_key *key)

@@ -1,5 +1,5 @@
-/* What an instance remembers of its reads beside the files: images that are stored nowhere, for a moment, and images
- * whose files are being written behind the answer.
+/* What an instance remembers of its reads beside the files: images that are stored nowhere, for a moment, images whose
+ * files are being written behind the answer, and which image is the one of an entity.
  *
  * What was looked up before a change must not be remembered after it. So who looks something up takes the memo's
  * version first, and what he tells it counts for nothing when something was forgotten since. */
@@ -25,6 +25,16 @@ struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t v
 void memo_filled(struct filling *filling);
 /* A reference to the image, or NULL. */
 struct image *memo_find_filling(struct memo *m, const struct image_key *key);
+
+/* Which image is the one of an entity, for 60 s, and only as long as nothing at all is forgotten: any image that is
+ * written may be the entity's next one. */
+struct memo_entity {
+    const char *content_type, *object_id, *variant;
+};
+
+void memo_add_entity(struct memo *m, const struct memo_entity *entity, const struct image_key *key, uint64_t version);
+/* Copies the key's name (image_key_name). -ENOENT. */
+int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE]);
 
 /* By key, or by pattern (store_forget_matching). Returns how many were remembered. */
 int memo_forget(struct memo *m, const struct image_key *key);

@@ -115,6 +115,14 @@ int store_info(struct store *store, const struct image_key *key, struct store_pa
 int store_entity(struct store *store, const char *content_type, const char *object_id, const char *variant, int limit,
                  struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
 
+/* The last one of these, of one variant, and only its name: `name` is for the key to point into. The first does not
+ * wait: -ENOENT says that it is not at hand. */
+int store_entity_hot(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                     char name[IMAGE_NAME_SIZE], struct image_key *ret) __attribute__((warn_unused_result));
+int store_entity_key(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                     char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Makes a live image the one of an entity; what is NULL stays as it is. -ENOENT. */
 int store_assign(struct store *store, const struct image_key *key, const char *content_type, const char *object_id,
                  const char *variant, struct error *e) __attribute__((warn_unused_result));

@@ -39,5 +39,8 @@ int store_assign(struct store *store, const struct image_key *key, const char *c
     db_param_text(&params, content_type);
     db_param_text(&params, object_id);
     db_param_text(&params, variant);
-    return change_row(store, &sql_image_assign, &params, "is not stored", e);
+    int r = change_row(store, &sql_image_assign, &params, "is not stored", e);
+    if (r == 0)
+        (void)store_forget(store, key);
+    return r;
 }

@@ -3,6 +3,7 @@
 
 #include "fs/safepath.h"
 #include "sql.h"
+#include "store/memo.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 
@@ -75,6 +76,32 @@ int store_entity(struct store *store, const char *content_type, const char *obje
     db_param_text(&params, variant);
     db_param_int(&params, limit);
     return query_some(store, &sql_image_entity, &params, ret, e);
+}
+
+int store_entity_hot(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                     char name[IMAGE_NAME_SIZE], struct image_key *ret)
+{
+    int r = memo_find_entity(store->memo, &(struct memo_entity){content_type, object_id, variant}, name);
+    if (r == 0)
+        *ret = image_key_named(name);
+    return r;
+}
+
+int store_entity_key(struct store *store, const char *content_type, const char *object_id, const char *variant,
+                     char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
+{
+    uint64_t version = memo_version(store->memo);
+    struct store_page *page;
+    struct image_meta meta;
+    int r = store_entity(store, content_type, object_id, variant, 1, &page, e);
+    if (r < 0)
+        return r;
+    store_page_meta(page, 0, &meta);
+    (void)image_key_name(&meta.key, name);
+    *ret = image_key_named(name);
+    store_page_free(page);
+    memo_add_entity(store->memo, &(struct memo_entity){content_type, object_id, variant}, ret, version);
+    return 0;
 }
 
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,

@@ -181,3 +181,37 @@ def test_what_is_used_stays(serve: Callable[..., Served]) -> None:
     assert {tier(http, path) for path in hot} == {"memory"}
     assert 0 < metric(http, "perdura_tier_items") <= 50
     assert metric(http, "perdura_evictions_total") > 200
+
+
+def test_an_entity_is_known_without_a_database(http: Served) -> None:
+    url = "/api/images/artist/42/background"
+    data = images.make("png", 1)
+    assert http.put(url, data).status == 201
+    assert [http.get(url).body for _ in range(3)] == [data] * 3
+    http.perdura.database.server.stop()
+    try:
+        answer = http.get(url)
+        assert (answer.status, answer.body, answer["X-Cache-Tier"]) == (200, data, "memory")
+        assert http.get("/api/images/artist/43/background").status == 503
+    finally:
+        http.perdura.database.server.start()
+
+
+def test_an_entity_s_next_image_is_seen_at_once(http: Served) -> None:
+    """Given to it by its own URL, under another name, by assignment, by deletion and by coming back from the trash."""
+    url = "/api/images/artist/42/background"
+    first, second, third = (images.make(kind, kind) for kind in ("png", "gif", "bmp"))
+    wait_until(lambda: http.put(url, first).status in (200, 201), 30, "the database")
+    assert http.get(url).body == http.get(url).body == first
+    assert http.put(url, second).status == 201  # a GIF: another path
+    assert http.get(url).body == http.get(url).body == second
+    assert http.put("/media/other.bmp?content_type=artist&object_id=42&variant=background", third).status == 201
+    assert http.get(url).body == http.get(url).body == third
+    assert http.request("DELETE", "/media/other.bmp").status == 204
+    assert http.get(url).body == http.get(url).body == second
+    assert http.request("DELETE", "/media/artist/42/background.gif").status == 204
+    assert http.get(url).body == http.get(url).body == first
+    found = http.get("/image-cache/images?state=trash").json["images"]
+    number = next(one["id"] for one in found if one["original_path"] == "other.bmp")
+    assert http.request("PATCH", f"/image-cache/images/{number}", {"deleted": False}).status == 200
+    assert http.get(url).body == third
