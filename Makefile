@@ -174,7 +174,7 @@ fuzz-run: $(FUZZ)
 # PARTS="bulk rows": only these.
 PARTS ?= bulk rows
 bench:
-	@src/tools/install-deps build run test
+	@src/tools/install-deps build run test bench
 	@+$(SUBMAKE) all $(BENCH)
 	@mkdir -p build/tmp
 	@for part in $(PARTS); do $(TEST_ENV) /usr/bin/python3 tests/bench/$$part.py || exit; done
