@@ -1,4 +1,5 @@
-/* Asks a server of 127.0.0.1 for a list of things, each once and in the list's order, and does nothing with the answers.
+/* Asks a server of 127.0.0.1 for a list of things, each once and in the list's order, and does nothing with the
+ * answers.
  *
  *   ask_all [-c N] http PORT LIST TIERS
  *       LIST has a URL path a line; TIERS gets for each the answer's X-Cache-Tier. Any status but 200 is a failure.
@@ -41,8 +42,8 @@ struct task {
     int is_redis;
     long depth;
     struct list *list;
-    long images;   /* done */
-    int64_t bytes; /* done */
+    long images;       /* done */
+    int64_t bytes;     /* done */
     size_t first, end; /* what of `data` was received and not yet looked at */
     char data[BUFFER_BYTES];
 };

@@ -130,6 +130,8 @@ def process_tree(root: int) -> list[int]:
 class Server:
     """A program that listens on `port`, with all the processes that it starts."""
 
+    ENDS_WITH_US = signal.SIGTERM  # what the kernel sends when we are killed: one that has children ends them, too
+
     def __init__(self, folder: Path, argv: list[Any], port: int, env: dict[str, str] | None = None) -> None:
         self.port = port
         self.log = folder / "log"
@@ -137,9 +139,9 @@ class Server:
         if not program:
             sys.exit(f"{argv[0]} is missing: src/tools/install-deps bench installs it")
         with self.log.open("wb") as out:
-            self.process = subprocess.Popen([program, *argv[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            self.process = subprocess.Popen([program, *map(str, argv[1:])], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                             cwd=folder, env={"PATH": PATH, "LC_ALL": "C.UTF-8", **(env or {})},
-                                            start_new_session=True, preexec_fn=dies_with_us(signal.SIGTERM))  # fmt: skip
+                                            start_new_session=True, preexec_fn=dies_with_us(self.ENDS_WITH_US))  # fmt: skip
         atexit.register(self.close)
         wait_until(self._listens, START_S, f"{argv[0]}'s start")
 
@@ -239,6 +241,7 @@ class Redis(Server):
 class Perdura(Server):
     """`perdura serve`. Quiet when it is there: what it does by itself at its start is done."""
 
+    ENDS_WITH_US = signal.SIGKILL
     LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
     def __init__(self, folder: Path, database_url: str, media: Path, **settings: Any) -> None:
@@ -246,7 +249,7 @@ class Perdura(Server):
         self.env = {"HOME": str(folder), "DATABASE_URL": database_url, "PERDURA_MEDIA_ROOT": str(media),
                     "PERDURA_CACHE_DIR": str(folder / "cache"), "PERDURA_BIND": "127.0.0.1", "PERDURA_PORT": "0",
                     **{name: str(value) for name, value in settings.items()}}  # fmt: skip
-        super().__init__(folder, [str(PERDURA), "serve"], 0, self.env)
+        super().__init__(folder, [PERDURA, "serve"], 0, self.env)
         wait_until_quiet(self)
 
     def _listens(self) -> bool:
