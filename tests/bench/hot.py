@@ -120,7 +120,7 @@ def known(folder: Path, server: Postgres, stack: ExitStack) -> str:
         media = place / "media"
         web_servers.make_files(media, count, KNOWN_BYTES)
         url = web_servers.stored(server, f"known_{count}", media)
-        room = {"PERDURA_MEMORY_ITEMS": 2 * count, "PERDURA_MEMORY_BYTES": 10 * KNOWN_BYTES * count}
+        room = {"PERDURA_MEMORY_ITEMS": 2 * count, "PERDURA_MEMORY_BYTES": max(64 << 20, 4 * KNOWN_BYTES * count)}
         servers: dict[str, Server] = {
             tier: Perdura(place / tier, url, media, **{**room, **settings}) for tier, settings in TIERS.items()
         }

@@ -138,8 +138,8 @@ class Server:
         program = shutil.which(argv[0], path=PATH)
         if not program:
             sys.exit(f"{argv[0]} is missing: src/tools/install-deps bench installs it")
-        with self.log.open("wb") as out:
-            self.process = subprocess.Popen([program, *map(str, argv[1:])], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([program, *map(str, argv[1:])], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             cwd=folder, env={"PATH": PATH, "LC_ALL": "C.UTF-8", **(env or {})},
                                             start_new_session=True, preexec_fn=dies_with_us(self.ENDS_WITH_US))  # fmt: skip
         atexit.register(self.close)
