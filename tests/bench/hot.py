@@ -21,7 +21,7 @@ import web_servers
 from web_servers import ANY_OF, LONG, Load, Nginx, Perdura, Postgres, Server, Varnish, spread, table, verdict
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 ONLY = [name.strip() for name in os.environ.get("BENCH_ONLY", "").split(",") if name.strip()]
 SIZES = {"16 KiB": 16 << 10, "100 KiB": 100 << 10}
 CONNECTIONS = 32
@@ -44,7 +44,7 @@ class Side:
         self.loads: list[Load] = []
         self.said: set[str] = set()
 
-    def load(self, seconds: float, *more: str) -> Load:
+    def load(self, seconds: int, *more: str) -> Load:
         return web_servers.wrk(self.server, self.path, self.connections, seconds, *self.script, *more)
 
     def turn(self) -> None:
@@ -161,7 +161,7 @@ def start(folder: Path, server: Postgres, stack: ExitStack) -> dict[str, Server]
 
 def main() -> None:
     wanted = ONLY or ["hits", "connections", "known"]
-    text = [f"Medians of {ROUNDS} rounds of {SECONDS:g} s, wrk with 1 thread and {CONNECTIONS} connections unless it "
+    text = [f"Medians of {ROUNDS} rounds of {SECONDS} s, wrk with 1 thread and {CONNECTIONS} connections unless it "
             f"says otherwise, {os.cpu_count()} cores. CPU: the server's, microseconds a request.\n"]  # fmt: skip
     with web_servers.workplace("hot") as (folder, server), ExitStack() as stack:
         if "hits" in wanted or "connections" in wanted:

@@ -314,9 +314,9 @@ end
 """
 
 
-def wrk(server: Server, path: str, connections: int, seconds: float, script: Path | None = None, *args: str) -> Load:
+def wrk(server: Server, path: str, connections: int, seconds: int, script: Path | None = None, *args: str) -> Load:
     """One thread that asks as fast as it can. An answer that is no success ends the bench."""
-    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "60s"]
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s"]
     argv += ["-s", str(script)] if script else []
     before = server.cpu_s()
     done = subprocess.run([*argv, f"http://127.0.0.1:{server.port}{path}", *args], stdout=subprocess.PIPE, text=True,
