@@ -1,7 +1,7 @@
 """`make bench PARTS=cold`: images that are not on disk, over HTTP: from PostgreSQL and from Redis, beside bare loops.
 
-Each turn of ours starts a service on an empty folder, as after a deploy, and asks for every image once, in random order.
-The yardsticks do the same number of reads on as many connections to PostgreSQL (prepared SELECT, libpq) or Redis
+Each turn of ours starts a service on an empty folder, as after a deploy, and asks for every image once, in random
+order. The yardsticks do the same number of reads on as many connections to PostgreSQL (prepared SELECT, libpq) or Redis
 (pipelined HGETALL) as ours may hold, and throw away what comes. A ratio is ours over the yardstick's, images a second;
 the median over the rounds of each round's own ratio. Where X-Cache-Tier says another tier than the row is about, there
 is no verdict. Nothing is asserted.
@@ -118,7 +118,8 @@ class Bench:
 
 
 def main() -> None:
-    head = ["from / yardstick", "images", "X-Cache-Tier", "yardstick images/s", "ours images/s", "ratio (range)", "budget"]
+    head = ["from / yardstick", "images", "X-Cache-Tier", "yardstick images/s", "ours images/s", "ratio (range)"]
+    head += ["budget"]
     rows = []
     for tool in ("yardstick", "ask_all"):
         if not (TOOLS / tool).exists():
@@ -132,9 +133,9 @@ def main() -> None:
                 rows.append(part())
                 web_servers.say(" | ".join(rows[-1]))
             server.drop_database(bench.database)
-    text = f"Medians of {ROUNDS} rounds, {CLIENTS} HTTP connections, {CONNECTIONS} to PostgreSQL or Redis on both sides, "
-    text += f"{os.cpu_count()} cores, scale {SCALE:g}.\n\n"
-    web_servers.report("cold", text + table(head, rows))
+        text = f"Medians of {ROUNDS} rounds, {CLIENTS} HTTP connections, {CONNECTIONS} to PostgreSQL or Redis on both "
+        text += f"sides, {os.cpu_count()} cores, scale {SCALE:g}.\n\n"
+        web_servers.report("cold", text + table(head, rows))
 
 
 if __name__ == "__main__":

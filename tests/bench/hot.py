@@ -6,7 +6,8 @@ over the rounds of each round's own ratio. Which tier answered is what X-Cache-T
 where it is another than the row is about, there is no verdict. Nothing is asserted.
 
 Environment: BENCH_ROUNDS (5), BENCH_SECONDS (3; a turn), BENCH_ONLY (comma list of hits, connections, known),
-BENCH_LONG (1: 1,000,000 known images instead of 100,000), PERDURA_BIN. The report goes to stdout and build/bench/hot.md.
+BENCH_LONG (1: 1,000,000 known images instead of 100,000), PERDURA_BIN. The report goes to stdout and to
+build/bench/hot.md.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ def main() -> None:
                 web_servers.say(text[-1])
         if "known" in wanted:
             text.append(known(folder, server, stack))
-    web_servers.report("hot", "\n".join(text))
+        web_servers.report("hot", "\n".join(text))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`make bench PARTS=scan`: whether 400 hot images stay in memory (500 items) while someone asks for all the others once.
+"""`make bench PARTS=scan`: whether 400 hot images stay in memory (500 items) while all the others are asked for once.
 
 The same requests are run through a plain LRU of 500 items, in the same order. Three spells: `before`, hot images alone,
-until memory knows them; `during`, one request of the scan to each of a hot image; `after`, hot images alone. Counted are
-requests for hot images, and of ours those of which X-Cache-Tier said memory. Nothing is asserted.
+until memory knows them; `during`, one request of the scan to each of a hot image; `after`, hot images alone. Counted
+are requests for hot images, and of ours those of which X-Cache-Tier said memory. Nothing is asserted.
 
 Environment: BENCH_LONG (1: 100,000 scanned images instead of 5,000), PERDURA_BIN. The report goes to stdout and
 build/bench/scan.md.
@@ -92,8 +92,8 @@ def main() -> None:
             place.mkdir()
             rows.append([name, "memory tier", *measure(place, url, media, wanted)])
             rows.append([name, "plain LRU", *rates(wanted, plain_lru(wanted))])
-    text = f"{HOT} hot images, {ITEMS} items in memory, {SCANNED:,} other images asked for once each.\n\n"
-    web_servers.report("scan", text + table(["hot requests", "hit rate of", "before", "during", "after"], rows))
+        text = f"{HOT} hot images, {ITEMS} items in memory, {SCANNED:,} other images asked for once each.\n\n"
+        web_servers.report("scan", text + table(["hot requests", "hit rate of", "before", "during", "after"], rows))
 
 
 if __name__ == "__main__":

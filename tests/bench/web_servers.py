@@ -1,4 +1,4 @@
-"""What the benches of the HTTP service run side by side: ours, nginx, Varnish and Redis, and the clients that load them.
+"""What the benches of the HTTP service run side by side: ours, nginx, Varnish and Redis, and their clients.
 
 Each server is private: a folder of its own beneath build/bench, a free port of 127.0.0.1, our own user. It is ended by
 the pid that we started, whatever ends us.
@@ -139,9 +139,16 @@ class Server:
         if not program:
             sys.exit(f"{argv[0]} is missing: src/tools/install-deps bench installs it")
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([program, *map(str, argv[1:])], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=folder, env={"PATH": PATH, "LC_ALL": "C.UTF-8", **(env or {})},
-                                            start_new_session=True, preexec_fn=dies_with_us(self.ENDS_WITH_US))  # fmt: skip
+            self.process = subprocess.Popen(
+                [program, *map(str, argv[1:])],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={"PATH": PATH, "LC_ALL": "C.UTF-8", **(env or {})},
+                start_new_session=True,
+                preexec_fn=dies_with_us(self.ENDS_WITH_US),
+            )
         atexit.register(self.close)
         wait_until(self._listens, START_S, f"{argv[0]}'s start")
 
