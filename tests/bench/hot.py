@@ -29,6 +29,7 @@ CONNECTIONS = 32
 CONNECTION_COUNTS = [1, 32, 1000]
 KNOWN = [100, 1_000_000 if LONG else 100_000]
 KNOWN_BYTES = 2000
+ITEMS_MAX = 1_000_000  # of PERDURA_MEMORY_ITEMS
 
 # The tier that a row is about, and the settings under which it is the one that answers.
 TIERS = {"memory": {"PERDURA_MEMORY_TTL": 3600}, "disk": {"PERDURA_MEMORY_BYTES": 0}}
@@ -121,11 +122,12 @@ def known(folder: Path, server: Postgres, stack: ExitStack) -> str:
         media = place / "media"
         web_servers.make_files(media, count, KNOWN_BYTES)
         url = web_servers.stored(server, f"known_{count}", media)
-        room = {"PERDURA_MEMORY_ITEMS": 2 * count, "PERDURA_MEMORY_BYTES": max(64 << 20, 4 * KNOWN_BYTES * count)}
+        room = {"PERDURA_MEMORY_ITEMS": min(2 * count, ITEMS_MAX), "PERDURA_MEMORY_BYTES": 4 * KNOWN_BYTES * count}
         servers: dict[str, Server] = {
-            tier: Perdura(place / tier, url, media, **{**room, **settings}) for tier, settings in TIERS.items()
+            "memory": Perdura(place / "memory", url, media, **TIERS["memory"], **room),
+            "disk": Perdura(place / "disk", url, media, **TIERS["disk"]),
+            "nginx": Nginx(place / "nginx", place),
         }
-        servers["nginx"] = Nginx(place / "nginx", place)
         for name, one in servers.items():
             stack.enter_context(one)
             side = Side(one, "/media/" + web_servers.name_of(count - 1), CONNECTIONS, script, str(count))
