@@ -29,6 +29,7 @@ CONNECTIONS = 32
 CONNECTION_COUNTS = [1, 32, 1000]
 KNOWN = [100, 1_000_000 if LONG else 100_000]
 KNOWN_BYTES = 2000
+WARM_UP = 3  # requests for each of the known images before the turns: memory keeps what is asked for again
 ITEMS_MAX = 1_000_000  # of PERDURA_MEMORY_ITEMS
 
 # The tier that a row is about, and the settings under which it is the one that answers.
@@ -132,7 +133,7 @@ def known(folder: Path, server: Postgres, stack: ExitStack) -> str:
             stack.enter_context(one)
             side = Side(one, "/media/" + web_servers.name_of(count - 1), CONNECTIONS, script, str(count))
             asked = 0
-            while asked < count:
+            while asked < WARM_UP * count:
                 asked += side.load(SECONDS, "in_turns").requests
             kinds[name].append(side)
     run([side for sides in kinds.values() for side in sides])
