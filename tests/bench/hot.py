@@ -30,7 +30,6 @@ CONNECTION_COUNTS = [1, 32, 1000]
 KNOWN = [100, 1_000_000 if LONG else 100_000]
 KNOWN_BYTES = 2000
 WARM_UP = 3  # requests for each of the known images before the turns: memory keeps what is asked for again
-ITEMS_MAX = 1_000_000  # of PERDURA_MEMORY_ITEMS
 
 # The tier that a row is about, and the settings under which it is the one that answers.
 TIERS = {"memory": {"PERDURA_MEMORY_TTL": 3600}, "disk": {"PERDURA_MEMORY_BYTES": 0}}
@@ -93,12 +92,15 @@ def hits(servers: dict[str, Server]) -> str:
     return table(head, rows)
 
 
-def growth(name: str, kinds: dict[str, list[Side]], counts: list[int], base: int) -> str:
-    """A row for each kind of server and each count; `base`: the index of the count that the others are held against."""
+def growth(
+    name: str, kinds: dict[str, list[Side]], counts: list[int], base: int, yards: dict[str, list[Side]]
+) -> str:
+    """A row for each kind of server and each count; `base`: the index of the count that the others are held against;
+    `yards`: what of nginx's stands beside each."""
     head = ["hit", name, "X-Cache-Tier", "CPU us (range)", f"against {counts[base]:,}", "beside nginx's", "requests/s"]
     rows = []
     for kind, sides in kinds.items():
-        for side, yard, count in zip(sides, kinds["nginx"], counts):
+        for side, yard, count in zip(sides, yards.get(kind, sides), counts):
             cells = [kind, f"{count:,}", side.tier, spread(side.cpu_us, 1)]
             cells += [f"{median(ratios(side, sides[base], lambda load: load.cpu_us)):.2f}"]
             cells += [f"{median(ratios(side, yard, lambda load: load.cpu_us)):.2f}" if side is not yard else ""]
@@ -110,11 +112,12 @@ def connections(servers: dict[str, Server]) -> str:
     path = path_of("16 KiB")
     kinds = {name: [Side(servers[name], path, count) for count in CONNECTION_COUNTS] for name in [*TIERS, "nginx"]}
     run([side for sides in kinds.values() for side in sides])
-    return growth("connections", kinds, CONNECTION_COUNTS, CONNECTION_COUNTS.index(CONNECTIONS))
+    yards = {tier: kinds["nginx"] for tier in TIERS}
+    return growth("connections", kinds, CONNECTION_COUNTS, CONNECTION_COUNTS.index(CONNECTIONS), yards)
 
 
 def known(folder: Path, server: Postgres, stack: ExitStack) -> str:
-    """Requests for all of the images, at random. Memory may hold them all here."""
+    """Requests for all of the images, at random; where memory answers, for as many as it surely holds."""
     script = folder / "any_of.lua"
     script.write_text(ANY_OF)
     kinds: dict[str, list[Side]] = {name: [] for name in [*TIERS, "nginx"]}
@@ -123,21 +126,21 @@ def known(folder: Path, server: Postgres, stack: ExitStack) -> str:
         media = place / "media"
         web_servers.make_files(media, count, KNOWN_BYTES)
         url = web_servers.stored(server, f"known_{count}", media)
-        room = {"PERDURA_MEMORY_ITEMS": min(2 * count, ITEMS_MAX), "PERDURA_MEMORY_BYTES": 4 * KNOWN_BYTES * count}
         servers: dict[str, Server] = {
-            "memory": Perdura(place / "memory", url, media, **TIERS["memory"], **room),
-            "disk": Perdura(place / "disk", url, media, **TIERS["disk"]),
-            "nginx": Nginx(place / "nginx", place),
+            tier: Perdura(place / tier, url, media, **settings) for tier, settings in TIERS.items()
         }
+        servers["nginx"] = Nginx(place / "nginx", place)
         for name, one in servers.items():
             stack.enter_context(one)
-            side = Side(one, "/media/" + web_servers.name_of(count - 1), CONNECTIONS, script, str(count))
+            wanted = KNOWN[0] if name == "memory" else count
+            side = Side(one, "/media/" + web_servers.name_of(wanted - 1), CONNECTIONS, script, str(wanted))
             asked = 0
-            while asked < WARM_UP * count:
+            while asked < WARM_UP * wanted:
                 asked += side.load(SECONDS, "in_turns").requests
             kinds[name].append(side)
     run([side for sides in kinds.values() for side in sides])
-    return growth("images known", kinds, KNOWN, 0)
+    few = kinds["nginx"][0]
+    return growth("images known", kinds, KNOWN, 0, {"memory": [few, few], "disk": kinds["nginx"]})
 
 
 def path_of(size: str) -> str:
