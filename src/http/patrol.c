@@ -17,10 +17,10 @@
 #define ROUND_MS      1000
 
 struct patrol_post {
-    struct patrol *patrol;
     int fd;
-    int file; /* that is being sent; -1: none. Changed by the connection's thread alone, with the lock held */
-    int64_t file_end;
+    atomic_int file; /* that is being sent; -1: none. Changed by the connection's thread alone */
+    atomic_llong file_end;
+    atomic_uint files; /* twice as often as it was changed; odd: it is being changed */
     atomic_llong deadline_ms;
     atomic_int receiving;     /* the peer owes us something */
     int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the patrol's own */
@@ -56,10 +56,14 @@ static int has_left(struct patrol_post *post, int64_t deadline_ms)
 }
 
 /* What a writer has cut off of a file can't be sent any more, and the peer would wait for it. */
-static int is_cut_short(const struct patrol_post *post)
+static int is_cut_short(struct patrol_post *post)
 {
     struct stat st;
-    return post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
+    unsigned files = atomic_load(&post->files);
+    int file = atomic_load(&post->file);
+    int64_t end = atomic_load(&post->file_end);
+    /* Still the same: the descriptor was not another file's meanwhile. */
+    return !(files % 2) && file >= 0 && fstat(file, &st) == 0 && st.st_size < end && atomic_load(&post->files) == files;
 }
 
 static void go_round(struct patrol *p)
@@ -147,9 +151,8 @@ struct patrol_post *patrol_enter(struct patrol *p, int fd)
     struct patrol_post *post = calloc(1, sizeof *post);
     if (!post)
         return NULL;
-    post->patrol = p;
     post->fd = fd;
-    post->file = -1;
+    atomic_init(&post->file, -1);
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
     pthread_mutex_lock(&p->lock);
     DL_APPEND(p->posts, post);
@@ -169,10 +172,10 @@ void patrol_leave(struct patrol *p, struct patrol_post *post)
 
 static void set_file(struct patrol_post *post, int fd, int64_t end)
 {
-    pthread_mutex_lock(&post->patrol->lock);
-    post->file = fd;
-    post->file_end = end;
-    pthread_mutex_unlock(&post->patrol->lock);
+    atomic_fetch_add(&post->files, 1);
+    atomic_store(&post->file, fd);
+    atomic_store(&post->file_end, end);
+    atomic_fetch_add(&post->files, 1);
 }
 
 void patrol_file(struct patrol_post *post, int fd, int64_t end)
