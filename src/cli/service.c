@@ -13,6 +13,7 @@
 #include "cli/prepare.h"
 #include "http/server.h"
 #include "job/access.h"
+#include "job/adaptive.h"
 #include "job/watch.h"
 
 #define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
@@ -28,7 +29,8 @@ struct service {
     struct prepare *prepare;
     struct watch *watch;
     struct access *access;
-    struct http_server *http; /* NULL: none */
+    struct adaptive *adaptive; /* NULL: PERDURA_ADAPTIVE_TTL is off */
+    struct http_server *http;  /* NULL: none */
     int64_t started_ms;
     char url[ADDRESS_URL_SIZE];
 };
@@ -75,9 +77,26 @@ static int stop_access(struct service *s, int64_t deadline_ms)
     return 0;
 }
 
+static void apply_limits(void *arg, const struct adaptive_limits *limits)
+{
+    (void)arg;
+    log_event(LOG_INFO, limits->peak ? "limits of a peak hour" : "limits of a usual hour",
+              LOG_INT("ttl_s", limits->ttl_s), LOG_INT("items", limits->items),
+              LOG_INT("hour_requests", limits->hour_requests));
+}
+
+static int start_adaptive(struct service *s, struct error *e)
+{
+    if (!store_config(s->store)->adaptive_ttl)
+        return 0;
+    int r = adaptive_start(&s->adaptive, s->store, apply_limits, s);
+    return r < 0 ? error_set(e, r, "no thread to look at the requests of the hour: %s", strerror(-r)) : 0;
+}
+
 static int start_http(struct service *s, unsigned parts, struct error *e)
 {
-    const struct http_service what = {.store = s->store, .watch = s->watch, .access = s->access};
+    const struct http_service what = {
+        .store = s->store, .watch = s->watch, .access = s->access, .adaptive = s->adaptive};
     struct error why;
     int r = http_server_start(&s->http, &what, &why);
     if (r == 0) {
@@ -107,6 +126,8 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
         r = watch_start(&s->watch, store, &e);
     if (r == 0)
         r = start_access(s, &e);
+    if (r == 0)
+        r = start_adaptive(s, &e);
     if (r == 0)
         r = start_http(s, parts, &e);
     if (r < 0) {
@@ -149,6 +170,8 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
     if (http_server_stop(s->http, deadline_ms) < 0)
         return -ETIMEDOUT;
     s->http = NULL;
+    adaptive_stop(s->adaptive);
+    s->adaptive = NULL;
     if (stop_access(s, deadline_ms) < 0 || prepare_stop(s->prepare, deadline_ms) < 0)
         return -ETIMEDOUT;
     watch_stop(s->watch);

@@ -5,6 +5,7 @@
 #include "base/metric.h"
 #include "http/routes.h"
 #include "http/server.h"
+#include "job/adaptive.h"
 #include "job/describe.h"
 #include "job/watch.h"
 #include "store/store.h"
@@ -32,6 +33,15 @@ static json_t *describe_watch(struct watch *watch)
                      (json_int_t)s.rescans, "overflows", (json_int_t)s.overflows, "deletes_stopped", s.deletes_stopped);
 }
 
+static json_t *describe_adaptive(struct adaptive *adaptive)
+{
+    if (!adaptive)
+        return json_pack("{s:b, s:n, s:n, s:n, s:n}", "on", 0, "ttl", "items", "peak", "hour_requests");
+    struct adaptive_limits limits = adaptive_limits(adaptive);
+    return json_pack("{s:b, s:i, s:i, s:b, s:I}", "on", 1, "ttl", limits.ttl_s, "items", limits.items, "peak",
+                     limits.peak, "hour_requests", (json_int_t)limits.hour_requests);
+}
+
 static void add_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
 {
     json_t *file = json_pack("{s:s, s:s, s:s, s:f}", "collection", key->collection, "path", key->path, "state",
@@ -51,6 +61,7 @@ void route_status(struct http_exchange *x)
     }
     json_t *body = describe_status(&status);
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
+    json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_t *files = json_array();
     if (x->service->watch)
         watch_list(x->service->watch, FILES_LISTED, add_file, files);
