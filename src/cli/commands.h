@@ -21,5 +21,6 @@ extern const struct command command_run;
 extern const struct command command_serve;
 extern const struct command command_status;
 extern const struct command command_version;
+extern const struct command command_warmup;
 
 #endif

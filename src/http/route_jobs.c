@@ -12,10 +12,10 @@
 #include "job/cache_all.h"
 #include "job/cleanup.h"
 #include "job/restore.h"
+#include "job/warmup.h"
 #include "store/store.h"
 
-#define WARMUP_IMAGES 1000
-#define ENTITY_MAX    1000 /* images of one entity */
+#define ENTITY_MAX 1000 /* images of one entity */
 
 static int out_of_memory(struct job *job)
 {
@@ -94,17 +94,17 @@ static int run_restore(struct job *job, const json_t *arguments)
     return restore_hottest(job, http_argument_text(arguments, "collection"), &options);
 }
 
-static void init_warmup(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
-{
-    restore_init(job, store, problem, arg);
-    job->kind = "warmup";
-}
-
 static int run_warmup(struct job *job, const json_t *arguments)
 {
     const json_t *images = json_object_get(arguments, "images");
-    struct restore_options options = {.most = images ? json_integer_value(images) : WARMUP_IMAGES};
-    return restore_hottest(job, NULL, &options);
+    const char **collections =
+        config_collection_names(store_config(job->store), http_argument_text(arguments, "collection"));
+    if (!collections)
+        return out_of_memory(job);
+    const struct warmup_options options = {.collections = collections, .most = images ? json_integer_value(images) : 0};
+    int r = warmup_run(job, &options);
+    free(collections);
+    return r;
 }
 
 static void init_cleanup(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
@@ -122,7 +122,7 @@ static int run_cleanup(struct job *job, const json_t *arguments)
 
 static const struct jobs_kind cache_all = {"cache-all", cache_all_init, run_cache_all};
 static const struct jobs_kind restore = {"restore", restore_init, run_restore};
-static const struct jobs_kind warmup = {"warmup", init_warmup, run_warmup};
+static const struct jobs_kind warmup = {"warmup", warmup_init, run_warmup};
 static const struct jobs_kind cleanup = {"cleanup", init_cleanup, run_cleanup};
 
 /* Whether arguments that name images go together; else it is answered. */
@@ -190,8 +190,10 @@ void route_restore(struct http_exchange *x)
 
 void route_warmup(struct http_exchange *x)
 {
-    static const struct http_argument known[] = {
-        {"dry_run", HTTP_ARGUMENT_FLAG}, {"images", HTTP_ARGUMENT_COUNT}, {NULL, 0}};
+    static const struct http_argument known[] = {{"dry_run", HTTP_ARGUMENT_FLAG},
+                                                 {"images", HTTP_ARGUMENT_COUNT},
+                                                 {"collection", HTTP_ARGUMENT_TEXT},
+                                                 {NULL, 0}};
     start(x, &warmup, known);
 }
 

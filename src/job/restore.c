@@ -23,7 +23,10 @@
 struct restore {
     struct job *job;
     const struct restore_options *options;
-    struct fetch *fetch; /* NULL: a dry run */
+    struct fetch *fetch;            /* NULL: a dry run */
+    const char *const *collections; /* those of the present pass; may be `one` */
+    const char *one[2];             /* a collection by itself */
+    int64_t done_most;              /* where the pass ends */
     struct restore_withheld withheld;
 };
 
@@ -140,13 +143,13 @@ static void restore_one(struct restore *o, const struct image_meta *meta, uint64
     atomic_fetch_add(&job->done, 1);
 }
 
-static int next_page(struct job *job, const struct restore_options *options, const struct image_meta *after,
-                     struct store_page **ret, struct error *e)
+static int next_page(const struct restore *o, const struct image_meta *after, struct store_page **ret, struct error *e)
 {
+    struct job *job = o->job;
     int64_t deadline_ms = 0;
     int r;
     do
-        r = store_list_hottest(job->store, options->collections, after, PAGE, ret, e);
+        r = store_list_hottest(job->store, o->collections, after, PAGE, ret, e);
     while (job_ask_again(job, r, &deadline_ms));
     return r;
 }
@@ -155,7 +158,6 @@ static int next_page(struct job *job, const struct restore_options *options, con
  * time. */
 static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_hottest_us, struct error *e)
 {
-    const struct restore_options *options = o->options;
     struct job *job = o->job;
     struct store_page *page = NULL;
     struct image_meta last, *after = NULL;
@@ -164,7 +166,7 @@ static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_ho
     do {
         struct store_page *next;
         uint64_t mark = tier_disk_mark(store_disk(job->store));
-        int r = next_page(job, options, after, &next, e);
+        int r = next_page(o, after, &next, e);
         store_page_free(page);
         if (r < 0)
             return r;
@@ -173,8 +175,7 @@ static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_ho
         more = count == PAGE;
         for (int i = 0; i < count; i++) {
             store_page_meta(page, i, &last);
-            if (last.accessed_us <= until_us || job_stopped(job) ||
-                (options->most && atomic_load(&job->done) >= options->most)) {
+            if (last.accessed_us <= until_us || job_stopped(job) || atomic_load(&job->done) >= o->done_most) {
                 more = 0;
                 break;
             }
@@ -188,8 +189,8 @@ static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_ho
     return seen;
 }
 
-/* Everything. A row that is touched meanwhile jumps to the front, where a pass no longer looks; but only rows touched
- * since the start do, so the front is looked at again until it has nothing new. */
+/* Everything of o->collections. A row that is touched meanwhile jumps to the front, where a pass no longer looks; but
+ * only rows touched since the start do, so the front is looked at again until it has nothing new. */
 static int restore_all(struct restore *o, struct error *e)
 {
     int64_t until_us = INT64_MIN, seen;
@@ -197,6 +198,23 @@ static int restore_all(struct restore *o, struct error *e)
         seen = restore_pass(o, until_us, &until_us, e);
     while (seen > 0 && !job_stopped(o->job));
     return seen < 0 ? (int)seen : 0;
+}
+
+static int restore_collections(struct restore *o, struct error *e)
+{
+    const struct restore_options *options = o->options;
+    int r = 0;
+    o->collections = options->collections;
+    o->done_most = INT64_MAX;
+    if (!options->places)
+        return restore_all(o, e);
+    for (size_t i = 0; r == 0 && options->collections[i] && !job_stopped(o->job); i++) {
+        o->one[0] = options->collections[i];
+        o->collections = o->one;
+        o->done_most = atomic_load(&o->job->done) + options->places[i];
+        r = options->places[i] ? restore_all(o, e) : 0;
+    }
+    return r;
 }
 
 /* What killed runs left goes even where no file is missing. */
@@ -324,7 +342,7 @@ int restore_run(struct job *job, const struct restore_options *options)
     for (int i = 0; r == 0 && options->keys && i < options->keys_len && !job_stopped(job); i++)
         restore_key(&o, &options->keys[i]);
     if (r == 0 && !options->keys)
-        r = restore_all(&o, &why);
+        r = restore_collections(&o, &why);
     if (r < 0)
         job_fail(job, &why); /* those who fetch stop, too */
     finish_fetch(&o);

@@ -12,7 +12,7 @@ struct restore_options {
     const struct image_key *keys; /* these, taken out of the trash if they are in there */
     int keys_len;
     const char *const *collections; /* or all of these, ended by NULL, where keys is NULL */
-    int64_t most;                   /* no more than the hottest so many; 0: all */
+    const int64_t *places;          /* of each of these no more than the hottest so many; NULL: all */
     int force;                      /* replace newer files too */
     int threads;                    /* 0: as many as there are connections */
 };

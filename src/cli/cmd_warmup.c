@@ -1,0 +1,60 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "job/restore.h"
+#include "job/warmup.h"
+
+static long limit;
+
+static void print_summary(struct report *r)
+{
+    struct job *job = r->job;
+    char restored[OUTPUT_SIZE], bytes[OUTPUT_SIZE], present[OUTPUT_SIZE], failed[OUTPUT_SIZE];
+    printf("%s %s of the most used images (%s) in %.1f s, %s were there, %s failed\n",
+           job->dry_run ? "would preload" : "preloaded", output_number(restored, job_counted(job, RESTORE_RESTORED)),
+           output_bytes(bytes, atomic_load(&job->bytes)), report_seconds(r),
+           output_number(present, job_counted(job, RESTORE_PRESENT) + job_counted(job, RESTORE_NEWER)),
+           output_number(failed, job_counted(job, RESTORE_FAILED)));
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+
+    struct warmup_options options = {.collections = cli_collections(cli), .most = limit};
+    warmup_init(&job, store, report_problem, &report);
+    report_begin(&report, cli, &job);
+    int r = warmup_run(&job, &options);
+    if (r == 0 && !cli->json)
+        print_summary(&report);
+    int code = report_end(&report, RESTORE_FAILED);
+    job_release(&job);
+    free((void *)options.collections);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"limit", CLI_NUMBER, &limit, 1, 1000000, "no more images than this, and never more than DEFAULT_CACHE_SIZE"},
+    {0},
+};
+
+const struct command command_warmup = {
+    .name = "warmup",
+    .arguments = "",
+    .summary = "Put the most used images back on disk",
+    .details =
+        "Those of each collection as its requests at this hour of the last seven days suggest. In a peak hour of\n"
+        "PERDURA_ADAPTIVE_TTL up to PEAK_CACHE_SIZE.",
+    .options = options,
+    .run = run,
+};
