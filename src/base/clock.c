@@ -33,6 +33,11 @@ static int64_t now_us(clockid_t clock)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+int64_t clock_monotonic_us(void)
+{
+    return now_us(CLOCK_MONOTONIC);
+}
+
 int64_t clock_realtime_us(void)
 {
     return now_us(CLOCK_REALTIME);

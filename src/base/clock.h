@@ -12,6 +12,9 @@
 /* Milliseconds on a clock that never jumps; for deadlines and durations only. */
 int64_t clock_monotonic_ms(void);
 
+/* The same in microseconds. */
+int64_t clock_monotonic_us(void);
+
 /* Milliseconds left until `deadline_ms`, for poll(2): never negative, at most INT_MAX. */
 int clock_left_ms(int64_t deadline_ms);
 

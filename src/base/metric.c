@@ -206,6 +206,32 @@ enum metric_value metric_code(int status)
     return class >= 1 && class <= 5 ? (enum metric_value)(METRIC_code_1xx + class - 1) : METRIC_code_5xx;
 }
 
+/* Values are written with _ for what is a - elsewhere. Returns the last one for a name that is none. */
+static enum metric_value value_named(enum label_id id, const char *name)
+{
+    const struct label *label = &labels[id];
+    int i = 0;
+    for (; i < label->len - 1; i++) {
+        const char *value = value_names[label->first + i];
+        size_t at = 0;
+        while (value[at] && (value[at] == name[at] || (value[at] == '_' && name[at] == '-')))
+            at++;
+        if (!value[at] && !name[at])
+            break;
+    }
+    return (enum metric_value)(label->first + i);
+}
+
+enum metric_value metric_tier(const char *name)
+{
+    return value_named(LABEL_tier, name);
+}
+
+enum metric_value metric_kind(const char *name)
+{
+    return value_named(LABEL_kind, name);
+}
+
 /* One line: name, suffix, the labels that the series has, `le` (NULL: none), value. */
 struct line {
     const struct metric *m;

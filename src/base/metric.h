@@ -60,4 +60,8 @@ int metric_print(struct buf *out) __attribute__((warn_unused_result));
 /* The class of a status, as a value of the label `code`. */
 enum metric_value metric_code(int status);
 
+/* The tier of that name, and the job ("cache-all"), as values of `tier` and `kind`. */
+enum metric_value metric_tier(const char *name);
+enum metric_value metric_kind(const char *name);
+
 #endif

@@ -94,16 +94,19 @@ void db_pool_close(struct db_pool *pool)
 }
 
 /* With the lock held. */
-static void count_opened(struct db_pool *pool, int n)
+static void tell_use(const struct db_pool *pool)
 {
-    pool->opened += n;
+    int idle = pool->idle_count;
     metric_set(METRIC_db_connections, METRIC_none, METRIC_none, pool->opened);
+    metric_set(METRIC_db_connections_idle, METRIC_none, METRIC_none, idle);
+    metric_set(METRIC_db_connections_in_use, METRIC_none, METRIC_none, pool->opened - pool->opening - idle);
 }
 
 static void forget_one(struct db_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    count_opened(pool, -1);
+    pool->opened--;
+    tell_use(pool);
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -143,13 +146,15 @@ static void *run_opening(void *arg)
     if (r == 0) {
         add_idle(pool, conn, o->user);
     } else {
-        count_opened(pool, -1);
+        metric_inc(METRIC_db_unreachable);
+        pool->opened--;
         o->why = why;
     }
     o->ended = 1;
     if (o->left)
         free(o);
     pool->opening--;
+    tell_use(pool);
     pthread_t before = pool->last_opener;
     int was_before = pool->has_last_opener;
     pool->last_opener = pthread_self();
@@ -174,8 +179,9 @@ static int start_opening(struct db_pool *pool, struct opening **ret, struct erro
         free(o);
         return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
     }
-    count_opened(pool, 1);
+    pool->opened++;
     pool->opening++;
+    tell_use(pool);
     *ret = o;
     return 0;
 }
@@ -218,16 +224,21 @@ static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
     struct timespec until = clock_timespec(db_conn_until(clock_monotonic_ms() + WAIT_MS) * 1000000);
     struct opening *own = NULL;
+    int64_t since_us = clock_monotonic_us();
     int r = 0;
 
     pthread_mutex_lock(&pool->lock);
+    int waits = !pool->idle_count;
     while (!pool->idle_count && r == 0)
         r = wait_for_one(pool, &own, &until, e);
     if (own)
         (void)!leave_opening(own, NULL);
     if (r == 0)
         *ret = take_idle(pool);
+    tell_use(pool);
     pthread_mutex_unlock(&pool->lock);
+    if (waits)
+        metric_observe(METRIC_db_wait_seconds, METRIC_none, METRIC_none, clock_monotonic_us() - since_us);
     return r;
 }
 
@@ -275,6 +286,7 @@ void db_put(struct db_conn *conn)
     db_conn_unlimit(conn);
     pthread_mutex_lock(&pool->lock);
     add_idle(pool, conn, pthread_self());
+    tell_use(pool);
     pthread_cond_signal(&pool->returned);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -65,6 +65,7 @@ static void put(struct http_exchange *x, struct image_meta *meta)
     if (written != STORE_UNCHANGED) {
         metric_inc(METRIC_persisted);
         metric_add(METRIC_persisted_bytes, METRIC_none, METRIC_none, meta->size);
+        metric_observe(METRIC_persist_seconds, METRIC_none, METRIC_none, clock_realtime_us() - x->started_us);
     }
     http_answer_json(x, written == STORE_CREATED ? 201 : 200,
                      json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:b}", "collection", meta->key.collection,

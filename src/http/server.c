@@ -494,6 +494,7 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     s->service = *service;
     s->config = store_config(service->store);
     int fd = -1;
+    metric_set(METRIC_start_time_seconds, METRIC_none, METRIC_none, clock_realtime_us());
     int r = auth_open(&s->service.auth, s->config, e);
     if (r == 0 && (r = jobs_open(&s->service.jobs, service->store)) < 0)
         r = error_set(e, r, "out of memory");

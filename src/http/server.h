@@ -17,8 +17,8 @@ struct auth;
 /* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
 struct http_service {
     struct store *store;
-    struct watch *watch;   /* NULL: nothing is watched */
-    struct access *access; /* NULL: nobody wants to know what is asked for */
+    struct watch *watch;       /* NULL: nothing is watched */
+    struct access *access;     /* NULL: nobody wants to know what is asked for */
     struct adaptive *adaptive; /* NULL: limits do not follow the hour */
     struct jobs *jobs;
     struct auth *auth;

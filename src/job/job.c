@@ -1,9 +1,11 @@
 #include "job/job.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/metric.h"
 #include "client/db.h"
 
 void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
@@ -90,11 +92,22 @@ int job_threads(const struct job *job, int wanted)
     return wanted > 0 && wanted < most ? wanted : most;
 }
 
+static void count_end(const struct job *job)
+{
+    enum metric_value kind = metric_kind(job->kind);
+    int64_t us = clock_realtime_us() - job->started_us;
+    metric_add(METRIC_jobs, kind, METRIC_none, 1);
+    metric_add(METRIC_job_seconds, kind, METRIC_none, us > 0 ? us : 0);
+    if (job->failure.code && job->failure.code != -ECANCELED)
+        metric_add(METRIC_jobs_failed, kind, METRIC_none, 1);
+}
+
 void job_record(struct job *job)
 {
     pthread_mutex_lock(&job->lock);
     job->ended = 1;
     pthread_mutex_unlock(&job->lock);
+    count_end(job);
     if (job->dry_run || !atomic_load(&job->eventful))
         return;
     if (db_unavailable(job->failure.code)) /* it would be written to what did not answer */

@@ -76,15 +76,21 @@ static int withhold(struct restore_withheld *w, const char *collection, char *pa
     return 0;
 }
 
+static void count_restored(struct job *job, int64_t bytes)
+{
+    metric_inc(METRIC_restored);
+    metric_add(METRIC_restored_bytes, METRIC_none, METRIC_none, bytes);
+    job_moved(job, RESTORE_RESTORED, bytes);
+}
+
 static void publish(struct restorer *t, struct group *g)
 {
     (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
     for (int i = 0; i < g->count; i++) {
         struct atomicfile *file = &g->files[i];
         struct image_key key = {g->collection, file->path};
-        metric_add(METRIC_restored, METRIC_none, METRIC_none, file->result == 0);
         if (file->result == 0)
-            job_moved(t->job, RESTORE_RESTORED, g->sizes[i]);
+            count_restored(t->job, g->sizes[i]);
         else if (file->result == -ECANCELED && withhold(g->withheld, g->collection, (char *)file->path) == 0)
             continue;
         else if (file->result == -EEXIST || file->result == -ECANCELED)

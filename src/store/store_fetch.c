@@ -43,7 +43,7 @@
 struct waiter {
     store_landed_fn *landed;
     void *arg;
-    int64_t since_ms;
+    int64_t since_us;   /* clock_monotonic_us */
     struct image *left; /* its flight's, once it has waited too long */
     struct waiter *prev, *next;
 };
@@ -90,10 +90,11 @@ static void tell(struct waiter *waiters, struct image *image, const char *tier, 
     while (waiters) {
         struct waiter *one = waiters;
         waiters = one->next;
-        if (one->left)
-            one->landed(one->arg, one->left, "memory", NULL);
-        else
-            one->landed(one->arg, image ? image_ref(image) : NULL, tier, why);
+        struct image *given = one->left ? one->left : image ? image_ref(image) : NULL;
+        const char *from = one->left ? "memory" : tier;
+        if (given)
+            metric_observe(METRIC_read_seconds, metric_tier(from), METRIC_none, clock_monotonic_us() - one->since_us);
+        one->landed(one->arg, given, from, given ? NULL : why);
         free(one);
     }
 }
@@ -321,6 +322,7 @@ static int joined_cold(struct store_fetch *f, struct flight *flight)
     }
     pthread_mutex_unlock(&f->lock);
     if (there) {
+        metric_inc(METRIC_reads_joined);
         image_unref(flight->left);
         free(flight);
     }
@@ -369,8 +371,8 @@ static void run_disk(void *arg, struct workers *w)
 static void take_overdue(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct waiter **all)
 {
     int64_t limit_ms = now_ms - FETCH_PATIENCE_MS, longest_ms = now_ms - FETCH_LONGEST_MS;
-    while (flight->waiters && (flight->waiters->since_ms <= longest_ms ||
-                               (flight->waiters->since_ms <= limit_ms && f->db_answered_ms <= limit_ms))) {
+    while (flight->waiters && (flight->waiters->since_us <= longest_ms * 1000 ||
+                               (flight->waiters->since_us <= limit_ms * 1000 && f->db_answered_ms <= limit_ms))) {
         struct waiter *one = flight->waiters;
         one->left = flight->left ? image_ref(flight->left) : NULL;
         DL_DELETE(flight->waiters, one);
@@ -446,7 +448,7 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
     int is_new;
     if (!self)
         return -ENOMEM;
-    *self = (struct waiter){.landed = landed, .arg = arg, .since_ms = clock_monotonic_ms()};
+    *self = (struct waiter){.landed = landed, .arg = arg, .since_us = clock_monotonic_us()};
     pthread_mutex_lock(&f->lock);
     struct flight *flight = f->stopped ? NULL : board(f, key, &is_new);
     if (flight)
@@ -456,12 +458,19 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
         free(self);
         return -EAGAIN;
     }
+    if (!is_new)
+        metric_inc(METRIC_reads_joined);
     if (is_new && workers_push_now(f->disk, flight) < 0) {
         struct error why;
         error_set(&why, -EAGAIN, "has to wait for too many others");
         land(f, flight, NULL, NULL, &why);
     }
     return 0;
+}
+
+static int64_t read_db_up(void *arg)
+{
+    return !db_rests(arg);
 }
 
 static int start_threads(struct store_fetch *f)
@@ -515,6 +524,7 @@ int store_fetch_start(struct store *store, struct error *e)
     if (r < 0)
         return error_set(e, r, "no threads: %s", strerror(-r));
     f->started = 1;
+    metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, read_db_up, f);
     return 0;
 }
 
@@ -533,6 +543,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     pthread_mutex_unlock(&f->lock);
     if (r)
         return -ETIMEDOUT;
+    metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, NULL, NULL);
     workers_finish(f->disk, NULL, NULL);
     workers_finish(f->db, NULL, NULL);
     fill_stop(f->fill);

@@ -130,11 +130,15 @@ def exposition(text: str) -> dict[str, float]:
             assert (kind == "counter") == family.endswith("_total"), text_line
     assert helped == set(types)
     for family in (name for name, kind in types.items() if kind == "histogram"):
-        buckets = [(float(key.split('le="')[1].split('"')[0]), value)
-                   for key, value in series.items() if key.startswith(f"{family}_bucket")]
-        assert buckets == sorted(buckets) and buckets[-1][0] == float("inf"), family
-        assert [value for _, value in buckets] == sorted(value for _, value in buckets), family
-        assert buckets[-1][1] == series[f"{family}_count"], family
+        histograms: dict[str, list[tuple[float, float]]] = {}
+        for key, value in series.items():
+            if found := re.fullmatch(rf'{family}_bucket\{{(.*?),?le="([^"]+)"\}}', key):
+                histograms.setdefault(f"{{{found[1]}}}" if found[1] else "", []).append((float(found[2]), value))
+        assert histograms, family
+        for labels, buckets in histograms.items():
+            assert buckets == sorted(buckets) and buckets[-1][0] == float("inf"), family
+            assert [value for _, value in buckets] == sorted(value for _, value in buckets), family
+            assert buckets[-1][1] == series[f"{family}_count{labels}"], family
     return series
 
 

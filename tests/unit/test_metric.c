@@ -69,6 +69,19 @@ static void test_codes(void **state)
     assert_int_equal(metric_code(-200), METRIC_code_5xx);
 }
 
+static void test_names_of_values(void **state)
+{
+    (void)state;
+    assert_int_equal(metric_tier("memory"), METRIC_tier_memory);
+    assert_int_equal(metric_tier("db"), METRIC_tier_db);
+    assert_int_equal(metric_tier("origin"), METRIC_tier_origin);
+    assert_int_equal(metric_kind("cache-all"), METRIC_kind_cache_all);
+    assert_int_equal(metric_kind("fsck"), METRIC_kind_fsck);
+    static const char *const others[] = {"", "cache", "cache-all-", "fsc", "rescan"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_int_equal(metric_kind(others[i]), METRIC_kind_other);
+}
+
 static int64_t read_seven(void *arg)
 {
     return 7 + *(int *)arg;
@@ -180,9 +193,9 @@ static void test_small_buffer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counters),     cmocka_unit_test(test_codes),   cmocka_unit_test(test_gauges),
-        cmocka_unit_test(test_histogram),    cmocka_unit_test(test_threads), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_small_buffer),
+        cmocka_unit_test(test_counters),     cmocka_unit_test(test_codes),           cmocka_unit_test(test_gauges),
+        cmocka_unit_test(test_histogram),    cmocka_unit_test(test_threads),         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_small_buffer), cmocka_unit_test(test_names_of_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
