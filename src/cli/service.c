@@ -79,7 +79,8 @@ static int stop_access(struct service *s, int64_t deadline_ms)
 
 static void apply_limits(void *arg, const struct adaptive_limits *limits)
 {
-    (void)arg;
+    struct service *s = arg;
+    store_hot_limit(s->store, limits->items);
     log_event(LOG_INFO, limits->peak ? "limits of a peak hour" : "limits of a usual hour",
               LOG_INT("ttl_s", limits->ttl_s), LOG_INT("items", limits->items),
               LOG_INT("hour_requests", limits->hour_requests));

@@ -55,6 +55,9 @@ int store_hot(struct store *store, const struct image_key *key, struct store_hot
     __attribute__((warn_unused_result));
 void store_hot_attach(struct store *store, const struct image *image, struct image_extra *extra);
 
+/* From now on so many images are kept at hand, whatever the settings say. */
+void store_hot_limit(struct store *store, int max_items);
+
 /* Forgets what this instance remembers of images beside their files: that one is stored nowhere, what one is while its
  * file is written. Whoever asks from now on gets no answer that was looked up before, and no copy of what was read
  * before gets on disk. For those, too, who commit an image by other means than store_write and store_delete. By key, or

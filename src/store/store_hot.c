@@ -46,6 +46,12 @@ void store_hot_attach(struct store *store, const struct image *image, struct ima
     tier_memory_attach(store->memory, image, extra);
 }
 
+void store_hot_limit(struct store *store, int max_items)
+{
+    if (store->memory)
+        tier_memory_limit(store->memory, max_items, store->config->memory_ttl_s);
+}
+
 void store_hot_keep(struct store *store, struct image *file, const struct filestate *state)
 {
     struct image *image;

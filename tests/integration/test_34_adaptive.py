@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+import images
 import pytest
 from conftest import Database, Perdura, Served
 from servers import wait_until
@@ -97,3 +99,23 @@ def test_a_database_that_hangs_does_not_hold_the_stop(serve: Callable[..., Serve
 def test_no_limit_is_zero(offline: Perdura, setting: str) -> None:
     refused = offline.run("config", check=False, env={setting: "0"})
     assert refused.code == 2 and setting in refused.stderr
+
+
+def test_memory_holds_as_many_as_the_hour_says(serve: Callable[..., Served], database: Database) -> None:
+    request(database, 51, days=3)
+
+    def held(http: Served) -> float:
+        """How many of forty images are in memory when each was asked for three times."""
+        for n in range(40):
+            http.put(f"/media/{n}.png", images.make("png", n))
+        for _ in range(3):
+            for n in range(40):
+                assert http.get(f"/media/{n}.png").status == 200
+        shown = re.search(r'^perdura_tier_items\{tier="memory"\} (\d+)$', http.get("/metrics").body.decode(), re.MULTILINE)
+        assert shown
+        return int(shown[1])
+
+    assert held(serve()) == 40
+    http = serve(**ON)
+    wait_until(lambda: adaptive(http)["peak"], 30, "the limits of a peak hour")
+    assert 0 < held(http) < 40  # more than 8 where the memory is divided among many locks
