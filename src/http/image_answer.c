@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/metric.h"
 #include "codec/digest.h"
 #include "codec/httpdate.h"
 #include "codec/url.h"
@@ -144,6 +146,7 @@ int image_answer_hot(struct http_exchange *x)
     if (r < 0)
         return r;
     answer_again(x, &hot);
+    metric_observe(METRIC_read_seconds, metric_tier(hot.tier), METRIC_none, clock_realtime_us() - x->started_us);
     if (is_served(x))
         access_note(x->service->access, &x->key);
     return 0;

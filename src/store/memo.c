@@ -159,14 +159,14 @@ struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t v
     return one;
 }
 
-void memo_filled(struct filling *one)
+void memo_filled(struct filling *filling)
 {
-    pthread_mutex_lock(&one->memo->lock);
-    if (!one->forgotten)
-        HASH_DEL(one->memo->fillings, one);
-    pthread_mutex_unlock(&one->memo->lock);
-    image_unref(one->image);
-    free(one);
+    pthread_mutex_lock(&filling->memo->lock);
+    if (!filling->forgotten)
+        HASH_DEL(filling->memo->fillings, filling);
+    pthread_mutex_unlock(&filling->memo->lock);
+    image_unref(filling->image);
+    free(filling);
 }
 
 struct image *memo_find_filling(struct memo *m, const struct image_key *key)

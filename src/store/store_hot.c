@@ -4,7 +4,6 @@
 
 #include <errno.h>
 
-#include "base/clock.h"
 #include "base/metric.h"
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
@@ -28,16 +27,13 @@ static int find(struct store *store, const struct image_key *key, int wanted, st
 int store_hot(struct store *store, const struct image_key *key, struct store_hot *ret)
 {
     struct memory_hit hit;
-    int64_t since_us = clock_monotonic_us();
     if (find(store, key, 0, &hit) < 0) {
         metric_add(METRIC_read_misses, METRIC_tier_memory, METRIC_none, 1);
         return -ENOENT;
     }
     int in_memory = hit.bytes > 0;
     *ret = (struct store_hot){hit.image, hit.extra, in_memory ? "memory" : "disk"};
-    enum metric_value tier = in_memory ? METRIC_tier_memory : METRIC_tier_disk;
-    metric_add(METRIC_reads, tier, METRIC_none, 1);
-    metric_observe(METRIC_read_seconds, tier, METRIC_none, clock_monotonic_us() - since_us);
+    metric_add(METRIC_reads, in_memory ? METRIC_tier_memory : METRIC_tier_disk, METRIC_none, 1);
     return 0;
 }
 
