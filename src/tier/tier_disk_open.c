@@ -16,7 +16,7 @@
 #include "fs/readfile.h"
 #include "tier/tier_disk.h"
 
-#define KNOWN_MAX 16384
+#define KNOWN_MAX 65536
 #define BYTES_MAX 4096 /* copying more into a socket costs more than sending from a file */
 
 struct known {

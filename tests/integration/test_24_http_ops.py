@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -353,19 +352,19 @@ def test_events_of_a_job(http: Served) -> None:
     ((name, job),) = events(answer.body)
     assert name == "end" and (job["id"], job["state"], job["unchanged"]) == (1, "done", 2)
 
-    got: list[Answer] = []
-    with frozen(http):
-        assert http.post("/image-cache/cache-all?async=1").json["id"] == 2
-        listener = threading.Thread(target=lambda: got.append(http.get("/image-cache/jobs/2/events")))
-        listener.start()
-        with closing(http.connect()) as one:  # somebody who goes in the middle
-            one.request("GET", "/image-cache/jobs/2/events", headers={"Authorization": f"Bearer {http.token}"})
-            response = one.getresponse()
-            assert response.readline() == b"event: progress\n"
-            assert json.loads(response.readline().removeprefix(b"data: "))["state"] == "running"
-    listener.join(WAIT_S)
-    *progress, (last, job) = events(got[0].body)
-    assert progress and all(name == "progress" and event["state"] == "running" for name, event in progress)
+    with closing(http.connect()) as stays, closing(http.connect()) as goes:
+        with frozen(http):
+            assert http.post("/image-cache/cache-all?async=1").json["id"] == 2
+            heads = []
+            for listener in (stays, goes):
+                listener.request("GET", "/image-cache/jobs/2/events", headers={"Authorization": f"Bearer {http.token}"})
+                response = listener.getresponse()
+                heads.append((response, response.readline() + response.readline()))
+            goes.close()  # in the middle
+        response, head = heads[0]
+        *progress, (last, job) = events(head + response.read())
+    assert head.startswith(b"event: progress\n")
+    assert all(name == "progress" and event["state"] == "running" for name, event in progress)
     assert last == "end" and job["id"] == 2 and job["state"] in ("done", "failed")
 
 
