@@ -7,6 +7,7 @@
 #include "config/collections.h"
 #include "config/conninfo.h"
 #include "config/dotenv.h"
+#include "config/redis_settings.h"
 #include "config/settings.h"
 #include "config/sources.h"
 
@@ -24,6 +25,8 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_PATH:
     case VALUE_URL_PATH:
     case VALUE_CONNINFO:
+    case VALUE_REDIS_URL:
+    case VALUE_SHA256:
     case VALUE_TOKENS:
     case VALUE_URL_PATHS:
         *(char **)field = v->text;
@@ -55,6 +58,8 @@ static int show(const struct setting *s, const struct value *v, char **ret)
         r = value_print(&s->type, v, &out);
     else if (s->type.kind == VALUE_CONNINFO)
         r = conninfo_mask(v->text, &out);
+    else if (s->type.kind == VALUE_REDIS_URL)
+        r = redis_url_mask(v->text, &out);
     else
         r = buf_addstr(&out, "***");
     if (r < 0)
@@ -133,6 +138,8 @@ static int load_from(struct config *c, const struct sources *from, struct error 
         r = load_setting(c, from, id, e);
     if (r == 0)
         r = load_collections(c, from, e);
+    if (r == 0)
+        r = redis_settings_load(c, from, e);
     if (r == 0) {
         r = load_warnings(c, from->env);
         if (r < 0)

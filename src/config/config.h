@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "config/redis_url.h"
 
 /* The enumerators follow the order of the words in settings.def. */
 enum config_conflict { CONFIG_CONFLICT_NEWEST, CONFIG_CONFLICT_DISK, CONFIG_CONFLICT_STORE };
@@ -17,6 +18,10 @@ enum config_conflict { CONFIG_CONFLICT_NEWEST, CONFIG_CONFLICT_DISK, CONFIG_CONF
 enum config_on_delete { CONFIG_ON_DELETE_KEEP, CONFIG_ON_DELETE_TRASH };
 
 enum config_restore { CONFIG_RESTORE_BLOCK, CONFIG_RESTORE_BACKGROUND, CONFIG_RESTORE_LAZY, CONFIG_RESTORE_NONE };
+
+enum config_cache_driver { CONFIG_CACHE_AUTO, CONFIG_CACHE_MEMORY, CONFIG_CACHE_REDIS };
+
+enum config_compress { CONFIG_COMPRESS_OFF, CONFIG_COMPRESS_ZSTD };
 
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARN, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
@@ -63,6 +68,9 @@ struct config {
     /* `media` (PERDURA_MEDIA_ROOT, PERDURA_MEDIA_URL) first, then PERDURA_COLLECTIONS in their order. */
     struct config_collection *collections;
     size_t collections_len; /* at least 1 after config_load */
+
+    /* From REDIS_URL or REDIS_HOST and what completes them; hosts_len is 0 when images are not cached in Redis. */
+    struct redis_url redis;
 
     /* One line each, for the caller to log: PERDURA_* names in the environment that are no settings. */
     char **warnings;

@@ -85,7 +85,9 @@ static int markdown_row(const struct setting *s, struct buf *out)
         r = s->fallback ? buf_addf(out, " | `%s` | ", s->fallback) : buf_addstr(out, " | none | ");
     if (r == 0)
         r = s->type.kind == VALUE_TEXT ? buf_addstr(out, "see below") : value_accepted(&s->type, out);
-    const char *hidden = s->type.kind == VALUE_CONNINFO ? " Its passwords are shown as `***`." : " Shown as `***`.";
+    const char *hidden = s->type.kind == VALUE_CONNINFO || s->type.kind == VALUE_REDIS_URL
+                             ? " Its passwords are shown as `***`."
+                             : " Shown as `***`.";
     return r < 0 ? r : buf_addf(out, " | %s%s |\n", s->help, s->secret ? hidden : "");
 }
 

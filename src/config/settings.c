@@ -28,6 +28,8 @@ const struct setting settings[] = {
 #define SIZE_OF_PATH      sizeof(char *)
 #define SIZE_OF_URL_PATH  sizeof(char *)
 #define SIZE_OF_CONNINFO  sizeof(char *)
+#define SIZE_OF_REDIS_URL sizeof(char *)
+#define SIZE_OF_SHA256    sizeof(char *)
 #define SIZE_OF_BOOL      sizeof(bool)
 #define SIZE_OF_INTEGER   sizeof(int)
 #define SIZE_OF_BYTES     sizeof(int64_t)

@@ -9,8 +9,10 @@
 #include "config/bytesize.h"
 #include "config/conninfo.h"
 #include "config/listvalue.h"
+#include "config/redis_url.h"
 
-#define ACCEPTED_MAX 512
+#define ACCEPTED_MAX  512
+#define SHA256_DIGITS 64
 
 /* Fails with `why` and what the type accepts. */
 static int refuse(const struct value_type *type, struct error *e, const char *why)
@@ -125,6 +127,33 @@ static int parse_words(const struct value_type *type, const char *text, int64_t 
     return 0;
 }
 
+/* The digits alone, in lower case: 0, or -EINVAL. */
+static int shorten_sha256(char *text)
+{
+    size_t n = 0;
+    for (const char *at = text; *at; at++) {
+        if (*at == ':')
+            continue;
+        if (!isxdigit((unsigned char)*at) || n == SHA256_DIGITS)
+            return -EINVAL;
+        text[n++] = (char)tolower((unsigned char)*at);
+    }
+    text[n] = '\0';
+    return n == SHA256_DIGITS ? 0 : -EINVAL;
+}
+
+static int check_text(const struct value_type *type, char *text, struct error *e)
+{
+    struct redis_url url;
+    if (type->kind == VALUE_CONNINFO)
+        return conninfo_check(text, e);
+    if (type->kind == VALUE_REDIS_URL)
+        return redis_url_parse(text, &url, e);
+    if (type->kind == VALUE_SHA256 && shorten_sha256(text) < 0)
+        return refuse(type, e, "is no SHA-256");
+    return 0;
+}
+
 static int parse_text(const struct value_type *type, const char *text, size_t len, char **ret, struct error *e)
 {
     for (size_t i = 0; i < len; i++)
@@ -142,7 +171,7 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
     char *copy = strndup(text, len);
     if (!copy)
         return error_set(e, -ENOMEM, "is too much for the memory left");
-    int r = type->kind == VALUE_CONNINFO ? conninfo_check(copy, e) : 0;
+    int r = check_text(type, copy, e);
     if (r < 0) {
         free(copy);
         return r;
@@ -154,7 +183,7 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
 bool value_is_text(enum value_kind kind)
 {
     return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO ||
-           kind == VALUE_TOKENS || kind == VALUE_URL_PATHS;
+           kind == VALUE_REDIS_URL || kind == VALUE_SHA256 || kind == VALUE_TOKENS || kind == VALUE_URL_PATHS;
 }
 
 int value_parse(const struct value_type *type, const char *text, struct value *ret, struct error *e)
@@ -219,6 +248,8 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
     case VALUE_PATH:
     case VALUE_URL_PATH:
     case VALUE_CONNINFO:
+    case VALUE_REDIS_URL:
+    case VALUE_SHA256:
     case VALUE_TOKENS:
     case VALUE_URL_PATHS:
         break;
@@ -266,6 +297,10 @@ int value_accepted(const struct value_type *type, struct buf *out)
         return buf_addstr(out, "a URL path such as /media");
     case VALUE_CONNINFO:
         return buf_addstr(out, "postgresql://... or host=... dbname=...");
+    case VALUE_REDIS_URL:
+        return buf_addstr(out, "redis://..., rediss://..., redis+sentinel://... or rediss+sentinel://...");
+    case VALUE_SHA256:
+        return buf_addstr(out, "64 hexadecimal digits");
     case VALUE_PATH:
         return buf_addstr(out, "the path of a file or folder");
     case VALUE_TEXT:

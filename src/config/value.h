@@ -18,17 +18,19 @@
  * and line ends around the value are dropped: `$(cat file)` is a common way to set one. */
 enum value_kind {
     VALUE_TEXT,
-    VALUE_PATH,     /* of a file or folder, below PATH_MAX; trailing slashes are dropped */
-    VALUE_URL_PATH, /* "/media": see value_url_path */
-    VALUE_CONNINFO, /* libpq's URL or keyword=value form, see conninfo.h */
-    VALUE_BOOL,     /* on true yes 1, off false no 0, in any case */
-    VALUE_INTEGER,  /* decimal digits, perhaps after '-' or '+' */
-    VALUE_BYTES,    /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
-                     * kB, MB, GB (powers of 1000). No fractions */
-    VALUE_ENUM,     /* one of the words, in any case */
-    VALUE_WORDS,    /* a list of some of the words: see listvalue.h for this one and the next two */
-    VALUE_TOKENS,   /* a list of Bearer tokens */
-    VALUE_URL_PATHS /* a list of URL_PATH */
+    VALUE_PATH,      /* of a file or folder, below PATH_MAX; trailing slashes are dropped */
+    VALUE_URL_PATH,  /* "/media": see value_url_path */
+    VALUE_CONNINFO,  /* libpq's URL or keyword=value form, see conninfo.h */
+    VALUE_REDIS_URL, /* see redis_url.h */
+    VALUE_SHA256,    /* 64 hexadecimal digits, colons between them or not, in any case */
+    VALUE_BOOL,      /* on true yes 1, off false no 0, in any case */
+    VALUE_INTEGER,   /* decimal digits, perhaps after '-' or '+' */
+    VALUE_BYTES,     /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
+                      * kB, MB, GB (powers of 1000). No fractions */
+    VALUE_ENUM,      /* one of the words, in any case */
+    VALUE_WORDS,     /* a list of some of the words: see listvalue.h for this one and the next two */
+    VALUE_TOKENS,    /* a list of Bearer tokens */
+    VALUE_URL_PATHS  /* a list of URL_PATH */
 };
 
 struct value_type {
@@ -39,7 +41,7 @@ struct value_type {
 };
 
 struct value {
-    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, TOKENS, URL_PATHS; else NULL */
+    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, TOKENS, URL_PATHS; else NULL */
     int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; ENUM: index of the word; WORDS: a bit for each */
 };
 

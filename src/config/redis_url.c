@@ -1,0 +1,164 @@
+#include "config/redis_url.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SENTINEL_PORT 26379
+#define DATABASE_MAX  65535
+
+static const struct scheme {
+    const char *text;
+    bool tls, sentinel;
+} schemes[] = {
+    {"redis://", false, false},
+    {"rediss://", true, false},
+    {"redis+sentinel://", false, true},
+    {"rediss+sentinel://", true, true},
+};
+
+static int refuse(struct error *e, const char *why)
+{
+    return error_set(e, -EINVAL, "%s; " REDIS_URL_ACCEPTED, why);
+}
+
+static const struct scheme *find_scheme(const char *text)
+{
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(text, schemes[i].text, strlen(schemes[i].text)) == 0)
+            return &schemes[i];
+    return NULL;
+}
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+    return at ? (int)(at - digits) : -1;
+}
+
+/* Copies n bytes of text and a NUL, %XX decoded. -EINVAL: malformed, %00, or more than fits. */
+static int decode(char *dst, size_t size, const char *text, size_t n)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++, len++) {
+        char c = text[i];
+        if (c == '%') {
+            int high = i + 2 < n ? hex_digit(text[i + 1]) : -1, low = high < 0 ? -1 : hex_digit(text[i + 2]);
+            c = (char)(high * 16 + low);
+            if (low < 0 || !c)
+                return -EINVAL;
+            i += 2;
+        }
+        if (len + 1 >= size)
+            return -EINVAL;
+        dst[len] = c;
+    }
+    dst[len] = '\0';
+    return 0;
+}
+
+/* Decimal digits only. -1: no number of at most `max`. */
+static int number(const char *text, size_t n, int max)
+{
+    int value = 0;
+    if (!n || n > 6)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + text[i] - '0';
+    }
+    return value <= max ? value : -1;
+}
+
+static int parse_user(struct redis_url *url, const char *text, size_t n, struct error *e)
+{
+    const char *colon = memchr(text, ':', n);
+    size_t user = colon ? (size_t)(colon - text) : n;
+    if (decode(url->user, sizeof url->user, text, user) < 0 ||
+        (colon && decode(url->password, sizeof url->password, colon + 1, n - user - 1) < 0))
+        return refuse(e, "has a user or password that is too long or malformed (write % as %25, @ as %40, / as %2F)");
+    return 0;
+}
+
+static int parse_host(struct redis_url *url, const char *text, size_t n, int port, struct error *e)
+{
+    const char *end = *text == '[' ? memchr(text, ']', n) : NULL;
+    const char *name = end ? text + 1 : text;
+    const char *colon = memchr(end ? end : text, ':', n - (size_t)((end ? end : text) - text));
+    const char *name_end = end ? end : colon ? colon : text + n;
+    size_t len = (size_t)(name_end - name);
+    struct redis_url_host *host = &url->hosts[url->hosts_len];
+    if (!len || len >= sizeof host->name || (*text == '[' && !end) || (end && end + 1 != text + n && end + 1 != colon))
+        return refuse(e, "names no host");
+    memcpy(host->name, name, len);
+    host->name[len] = '\0';
+    if (strcspn(host->name, " /\\\"'") != len)
+        return refuse(e, "names no host");
+    host->port = colon ? number(colon + 1, n - (size_t)(colon + 1 - text), 65535) : port;
+    if (host->port <= 0)
+        return refuse(e, "has a port that is not a number from 1 to 65535");
+    url->hosts_len++;
+    return 0;
+}
+
+static int parse_hosts(struct redis_url *url, const char *text, size_t n, bool sentinel, struct error *e)
+{
+    int r = 0;
+    for (const char *end = text + n; r == 0 && text <= end;) {
+        const char *comma = memchr(text, ',', (size_t)(end - text));
+        size_t len = (size_t)((comma ? comma : end) - text);
+        if (url->hosts_len == (sentinel ? REDIS_URL_HOSTS_MAX : 1))
+            return refuse(e, sentinel ? "names too many Sentinels" : "names more than one host");
+        r = parse_host(url, text, len, sentinel ? SENTINEL_PORT : REDIS_URL_PORT, e);
+        text += len + 1;
+    }
+    return r;
+}
+
+/* What is behind the hosts' slash. */
+static int parse_path(struct redis_url *url, const char *text, bool sentinel, struct error *e)
+{
+    if (sentinel) {
+        size_t n = strcspn(text, "/");
+        if (!n || decode(url->master, sizeof url->master, text, n) < 0)
+            return refuse(e, "does not name the master that the Sentinels watch");
+        text += n + (text[n] == '/');
+    }
+    url->database = *text ? number(text, strlen(text), DATABASE_MAX) : -1;
+    return *text && url->database < 0 ? refuse(e, "has a database that is not a number from 0 to 65535") : 0;
+}
+
+int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
+{
+    const struct scheme *scheme = find_scheme(text);
+    if (!scheme)
+        return refuse(e, "does not begin with redis:// or one of its kin");
+    struct redis_url url = {.tls = scheme->tls};
+    const char *rest = text + strlen(scheme->text);
+    size_t authority = strcspn(rest, "/");
+    const char *at = memrchr(rest, '@', authority);
+    const char *hosts = at ? at + 1 : rest, *end = rest + authority;
+    int r = at ? parse_user(&url, rest, (size_t)(at - rest), e) : 0;
+    if (r == 0)
+        r = parse_hosts(&url, hosts, (size_t)(end - hosts), scheme->sentinel, e);
+    if (r == 0)
+        r = parse_path(&url, *end ? end + 1 : end, scheme->sentinel, e);
+    if (r == 0)
+        *ret = url;
+    return r;
+}
+
+int redis_url_mask(const char *text, struct buf *out)
+{
+    const struct scheme *scheme = find_scheme(text);
+    const char *rest = scheme ? text + strlen(scheme->text) : text;
+    /* The last '@' of all: an unescaped one in a password must not end the hidden part. */
+    const char *at = strrchr(rest, '@'), *colon = strchr(rest, ':');
+    if (!at || !colon || colon > at)
+        return buf_addstr(out, text);
+    int r = buf_add(out, text, (size_t)(colon + 1 - text));
+    if (r == 0)
+        r = buf_addstr(out, "***");
+    return r < 0 ? r : buf_addstr(out, at);
+}
