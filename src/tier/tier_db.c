@@ -34,6 +34,12 @@ enum column {
     COL_DELETED,
     META_COLUMNS,
     COL_DATA = CORE_COLUMNS, /* in sql/image_get.sql and image_fetch.sql */
+    GET_CONTENT_TYPE,        /* from here on in image_get.sql */
+    GET_OBJECT_ID,
+    GET_VARIANT,
+    GET_WIDTH,
+    GET_HEIGHT,
+    GET_UPDATED,
 };
 _Static_assert(META_COLUMNS == TIER_DB_META_COLUMNS, "every column of image_info.sql has its name here");
 
@@ -107,29 +113,49 @@ void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
     ret->deleted_us = db_time(rows, row, COL_DELETED);
 }
 
-int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
+static int decode_image(const struct db_result *rows, int row, const struct image_meta *meta, struct image **ret,
+                        struct error *e)
 {
-    struct image_meta meta;
-    tier_db_core(rows, row, &meta);
     if (db_is_null(rows, row, COL_DATA))
         return error_set(e, -ENOTSUP, "is kept at %s; this release reads only images kept in the database",
-                         meta.url ? meta.url : "no address");
+                         meta->url ? meta->url : "no address");
 
     size_t encoded_len, len = 0;
     const char *encoded = db_bytes(rows, row, COL_DATA, &encoded_len);
-    if (base64_encoded_len((size_t)meta.size) != encoded_len)
+    if (base64_encoded_len((size_t)meta->size) != encoded_len)
         return error_set(e, -EBADMSG, "its row holds %zu characters of base64; %lld bytes make %zu", encoded_len,
-                         (long long)meta.size, base64_encoded_len((size_t)meta.size));
+                         (long long)meta->size, base64_encoded_len((size_t)meta->size));
 
-    struct image *image = image_new(&meta);
+    struct image *image = image_new(meta);
     if (!image)
-        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta.size);
-    if (base64_decode(image->bytes, &len, encoded, encoded_len) < 0 || (int64_t)len != meta.size) {
+        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
+    if (base64_decode(image->bytes, &len, encoded, encoded_len) < 0 || (int64_t)len != meta->size) {
         image_unref(image);
         return error_set(e, -EBADMSG, "its row holds damaged base64");
     }
     *ret = image;
     return 0;
+}
+
+int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
+{
+    struct image_meta meta;
+    tier_db_core(rows, row, &meta);
+    return decode_image(rows, row, &meta, ret, e);
+}
+
+/* The row of sql/image_get.sql. */
+static int whole_image(const struct db_result *rows, struct image **ret, struct error *e)
+{
+    struct image_meta meta;
+    tier_db_core(rows, 0, &meta);
+    meta.content_type = db_text(rows, 0, GET_CONTENT_TYPE);
+    meta.object_id = db_text(rows, 0, GET_OBJECT_ID);
+    meta.variant = db_text(rows, 0, GET_VARIANT);
+    meta.width = (int)db_int(rows, 0, GET_WIDTH);
+    meta.height = (int)db_int(rows, 0, GET_HEIGHT);
+    meta.updated_us = db_time(rows, 0, GET_UPDATED);
+    return decode_image(rows, 0, &meta, ret, e);
 }
 
 /* Runs a query whose parameters are a key. */
@@ -164,7 +190,7 @@ static int receive_read(struct db_conn *conn, struct image **ret, struct error *
     int r = db_recv(conn, &rows, e);
     if (r < 0)
         return r;
-    r = db_rows(rows) ? tier_db_image(rows, 0, ret, e) : error_set(e, -ENOENT, "is not stored");
+    r = db_rows(rows) ? whole_image(rows, ret, e) : error_set(e, -ENOENT, "is not stored");
     db_result_free(rows);
     return r;
 }
