@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import hashlib
 import os
 import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -24,6 +26,7 @@ from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import sql
+from redis_client import RedisClient, RedisError
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
@@ -332,6 +335,154 @@ class Postgres:
             if int(fields[1]) == self.pid:
                 children.append(int(stat.parent.name))
         return children
+
+
+class Redis:
+    """One private Redis on a port of 127.0.0.1 that nothing else has.
+
+        with Redis(folder) as redis:
+            env = {"REDIS_URL": redis.url()}
+            redis("SET", "a", "b")
+
+    start(), stop() and kill() may follow each other at will, the port stays; close() ends it and removes its files.
+    """
+
+    def __init__(
+        self, folder: Path, *, password: str = "", tls: bool = False, sentinel: str = "", **settings: str
+    ) -> None:
+        """`sentinel`: lines of its configuration; it is a Sentinel then. `settings`: maxmemory_policy="noeviction"."""
+        self.folder = folder
+        self.password = password
+        self.port = free_port()
+        self.tls = tls
+        self._sentinel = sentinel
+        self._settings = {name.replace("_", "-"): value for name, value in settings.items()}
+        self._owner_pid = os.getpid()
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.certificate = folder / "redis.crt"
+        if tls:
+            self._make_certificate()
+        atexit.register(self.close)
+
+    def __enter__(self) -> Redis:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def url(self, database: int = 0, password: str | None = None) -> str:
+        secret = self.password if password is None else password
+        user = f":{quote(secret, safe='')}@" if secret else ""
+        return f"{'rediss' if self.tls else 'redis'}://{user}127.0.0.1:{self.port}/{database}"
+
+    def client(self) -> RedisClient:
+        return RedisClient(self.port, self.password, self._trust() if self.tls else None)
+
+    def __call__(self, *command: str | bytes | int) -> Any:
+        """One command on a connection of its own."""
+        with self.client() as client:
+            return client(*command)
+
+    # Life
+
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        if self.running():
+            return
+        config = self.folder / "redis.conf"
+        lines = [f"{'tls-port' if self.tls else 'port'} {self.port}", "bind 127.0.0.1", f"dir {self.folder}"]
+        if self._sentinel:
+            lines += self._sentinel.splitlines()
+        else:
+            lines += ['save ""', "appendonly no", *(f"{name} {value}" for name, value in self._settings.items())]
+        if self.tls:
+            lines += ["port 0", "tls-auth-clients no", f"tls-cert-file {self.certificate}"]
+            lines += [f"tls-key-file {self.folder}/redis.key", f"tls-ca-cert-file {self.certificate}"]
+        if self.password:
+            lines.append(f'requirepass "{self.password}"')
+        config.write_text("\n".join(lines) + "\n")
+        with open(self.folder / "redis.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [self._binary(), config, *(["--sentinel"] if self._sentinel else [])],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=dies_with_us(),
+            )
+        wait_until(self._answers, START_TIMEOUT_S, "Redis' start")
+
+    def kill(self) -> None:
+        """No goodbye: nothing is written to disk."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """As SHUTDOWN does: with `save` it leaves a dump.rdb, which the next start reads."""
+        if self._process:
+            self.sigcont()
+            self._process.terminate()
+            self._process.wait(STOP_TIMEOUT_S)
+            self._process = None
+
+    def sigstop(self) -> None:
+        """Connections stay open, nobody answers. A stopped process obeys no death signal but SIGKILL, which is ours."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def sigcont(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        if os.getpid() != self._owner_pid:
+            return
+        atexit.unregister(self.close)
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # Inside
+
+    @staticmethod
+    def _binary() -> str:
+        found = shutil.which("redis-server")
+        if not found:
+            raise RuntimeError("no Redis server found: install the package `redis-server`")
+        return found
+
+    def _answers(self) -> bool:
+        if not self.running():
+            raise RuntimeError(f"Redis did not start:\n{(self.folder / 'redis.log').read_text(errors='replace')}")
+        try:
+            return bool(self("PING") == "PONG")
+        except (OSError, RedisError):
+            return False
+
+    def _make_certificate(self) -> None:
+        """Its own authority, for 127.0.0.1."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            + ["-keyout", self.folder / "redis.key", "-out", self.certificate, "-days", "2", "-subj", "/CN=redis"]
+            + ["-addext", "subjectAltName=IP:127.0.0.1"],
+            check=True,
+            capture_output=True,
+        )
+
+    def fingerprint(self) -> str:
+        """As `openssl x509 -fingerprint -sha256` shows it."""
+        der = ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
+        return ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
+
+    def _trust(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        context.check_hostname = False
+        return context
 
 
 def free_port() -> int:

@@ -6,7 +6,17 @@
 #include "cli/output.h"
 #include "job/describe.h"
 
-static void print_text(const struct store_status *s)
+#define REDIS_MS 1000
+
+static void print_redis(const struct store_redis_status *redis)
+{
+    if (redis->configured && redis->up)
+        printf("redis      up, %s, images for %d s\n", redis->server, redis->ttl_s);
+    else if (redis->configured)
+        printf("redis      down: %s\n", redis->why);
+}
+
+static void print_text(const struct store_status *s, const struct store_redis_status *redis)
 {
     char n[OUTPUT_SIZE], b[OUTPUT_SIZE], tn[OUTPUT_SIZE], tb[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
     struct store_status_collection sum = describe_total(s);
@@ -14,6 +24,7 @@ static void print_text(const struct store_status *s)
     printf("trash      %s images, %s\n", output_number(tn, sum.trash_images), output_bytes(tb, sum.trash_bytes));
     printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
            output_bytes(b, s->stored_bytes), (long long)s->migration);
+    print_redis(redis);
     if (s->collections_len > 1)
         printf("\n");
     for (int i = 0; s->collections_len > 1 && i < s->collections_len; i++)
@@ -29,6 +40,7 @@ static void print_text(const struct store_status *s)
 static int run(struct cli *cli)
 {
     struct store_status status;
+    struct store_redis_status redis;
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
@@ -37,10 +49,14 @@ static int run(struct cli *cli)
         return cli_fail_settings(&e);
     if (store_status(store, &status, &e) < 0)
         return cli_fail(&e);
-    if (cli->json)
-        output_json(describe_status(&status));
-    else
-        print_text(&status);
+    store_redis_status(store, REDIS_MS, &redis);
+    if (cli->json) {
+        json_t *body = describe_status(&status);
+        json_object_set_new(body, "redis", describe_redis(&redis));
+        output_json(body);
+    } else {
+        print_text(&status, &redis);
+    }
     return CLI_OK;
 }
 

@@ -81,6 +81,7 @@ static void apply_limits(void *arg, const struct adaptive_limits *limits)
 {
     struct service *s = arg;
     store_hot_limit(s->store, limits->items);
+    store_redis_ttl(s->store, limits->ttl_s);
     log_event(LOG_INFO, limits->peak ? "limits of a peak hour" : "limits of a usual hour",
               LOG_INT("ttl_s", limits->ttl_s), LOG_INT("items", limits->items),
               LOG_INT("hour_requests", limits->hour_requests));

@@ -51,6 +51,13 @@ static void add_file(void *arg, const struct image_key *key, int64_t age_ms, con
     json_array_append_new(arg, file);
 }
 
+static json_t *redis_state(struct http_exchange *x)
+{
+    struct store_redis_status s;
+    store_redis_status(x->service->store, store_config(x->service->store)->redis_timeout_ms, &s);
+    return describe_redis(&s);
+}
+
 void route_status(struct http_exchange *x)
 {
     struct store_status status;
@@ -60,6 +67,7 @@ void route_status(struct http_exchange *x)
         return;
     }
     json_t *body = describe_status(&status);
+    json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_t *files = json_array();
@@ -69,7 +77,8 @@ void route_status(struct http_exchange *x)
     http_answer_json(x, 200, body);
 }
 
-/* Ready as long as what is asked for can be served: without the database only what is on disk can. */
+/* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
+ * Redis all is served, only slower. */
 void route_ready(struct http_exchange *x)
 {
     struct store_status status;
@@ -82,6 +91,7 @@ void route_ready(struct http_exchange *x)
         json_pack("{s:b, s:{s:s, s:s}, s:I, s:I, s:f}", "ready", r == 0, "database", "state", r == 0 ? "up" : "down",
                   "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
                   (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
+    json_object_set_new(body, "redis", redis_state(x));
     http_answer_json(x, r == 0 ? 200 : 503, body);
     if (r < 0)
         http_add_header(x, "Retry-After", "2");

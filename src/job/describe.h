@@ -15,6 +15,9 @@ json_t *describe_image(const struct image_meta *meta);
 struct store_status_collection describe_total(const struct store_status *s);
 json_t *describe_status(const struct store_status *s);
 
+/* null where images are not cached in Redis. */
+json_t *describe_redis(const struct store_redis_status *s);
+
 /* One element of "errors". */
 json_t *describe_problem(const struct image_key *key, const struct error *why);
 

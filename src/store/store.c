@@ -7,6 +7,7 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
+#include "tier/tier_redis.h"
 
 #define QUERY_TIMEOUT_MS 60000
 
@@ -14,6 +15,15 @@ static void log_notice(void *arg, const char *text)
 {
     (void)arg;
     log_event(LOG_WARN, "database warning", LOG_STR("text", text));
+}
+
+static void log_redis(void *arg, int up, const char *why)
+{
+    (void)arg;
+    if (up)
+        log_fields(LOG_INFO, "Redis answers again", NULL, 0);
+    else
+        log_event(LOG_WARN, "Redis is left alone until it answers again", LOG_STR("why", why));
 }
 
 int store_open(struct store **ret, const struct config *config, struct error *e)
@@ -46,6 +56,10 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
+    if (config->redis.hosts_len)
+        r = tier_redis_open(&store->redis, config, log_redis, NULL, e);
+    if (r < 0)
+        goto fail;
     store->tiers[0] = (struct tier){&tier_disk_ops, store->disk};
     store->tiers[1] = (struct tier){&tier_db_ops, store->db};
     *ret = store;
@@ -63,6 +77,7 @@ void store_close(struct store *store)
     store_fetch_free(store->fetch);
     memo_free(store->memo);
     tier_memory_free(store->memory);
+    tier_redis_free(store->redis);
     tier_disk_free(store->disk);
     tier_db_free(store->db);
     db_pool_close(store->pool);

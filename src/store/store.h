@@ -58,6 +58,9 @@ void store_hot_attach(struct store *store, const struct image *image, struct ima
 /* From now on so many images are kept at hand, whatever the settings say. */
 void store_hot_limit(struct store *store, int max_items);
 
+/* From now on images are put into Redis for so long, whatever CACHE_TTL says. */
+void store_redis_ttl(struct store *store, int seconds);
+
 /* Forgets what this instance remembers of images beside their files: that one is stored nowhere, what one is while its
  * file is written. Whoever asks from now on gets no answer that was looked up before, and no copy of what was read
  * before gets on disk. For those, too, who commit an image by other means than store_write and store_delete. By key, or
@@ -119,7 +122,7 @@ int store_entity(struct store *store, const char *content_type, const char *obje
                  struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* The last one of these, of one variant, and only its name: `name` is for the key to point into. The first does not
- * wait: -ENOENT says that it is not at hand. */
+ * wait: -ENOENT says that it is not at hand. The other asks the database, and Redis while that can't be asked. */
 int store_entity_hot(struct store *store, const char *content_type, const char *object_id, const char *variant,
                      char name[IMAGE_NAME_SIZE], struct image_key *ret) __attribute__((warn_unused_result));
 int store_entity_key(struct store *store, const char *content_type, const char *object_id, const char *variant,
@@ -163,6 +166,20 @@ struct store_status {
 };
 
 int store_status(struct store *store, struct store_status *ret, struct error *e) __attribute__((warn_unused_result));
+
+struct store_redis_status {
+    int configured; /* else nothing below counts */
+    int up;         /* it answers, and holds nothing stale */
+    int connections, connections_in_use;
+    int64_t errors;
+    int owed; /* images to be dropped before it is read again */
+    int ttl_s;
+    char server[300]; /* host:port; "" before the first connection */
+    char why[256];    /* it is not up */
+};
+
+/* Asks Redis whether it is there, if it is not left alone at present, and waits up to wait_ms. */
+void store_redis_status(struct store *store, int wait_ms, struct store_redis_status *ret);
 
 /* Records a job that has ended: state "done" or "failed", the result as a JSON object. */
 int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)

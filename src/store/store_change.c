@@ -40,7 +40,8 @@ int store_assign(struct store *store, const struct image_key *key, const char *c
     db_param_text(&params, object_id);
     db_param_text(&params, variant);
     int r = change_row(store, &sql_image_assign, &params, "is not stored", e);
+    const struct image_meta entity = {.content_type = content_type, .object_id = object_id, .variant = variant};
     if (r == 0)
-        (void)store_forget(store, key);
+        (void)store_forget_image(store, key, &entity);
     return r;
 }

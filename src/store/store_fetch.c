@@ -2,7 +2,9 @@
  *
  *     store_fetch -> [ disk threads ] -> landed
  *                          | not there: whose image is being fetched joins that flight
- *                    [ db threads: those that wait together share a connection ] -> disk filled -> landed
+ *                    [ redis threads: those that wait together share a round trip ] -> disk filled -> landed
+ *                          | not there either, or Redis is away; without Redis this stage is none
+ *                    [ db threads: those that wait together share a connection ] -> disk and Redis filled -> landed
  *
  * A small image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the
  * database is not asked again.
@@ -26,11 +28,13 @@
 #include "base/metric.h"
 #include "base/workers.h"
 #include "store/memo.h"
+#include "store/redis_fill.h"
 #include "store/store_fill.h"
 #include "store/store_hot.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "tier/tier_redis.h"
 
 #define FETCH_PATIENCE_MS 1500
 #define FETCH_LONGEST_MS  20000 /* even where others are served: the queue is too long */
@@ -38,7 +42,8 @@
 #define FLIGHTS_MAX       16384
 #define SHARED_BY         8           /* reads on one connection at a time */
 #define FROM_MEMORY_MAX   (256 << 10) /* larger images are sent from the file that they were put into */
-#define DB_REST_MS        1000        /* a database that did not answer is left alone for so long */
+#define REDIS_THREADS     2
+#define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
 
 struct waiter {
     store_landed_fn *landed;
@@ -52,6 +57,7 @@ struct flight {
     struct store_fetch *fetch;
     struct image *image;    /* of a large one, while its file is written */
     struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
+    const char *tier;       /* where that was found */
     struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
@@ -71,15 +77,17 @@ struct store_fetch {
     struct flight *cold;    /* that are not on disk, until they land */
     struct flight *closed;  /* a list */
     int64_t db_rests_until_ms, db_answered_ms;
-    struct workers *disk, *db;
+    struct workers *disk, *redis, *db; /* redis NULL: none */
     struct fill *fill;
+    struct redis_fill *redis_fill; /* likewise */
     pthread_t patience;
 };
 
-/* Flights that ask the database together. */
+/* Flights that ask Redis, or the database, together. */
 struct batch {
     struct store_fetch *f;
     uint64_t version, mark; /* before it was asked: of the memo, of the disk */
+    struct redis_fill_since since;
     struct flight *flights[SHARED_BY];
 };
 
@@ -204,12 +212,21 @@ static void land_file(void *arg)
         image_unref(image);
         image = file;
     }
-    land(flight->fetch, flight, image, "db", NULL);
+    land(flight->fetch, flight, image, flight->tier, NULL);
 }
 
 static void filled(void *arg)
 {
     memo_filled(arg);
+}
+
+/* Before a source is asked. */
+static void mark(struct batch *b)
+{
+    b->version = memo_version(b->f->store->memo);
+    b->mark = tier_disk_mark(b->f->store->disk);
+    if (b->f->redis_fill)
+        b->since = redis_fill_now(b->f->store);
 }
 
 /* Puts the image on disk and keeps it at hand until it is there, unless what was stored since the database was asked
@@ -221,21 +238,30 @@ static void fill(const struct batch *b, struct image *image)
         filled(one);
 }
 
-static void land_found(const struct batch *b, struct flight *flight, struct image *image)
+static void land_found(const struct batch *b, struct flight *flight, struct image *image, const char *tier)
 {
     struct store_fetch *f = b->f;
-    struct error why;
-    int r = image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why);
-    if (r < 0) {
-        image_unref(image);
-        land(f, flight, NULL, NULL, &why);
-    } else if (image->meta.size <= FROM_MEMORY_MAX) {
+    if (image->meta.size <= FROM_MEMORY_MAX) {
         fill(b, image);
-        land(f, flight, image, "db", NULL);
+        land(f, flight, image, tier, NULL);
     } else {
         flight->image = image;
+        flight->tier = tier;
         (void)fill_later(f->fill, image, b->mark, FILL_SURELY, land_file, flight);
     }
+}
+
+static void land_verified(const struct batch *b, struct flight *flight, struct image *image)
+{
+    struct error why;
+    if (image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why) < 0) {
+        image_unref(image);
+        land(b->f, flight, NULL, NULL, &why);
+        return;
+    }
+    if (b->f->redis_fill)
+        redis_fill_put(b->f->redis_fill, image, &b->since);
+    land_found(b, flight, image, "db");
 }
 
 static void got(void *arg, int index, struct image *image, const struct error *why)
@@ -246,7 +272,7 @@ static void got(void *arg, int index, struct image *image, const struct error *w
         note_answer(b->f);
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
-        land_found(b, flight, image);
+        land_verified(b, flight, image);
         return;
     }
     if (why->code == -ENOENT)
@@ -287,14 +313,59 @@ static void run_db(void *arg, struct workers *w)
             b.flights[n] = flight;
             keys[n++] = &flight->key;
         }
-        b.version = memo_version(b.f->store->memo);
-        b.mark = tier_disk_mark(b.f->store->disk);
+        mark(&b);
         if (n)
             tier_db_read(b.f->store->db, keys, n, got, &b);
     }
 }
 
+/* Redis */
+
+static void got_from_redis(void *arg, int index, struct image *image, int refresh, const struct error *why)
+{
+    struct batch *b = arg;
+    struct flight *flight = b->flights[index];
+    struct error rests;
+    if (image) {
+        metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
+        if (refresh)
+            redis_fill_refresh(b->f->redis_fill, image);
+        land_found(b, flight, image, "redis");
+        return;
+    }
+    metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_redis, METRIC_none, 1);
+    int r = db_rests(b->f) ? -ENOTCONN : workers_push_now(b->f->db, flight);
+    if (r == 0)
+        return;
+    error_set(&rests, r == -ENOTCONN ? r : -EAGAIN, "%s",
+              r == -ENOTCONN ? "is neither on disk nor in Redis, and the database did not answer a moment ago"
+                             : "has to wait for too many others");
+    land(b->f, flight, NULL, NULL, &rests);
+}
+
+static void run_redis(void *arg, struct workers *w)
+{
+    struct batch b = {.f = arg};
+    const struct image_key *keys[TIER_REDIS_READ_MAX];
+    struct flight *flight;
+    while ((flight = workers_take(w))) {
+        int n = 0;
+        for (; flight; flight = n < TIER_REDIS_READ_MAX ? workers_take_now(w) : NULL) {
+            b.flights[n] = flight;
+            keys[n++] = &flight->key;
+        }
+        mark(&b);
+        tier_redis_read(b.f->store->redis, keys, n, got_from_redis, &b);
+    }
+}
+
 /* The disk */
+
+/* Where an image is looked for that is not on disk. */
+static struct workers *below(const struct store_fetch *f)
+{
+    return f->redis && tier_redis_is_up(f->store->redis) ? f->redis : f->db;
+}
 
 /* Nobody boards any more. Returns the image if it is at hand. */
 static struct image *depart(struct store_fetch *f, struct flight *flight)
@@ -355,9 +426,9 @@ static void run_disk(void *arg, struct workers *w)
         flight->left = store_hot_left(f->store, &flight->key);
         if (memo_is_absent(f->store->memo, &flight->key))
             error_set(&why, -ENOENT, "is not stored");
-        else if (db_rests(f))
+        else if (below(f) == f->db && db_rests(f))
             error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-        else if (joined_cold(f, flight) || workers_push_now(f->db, flight) == 0)
+        else if (joined_cold(f, flight) || workers_push_now(below(f), flight) == 0)
             continue;
         else
             error_set(&why, -EAGAIN, "has to wait for too many others");
@@ -473,6 +544,19 @@ static int64_t read_db_up(void *arg)
     return !db_rests(arg);
 }
 
+/* When no flight comes from the disk any more. */
+static void stop_sources(struct store_fetch *f)
+{
+    if (f->redis)
+        workers_finish(f->redis, NULL, NULL);
+    if (f->db)
+        workers_finish(f->db, NULL, NULL);
+    fill_stop(f->fill);
+    redis_fill_stop(f->redis_fill);
+    f->redis_fill = NULL;
+    f->redis = f->db = NULL;
+}
+
 static int start_threads(struct store_fetch *f)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -481,15 +565,17 @@ static int start_threads(struct store_fetch *f)
         r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, run_disk, f);
     if (r == 0)
         r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, run_db, f);
+    if (r == 0 && f->store->redis)
+        r = redis_fill_start(&f->redis_fill, f->store);
+    if (r == 0 && f->store->redis)
+        r = workers_start(&f->redis, REDIS_THREADS, FLIGHTS_MAX, run_redis, f);
     if (r == 0)
         r = -pthread_create(&f->patience, NULL, run_patience, f);
     if (r == 0)
         return 0;
-    if (f->db)
-        workers_finish(f->db, NULL, NULL);
     if (f->disk)
         workers_finish(f->disk, NULL, NULL);
-    fill_stop(f->fill);
+    stop_sources(f);
     return r;
 }
 
@@ -545,8 +631,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
         return -ETIMEDOUT;
     metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, NULL, NULL);
     workers_finish(f->disk, NULL, NULL);
-    workers_finish(f->db, NULL, NULL);
-    fill_stop(f->fill);
+    stop_sources(f);
     pthread_join(f->patience, NULL);
     f->started = 0;
     return 0;

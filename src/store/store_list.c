@@ -6,6 +6,7 @@
 #include "store/memo.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
+#include "tier/tier_redis.h"
 
 /* Behind every real value of its kind: where a descending list begins. */
 #define LATEST_US INT64_C(9000000000000000) /* in the year 2255 */
@@ -94,6 +95,11 @@ int store_entity_key(struct store *store, const char *content_type, const char *
     struct store_page *page;
     struct image_meta meta;
     int r = store_entity(store, content_type, object_id, variant, 1, &page, e);
+    if (db_unavailable(r) && store->redis &&
+        tier_redis_resolve(store->redis, content_type, object_id, variant, name, NULL) == 0) {
+        *ret = image_key_named(name);
+        return 0;
+    }
     if (r < 0)
         return r;
     store_page_meta(page, 0, &meta);

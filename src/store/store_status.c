@@ -1,12 +1,14 @@
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "sql.h"
 #include "store/store_tiers.h"
+#include "tier/tier_redis.h"
 
 static void copy(char *dst, size_t size, const char *text)
 {
-    snprintf(dst, size, "%s", text ? text : "");
+    snprintf(dst, size, "%.*s", (int)size - 1, text ? text : "");
 }
 
 static int read_server(struct store *store, struct store_status *status, struct error *e)
@@ -84,4 +86,30 @@ int store_record_job(struct store *store, const char *kind, const char *state, i
     db_param_time(&params, started_us);
     db_param_text(&params, result);
     return store_query(store, &sql_job_record, &params, NULL, NULL);
+}
+
+void store_redis_status(struct store *store, int wait_ms, struct store_redis_status *ret)
+{
+    struct tier_redis_state state;
+    struct error why = {0};
+    *ret = (struct store_redis_status){0};
+    if (!store->redis)
+        return;
+    int r = tier_redis_ping(store->redis, wait_ms, &why);
+    tier_redis_state(store->redis, &state);
+    ret->configured = 1;
+    ret->up = (r == 0 || r == -EAGAIN) && !state.owed && !state.owes_all;
+    ret->connections = state.client.connections;
+    ret->connections_in_use = state.client.in_use;
+    ret->errors = state.client.errors;
+    ret->owed = state.owed;
+    ret->ttl_s = state.ttl_s;
+    copy(ret->server, sizeof ret->server, state.client.server);
+    copy(ret->why, sizeof ret->why, ret->up ? "" : r < 0 ? why.text : "it holds what was to be dropped");
+}
+
+void store_redis_ttl(struct store *store, int seconds)
+{
+    if (store->redis)
+        tier_redis_set_ttl(store->redis, seconds);
 }

@@ -14,6 +14,7 @@ struct store {
     struct tier_db *db;
     struct tier_disk *disk;
     struct tier_memory *memory; /* NULL: nothing is kept */
+    struct tier_redis *redis;   /* NULL: none */
     struct memo *memo;
     struct store_fetch *fetch;
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
@@ -22,6 +23,9 @@ struct store {
 /* Gets a connection, runs one query on it and puts it back. */
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* store_forget for an image that has, or is to have, the entity of this meta. */
+int store_forget_image(struct store *store, const struct image_key *key, const struct image_meta *meta);
 
 /* Others may tell of writes as long as the store is open. NULL when out of memory. */
 struct store_fetch *store_fetch_new(struct store *store);

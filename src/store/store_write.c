@@ -110,7 +110,7 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
     int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
     if (r == 0) {
         copy_upwards(store, image);
-        (void)store_forget(store, &meta->key);
+        (void)store_forget_image(store, &meta->key, meta);
     }
     tier_disk_end(store->disk, &meta->key, TIER_DISK_REPLACING);
     image_unref(image);

@@ -100,6 +100,12 @@ void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
         tier_disk_gate_changed(root->gate, key->path);
 }
 
+int tier_disk_changed_since(struct tier_disk *disk, const struct image_key *key, uint64_t mark)
+{
+    struct root *root = find(disk, key->collection);
+    return !root || tier_disk_gate_changed_since(root->gate, key->path, mark);
+}
+
 static void count(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind, int by)
 {
     struct root *root = find(disk, key->collection);

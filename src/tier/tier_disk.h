@@ -64,6 +64,9 @@ void tier_disk_sync(struct tier_disk *disk);
 uint64_t tier_disk_mark(struct tier_disk *disk);
 const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection);
 
+/* Whether an image was changed since a mark was taken; it may seem so for another's sake. */
+int tier_disk_changed_since(struct tier_disk *disk, const struct image_key *key, uint64_t mark);
+
 /* Its row was changed, or its file dropped. */
 void tier_disk_changed(struct tier_disk *disk, const struct image_key *key);
 
@@ -104,6 +107,7 @@ struct tier_disk_gate *tier_disk_gate_new(atomic_ullong *count); /* one for all 
 void tier_disk_gate_free(struct tier_disk_gate *g);              /* NULL is allowed */
 const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
 void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
+int tier_disk_gate_changed_since(struct tier_disk_gate *g, const char *path, uint64_t mark);
 void tier_disk_gate_count(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind, int by);
 int tier_disk_gate_is_under_way(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind);
 

@@ -71,6 +71,14 @@ void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path)
     pthread_rwlock_unlock(&g->lock);
 }
 
+int tier_disk_gate_changed_since(struct tier_disk_gate *g, const char *path, uint64_t mark)
+{
+    pthread_rwlock_rdlock(&g->lock);
+    int changed = g->last[slot_of(path)] > mark;
+    pthread_rwlock_unlock(&g->lock);
+    return changed;
+}
+
 void tier_disk_gate_count(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind, int by)
 {
     size_t slot = slot_of(path);

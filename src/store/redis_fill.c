@@ -1,0 +1,149 @@
+#include "store/redis_fill.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/workers.h"
+#include "tier/tier_db.h"
+#include "tier/tier_disk.h"
+#include "tier/tier_redis.h"
+
+#define REFRESH_MS        1500 /* for the database: whoever ends us does not wait for more */
+#define WAITING_MAX       1024
+#define WAITING_BYTES_MAX (32 << 20) /* one more image may be above */
+
+struct redis_fill {
+    struct store *store;
+    struct workers *workers;
+    atomic_llong bytes; /* of those that wait */
+};
+
+struct order {
+    struct image *image;
+    int refresh;
+    struct redis_fill_since since;
+    int64_t fetch_us;
+};
+
+struct redis_fill_since redis_fill_now(struct store *store)
+{
+    return (struct redis_fill_since){tier_disk_mark(store->disk), tier_redis_sweeps(store->redis), clock_realtime_us()};
+}
+
+static void free_order(void *arg, void *item)
+{
+    struct redis_fill *f = arg;
+    struct order *order = item;
+    atomic_fetch_sub(&f->bytes, order->image->meta.size);
+    image_unref(order->image);
+    free(order);
+}
+
+/* It was changed after it was read, perhaps: then whoever changed it may have dropped it before it was put. */
+static int is_stale(const struct store *store, const struct order *order)
+{
+    return tier_disk_changed_since(store->disk, &order->image->meta.key, order->since.mark) ||
+           tier_redis_sweeps(store->redis) != order->since.sweeps;
+}
+
+static void put(const struct store *store, const struct order *order)
+{
+    const struct image_meta *meta = &order->image->meta;
+    if (is_stale(store, order))
+        return;
+    (void)!tier_redis_put(store->redis, order->image, order->fetch_us, NULL);
+    if (is_stale(store, order))
+        (void)!tier_redis_drop(store->redis, &meta->key, meta);
+}
+
+static void take_refreshed(void *arg, int index, struct image *image, const struct error *why)
+{
+    struct order *order = arg;
+    (void)index;
+    (void)why;
+    order->fetch_us = clock_realtime_us() - order->since.us;
+    order->refresh = image != NULL;
+    if (image && image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL) < 0) {
+        image_unref(image);
+        order->refresh = 0;
+    } else if (image) {
+        image_unref(order->image);
+        order->image = image;
+    }
+}
+
+/* What is gone meanwhile, or can't be read, runs out in Redis by itself. */
+static void refresh(struct redis_fill *f, struct order *order)
+{
+    const struct image_key *key = &order->image->meta.key;
+    int64_t size = order->image->meta.size;
+    order->since = redis_fill_now(f->store);
+    db_deadline(clock_monotonic_ms() + REFRESH_MS);
+    tier_db_read(f->store->db, &key, 1, take_refreshed, order);
+    atomic_fetch_add(&f->bytes, order->image->meta.size - size);
+}
+
+static void run(void *arg, struct workers *w)
+{
+    struct redis_fill *f = arg;
+    struct order *order;
+    while ((order = workers_take(w))) {
+        int wanted = 1;
+        if (order->refresh) {
+            refresh(f, order);
+            wanted = order->refresh;
+        }
+        if (wanted)
+            put(f->store, order);
+        free_order(f, order);
+    }
+}
+
+static void push(struct redis_fill *f, struct image *image, const struct order *what)
+{
+    struct order *order = malloc(sizeof *order);
+    if (!order)
+        return;
+    *order = *what;
+    order->image = image_ref(image);
+    int64_t waiting = atomic_fetch_add(&f->bytes, image->meta.size);
+    if (waiting >= WAITING_BYTES_MAX || workers_push_now(f->workers, order) < 0)
+        free_order(f, order);
+}
+
+void redis_fill_put(struct redis_fill *f, struct image *image, const struct redis_fill_since *since)
+{
+    if (image->meta.size > f->store->config->redis_max_bytes || !tier_redis_is_up(f->store->redis))
+        return;
+    push(f, image, &(struct order){.since = *since, .fetch_us = clock_realtime_us() - since->us});
+}
+
+void redis_fill_refresh(struct redis_fill *f, struct image *image)
+{
+    push(f, image, &(struct order){.refresh = 1});
+}
+
+int redis_fill_start(struct redis_fill **ret, struct store *store)
+{
+    struct redis_fill *f = calloc(1, sizeof *f);
+    if (!f)
+        return -ENOMEM;
+    f->store = store;
+    int r = workers_start(&f->workers, 1, WAITING_MAX, run, f);
+    if (r < 0)
+        free(f);
+    else
+        *ret = f;
+    return r;
+}
+
+void redis_fill_stop(struct redis_fill *f)
+{
+    if (!f)
+        return;
+    workers_stop(f->workers);
+    workers_finish(f->workers, free_order, f);
+    free(f);
+}
