@@ -69,6 +69,36 @@ static int show(const struct setting *s, const struct value *v, char **ret)
     return r;
 }
 
+static int add_warning(struct config *c, char *text)
+{
+    char **warnings = reallocarray(c->warnings, c->warnings_len + 1, sizeof *warnings);
+    if (!warnings) {
+        free(text);
+        return -ENOMEM;
+    }
+    c->warnings = warnings;
+    warnings[c->warnings_len++] = text;
+    return 0;
+}
+
+/* Other programs have these names as well: what they mean by them in the environment that we share is no mistake. */
+static bool is_theirs(int id, const struct given *g)
+{
+    return g->origin.source == CONFIG_FROM_ENVIRONMENT && (id == CONFIG_ID_cache_driver || id == CONFIG_ID_redis_port);
+}
+
+static int pass_over(struct config *c, const struct sources *from, int id, const struct error *why, struct given *g)
+{
+    struct error text;
+    char *warning;
+    (void)sources_refuse(from, id, why, &text);
+    if (asprintf(&warning, "%s; %s counts", text.text, settings[id].fallback) < 0)
+        return -ENOMEM;
+    g->text = settings[id].fallback;
+    g->origin.source = CONFIG_FROM_DEFAULT;
+    return add_warning(c, warning);
+}
+
 static int load_setting(struct config *c, const struct sources *from, int id, struct error *e)
 {
     const struct setting *s = &settings[id];
@@ -81,6 +111,11 @@ static int load_setting(struct config *c, const struct sources *from, int id, st
     struct value v;
     struct error why;
     int r = value_parse(&s->type, g.text, &v, &why);
+    if (r < 0 && is_theirs(id, &g)) {
+        if (pass_over(c, from, id, &why, &g) < 0)
+            return error_set(e, -ENOMEM, "%s", strerror(ENOMEM));
+        r = value_parse(&s->type, g.text, &v, &why);
+    }
     if (r < 0)
         return sources_refuse(from, id, &why, e);
     r = show(s, &v, &g.origin.shown);
@@ -115,15 +150,9 @@ static int load_warnings(struct config *c, char *const *env)
 {
     char *text;
     int r;
-    while ((r = sources_warning(&env, &text)) > 0) {
-        char **warnings = reallocarray(c->warnings, c->warnings_len + 1, sizeof *warnings);
-        if (!warnings) {
-            free(text);
+    while ((r = sources_warning(&env, &text)) > 0)
+        if (add_warning(c, text) < 0)
             return -ENOMEM;
-        }
-        c->warnings = warnings;
-        warnings[c->warnings_len++] = text;
-    }
     return r;
 }
 

@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/workers.h"
+#include "fs/filestate.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_redis.h"
@@ -22,7 +24,7 @@ struct redis_fill {
 
 struct order {
     struct image *image;
-    int refresh;
+    enum { GIVEN, FROM_DB, FROM_DISK } source; /* of its bytes */
     struct redis_fill_since since;
     int64_t fetch_us;
 };
@@ -64,13 +66,12 @@ static void take_refreshed(void *arg, int index, struct image *image, const stru
     (void)index;
     (void)why;
     order->fetch_us = clock_realtime_us() - order->since.us;
-    order->refresh = image != NULL;
     if (image && image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL) < 0) {
         image_unref(image);
-        order->refresh = 0;
     } else if (image) {
         image_unref(order->image);
         order->image = image;
+        order->source = GIVEN;
     }
 }
 
@@ -85,17 +86,33 @@ static void refresh(struct redis_fill *f, struct order *order)
     atomic_fetch_add(&f->bytes, order->image->meta.size - size);
 }
 
+/* The file's bytes under the row's meta, which names the entity. */
+static void load(struct redis_fill *f, struct order *order)
+{
+    struct image *file, *image = NULL;
+    struct filestate state;
+    if (tier_disk_open(f->store->disk, &order->image->meta.key, &file, &state, NULL) < 0)
+        return;
+    if (memcmp(file->meta.sha256, order->image->meta.sha256, sizeof file->meta.sha256) == 0 &&
+        (image = image_new(&order->image->meta)) && tier_disk_read_into(file, &state, image->bytes) == 0) {
+        image_unref(order->image);
+        order->image = image_ref(image);
+        order->source = GIVEN;
+    }
+    image_unref(image);
+    image_unref(file);
+}
+
 static void run(void *arg, struct workers *w)
 {
     struct redis_fill *f = arg;
     struct order *order;
     while ((order = workers_take(w))) {
-        int wanted = 1;
-        if (order->refresh) {
+        if (order->source == FROM_DB)
             refresh(f, order);
-            wanted = order->refresh;
-        }
-        if (wanted)
+        else if (order->source == FROM_DISK && !is_stale(f->store, order))
+            load(f, order);
+        if (order->source == GIVEN)
             put(f->store, order);
         free_order(f, order);
     }
@@ -122,7 +139,18 @@ void redis_fill_put(struct redis_fill *f, struct image *image, const struct redi
 
 void redis_fill_refresh(struct redis_fill *f, struct image *image)
 {
-    push(f, image, &(struct order){.refresh = 1});
+    push(f, image, &(struct order){.source = FROM_DB});
+}
+
+void redis_fill_share(struct redis_fill *f, const struct image_meta *row, const struct redis_fill_since *since)
+{
+    if (row->size > f->store->config->redis_max_bytes || row->url || !tier_redis_is_up(f->store->redis))
+        return;
+    struct image *described = image_new_file(row, -1);
+    if (!described)
+        return;
+    push(f, described, &(struct order){.source = FROM_DISK, .since = *since});
+    image_unref(described);
 }
 
 int redis_fill_start(struct redis_fill **ret, struct store *store)

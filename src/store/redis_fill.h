@@ -24,4 +24,7 @@ void redis_fill_put(struct redis_fill *f, struct image *image, const struct redi
 /* Reads this image from the database and puts it. */
 void redis_fill_refresh(struct redis_fill *f, struct image *image);
 
+/* Puts the image of this row, which was read since then, if its file is on disk and holds that very content. */
+void redis_fill_share(struct redis_fill *f, const struct image_meta *row, const struct redis_fill_since *since);
+
 #endif

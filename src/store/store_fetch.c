@@ -178,6 +178,12 @@ void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
     pthread_mutex_unlock(&f->lock);
 }
 
+void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since)
+{
+    if (f->redis_fill)
+        redis_fill_share(f->redis_fill, row, since);
+}
+
 /* The database */
 
 static int db_rests(struct store_fetch *f)

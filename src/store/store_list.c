@@ -4,6 +4,7 @@
 #include "fs/safepath.h"
 #include "sql.h"
 #include "store/memo.h"
+#include "store/redis_fill.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_redis.h"
@@ -92,8 +93,11 @@ int store_entity_key(struct store *store, const char *content_type, const char *
                      char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
 {
     uint64_t version = memo_version(store->memo);
+    struct redis_fill_since since = {0};
     struct store_page *page;
     struct image_meta meta;
+    if (store->redis)
+        since = redis_fill_now(store);
     int r = store_entity(store, content_type, object_id, variant, 1, &page, e);
     if (db_unavailable(r) && store->redis &&
         tier_redis_resolve(store->redis, content_type, object_id, variant, name, NULL) == 0) {
@@ -105,6 +109,8 @@ int store_entity_key(struct store *store, const char *content_type, const char *
     store_page_meta(page, 0, &meta);
     (void)image_key_name(&meta.key, name);
     *ret = image_key_named(name);
+    if (store->redis)
+        store_fetch_share(store->fetch, &meta, &since);
     store_page_free(page);
     memo_add_entity(store->memo, &(struct memo_entity){content_type, object_id, variant}, ret, version);
     return 0;

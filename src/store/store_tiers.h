@@ -31,6 +31,10 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
 struct store_fetch *store_fetch_new(struct store *store);
 void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 
+/* Puts the image of this row into Redis, if it runs (redis_fill_share). */
+struct redis_fill_since;
+void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since);
+
 /* Nobody boards a flight to this image any more, or to those that a pattern means, which was looked up before. */
 void store_fetch_forget(struct store_fetch *f, const struct image_key *key);
 void store_fetch_forget_matching(struct store_fetch *f, const char *pattern);

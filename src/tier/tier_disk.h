@@ -30,6 +30,10 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
 int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
     __attribute__((warn_unused_result));
 
+/* Likewise into `bytes`, which has room for file->meta.size of them. */
+int tier_disk_read_into(const struct image *file, const struct filestate *state, unsigned char *bytes)
+    __attribute__((warn_unused_result));
+
 /* The state of the file that has this name now. For comparing it with the one that was opened, and for nothing else: it
  * may lie behind a link. -ENOENT: there is none. */
 int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)

@@ -142,30 +142,51 @@ static int load_file(const struct image *file, struct image **ret)
     return 0;
 }
 
-static int load_bytes(const struct image *file, struct image **ret)
+/* Whether it still was in this state when it had been copied. */
+static int check_state(const struct image *file, const struct filestate *state)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) < 0)
+        return -errno;
+    struct filestate now = filestate_of(&st);
+    return filestate_equal(&now, state) ? 0 : -EBUSY;
+}
+
+int tier_disk_read_into(const struct image *file, const struct filestate *state, unsigned char *bytes)
+{
+    size_t size = (size_t)file->meta.size, at = 0;
+    while (at < size) {
+        ssize_t n = pread(file->fd, bytes + at, size - at, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : -EBUSY;
+        at += (size_t)n;
+    }
+    return check_state(file, state);
+}
+
+static int load_bytes(const struct image *file, const struct filestate *state, struct image **ret)
 {
     struct image *image = image_new(&file->meta);
     if (!image)
         return -ENOMEM;
-    ssize_t n = pread(file->fd, image->bytes, (size_t)file->meta.size, 0);
-    if (n == file->meta.size) {
+    int r = tier_disk_read_into(file, state, image->bytes);
+    if (r < 0)
+        image_unref(image);
+    else
         *ret = image;
-        return 0;
-    }
-    image_unref(image);
-    return n < 0 ? -errno : -EBUSY;
+    return r;
 }
 
 int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
 {
-    struct stat st;
-    int r = file->meta.size <= BYTES_MAX ? load_bytes(file, ret) : load_file(file, ret);
+    if (file->meta.size <= BYTES_MAX)
+        return load_bytes(file, state, ret);
+    int r = load_file(file, ret);
     if (r < 0)
         return r;
-    r = fstat(file->fd, &st) < 0 ? -errno : 0;
-    struct filestate now = filestate_of(&st);
-    if (r == 0 && !filestate_equal(&now, state))
-        r = -EBUSY;
+    r = check_state(file, state);
     if (r < 0)
         image_unref(*ret);
     return r;

@@ -115,6 +115,23 @@ def test_the_bytes_of_an_entitys_image_lie_once(cached: Served, redis: Redis) ->
     from_tier(cached, "covers/42.jpg", data, "redis")
 
 
+def test_an_entity_that_was_asked_for_once_is_there(cached: Served, redis: Redis) -> None:
+    """Though its file was on disk, and the bytes came from there."""
+    old, new = images.make("png", "old"), images.make("png", "new")
+    url = "/api/images/artist/42/background"
+    assert cached.put(url, old).status == 201
+    assert cached.get(url).body == old
+    wait_until(lambda: redis("EXISTS", ENTITY_KEY), WAIT_S, "the entity in Redis")
+    assert 0 < redis("TTL", ENTITY_KEY) <= TTL_S
+    assert redis("HMGET", ENTITY_KEY, "content_type", "size", "data") == [b"image/png", str(len(old)).encode(), old]
+    assert cached.put(url, new).status == 200
+    assert redis("HGET", ENTITY_KEY, "data") in (None, new)
+    assert cached.get(url).body == new
+    wait_until(lambda: redis("HGET", ENTITY_KEY, "data") == new, WAIT_S, "the new image in Redis")
+    assert cached.post("/image-cache/invalidate", {"pattern": "image:artist:42:*"}).status == 200
+    assert not redis("EXISTS", ENTITY_KEY)
+
+
 def test_an_entity_is_found_there(cached: Served, redis: Redis) -> None:
     data = images.make("jpeg", "artist")
     put(cached, "covers/42.jpg", data, ENTITY)
@@ -399,9 +416,7 @@ def test_tls_refused(
         ({"REDIS_URL": "redis://:geheim@host:port"}, "REDIS_URL: the value (from the environment) has a port"),
         ({"REDIS_URL": "redis+sentinel://a:1,b:2"}, "does not name the master"),
         ({"REDIS_HOST": "a:6379"}, 'REDIS_HOST: "a:6379" (from the environment) is no host'),
-        ({"REDIS_PORT": "many"}, 'REDIS_PORT: "many" (from the environment) is not a number; accepted: 1 to 65535'),
         ({"CACHE_DRIVER": "redis"}, "needs REDIS_URL or REDIS_HOST"),
-        ({"CACHE_DRIVER": "memcached"}, "accepted: auto, memory or redis"),
         ({"REDIS_CACHE_TTL": "0"}, 'REDIS_CACHE_TTL: "0" (from the environment) is too small'),
         ({"REDIS_TLS_FINGERPRINT": "abc"}, "is no SHA-256; accepted: 64 hexadecimal digits"),
         ({"PERDURA_COMPRESS": "gzip"}, "accepted: off or zstd"),
@@ -410,6 +425,15 @@ def test_tls_refused(
 def test_wrong_settings_exit_2(offline: Perdura, env: dict[str, str], told: str) -> None:
     result = offline.run("config", env=env, check=False)
     assert result.code == 2 and told in result.stderr and "geheim" not in result.stderr
+
+
+def test_what_other_programs_mean_by_these_names_is_passed_over(offline: Perdura) -> None:
+    """Laravel's drivers, and the port that a link between containers sets; our own file and flags are meant for us."""
+    env = {"CACHE_DRIVER": "file", "REDIS_PORT": "tcp://172.17.0.2:6379"}
+    result = offline.run("config", env=env)
+    assert "CACHE_DRIVER=auto" in result.stdout and "REDIS_PORT=6379" in result.stdout
+    assert 'CACHE_DRIVER: "file" (from the environment)' in result.stderr and "auto counts" in result.stderr
+    assert offline.run("config", "--cache-driver", "file", check=False).code == 2
 
 
 def test_a_missing_ca_file_exits_2(perdura: Perdura) -> None:
