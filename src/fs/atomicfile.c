@@ -336,3 +336,36 @@ int atomicfile_publish(struct staging *s, struct atomicfile *files, int count)
         published += files[i].result == 0;
     return published;
 }
+
+static int remove_from(struct staging *s, int folder_fd, const char *name, const struct stat *seen)
+{
+    char aside[STAGING_NAME_SIZE];
+    struct stat out;
+    int r = check_seen(folder_fd, name, seen);
+    int fd = r < 0 ? r : staging_create(s, aside);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    int aside_fd = staging_folder(s);
+    r = renameat(folder_fd, name, aside_fd, aside) < 0 ? -errno : 0;
+    if (r == 0 && (fstatat(aside_fd, aside, &out, AT_SYMLINK_NOFOLLOW) < 0 || !same(&out, seen))) {
+        r = rename_new(aside_fd, aside, folder_fd, name); /* else a still later one is there */
+        if (r == 0 || r == -EEXIST)
+            r = -EEXIST;
+        else
+            return r; /* what was taken stays in the staging folder */
+    }
+    (void)unlinkat(aside_fd, aside, 0);
+    return r < 0 ? r : sync_folder(folder_fd);
+}
+
+int atomicfile_remove(struct staging *s, const char *path, const struct stat *seen)
+{
+    const char *name;
+    int folder_fd = safepath_open_parent(staging_root(s), path, 0, &name);
+    if (folder_fd < 0)
+        return folder_fd;
+    int r = remove_from(s, folder_fd, name, seen);
+    close(folder_fd);
+    return r;
+}

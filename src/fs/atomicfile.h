@@ -60,4 +60,8 @@ int atomicfile_publish(struct staging *s, struct atomicfile *files, int count) _
 /* Removes a temporary that shall not be published; one that was published or dropped already is left as it is. */
 void atomicfile_drop(struct staging *s, struct atomicfile *f);
 
+/* Removes the file that `seen` (see above) is, and no other: it is taken aside first, and one that was written
+ * meanwhile goes back. 0; -EEXIST: it was another one; -ENOENT, or another -errno. */
+int atomicfile_remove(struct staging *s, const char *path, const struct stat *seen) __attribute__((warn_unused_result));
+
 #endif

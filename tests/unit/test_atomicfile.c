@@ -177,6 +177,28 @@ static void test_replaces_what_was_seen(void **state)
 
 #define MANY 40
 
+static void test_removes_what_was_seen(void **state)
+{
+    const struct scratch *s = *state;
+    struct staging *st;
+    struct stat seen, other;
+    assert_int_equal(staging_open(s->fd, &st, NULL), 0);
+    assert_int_equal(put(st, "folder/a", "one"), 0);
+    assert_int_equal(fstatat(s->fd, "folder/a", &seen, 0), 0);
+
+    assert_int_equal(scratch_write(s, "b", "two"), 0);
+    assert_int_equal(renameat(s->fd, "b", s->fd, "folder/a"), 0);
+    assert_int_equal(atomicfile_remove(st, "folder/a", &seen), -EEXIST);
+    assert_true(scratch_holds(s, "folder/a", "two"));
+    assert_int_equal(fstatat(s->fd, "folder/a", &other, 0), 0);
+    assert_int_equal(atomicfile_remove(st, "folder/a", &other), 0);
+    assert_false(scratch_exists(s, "folder/a"));
+    assert_int_equal(atomicfile_remove(st, "folder/a", &other), -ENOENT);
+    assert_int_equal(atomicfile_remove(st, "nowhere/a", &other), -ENOENT);
+    staging_close(st);
+    assert_false(scratch_exists(s, ".perdura"));
+}
+
 static void publish_many(const struct scratch *s, int count)
 {
     struct staging *st;
@@ -498,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_never_replaces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_replaces_what_was_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_removes_what_was_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
