@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -36,6 +37,7 @@ struct db_conn {
     int timeout_ms;
     int64_t heard_ms; /* when it last answered */
     int lost;
+    int notified;    /* since that was asked last */
     int unconfirmed; /* the server said that the standby did not confirm the commit */
     int first, in_flight;
     struct flight flights[DB_IN_FLIGHT_MAX]; /* a ring */
@@ -353,6 +355,41 @@ static int flight_results(struct db_conn *conn, struct flight flight, PGresult *
     return outcome;
 }
 
+/* libpq keeps every notification until it is asked for it. */
+static void take_notifications(struct db_conn *conn)
+{
+    PGnotify *one;
+    while ((one = PQnotifies(conn->pq))) {
+        conn->notified = 1;
+        PQfreemem(one);
+    }
+}
+
+int db_wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, struct error *e)
+{
+    struct pollfd fds[] = {{.fd = PQsocket(conn->pq), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+    assert(conn->in_flight == 0);
+    for (;;) {
+        take_notifications(conn);
+        if (conn->notified) {
+            conn->notified = 0;
+            return 1;
+        }
+        if (conn->lost)
+            return error_set(e, -ENOTCONN, "database: the connection was lost");
+        int n = poll(fds, 2, clock_left_ms(deadline_ms));
+        if (n == 0 || (n > 0 && fds[1].revents))
+            return 0;
+        if (n > 0 && !PQconsumeInput(conn->pq))
+            return lose(conn, e);
+    }
+}
+
+void db_cut(struct db_conn *conn)
+{
+    (void)shutdown(PQsocket(conn->pq), SHUT_RDWR);
+}
+
 int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
 {
     assert(conn->in_flight > 0);
@@ -363,6 +400,7 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     int late = disarm(conn, outcome < 0 ? e : NULL);
     if (late < 0 && outcome < 0)
         outcome = late;
+    take_notifications(conn);
     conn->heard_ms = clock_monotonic_ms();
     conn->first = (conn->first + 1) % DB_IN_FLIGHT_MAX;
     conn->in_flight--;

@@ -34,6 +34,7 @@ struct db_options {
     const char *url;                                /* any libpq connection string */
     int max_connections;                            /* opened one at a time, when needed */
     int prepared;                                   /* 0: no named statements */
+    int measured;                                   /* its connections are those that the metrics tell of */
     int timeout_ms;                                 /* for one query, from its sending to its result */
     void (*on_notice)(void *arg, const char *text); /* warnings of the server; may be NULL */
     void *notice_arg;
@@ -46,6 +47,10 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
 
 /* Closes all connections. Every one must have been put back. NULL is allowed. */
 void db_pool_close(struct db_pool *pool);
+
+/* How many connections the pool may hold; and takes one off that for somebody who holds one beside the pool. */
+int db_pool_size(struct db_pool *pool);
+void db_pool_cede(struct db_pool *pool);
 
 /* A connection, idle and healthy: a free one, a new one, or the next that is put back. -ENOTCONN, -ETIMEDOUT. */
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));
@@ -134,6 +139,15 @@ int db_query(struct db_conn *conn, const struct sql_query *query, const struct d
 /* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,
  * without a time limit. The error's text names the server's message, detail and position. */
 int db_script(struct db_conn *conn, const char *script, struct error *e) __attribute__((warn_unused_result));
+
+/* For a connection that listens (LISTEN), held for as long as it shall: waits until it was notified since the last
+ * call, on whatever channel. 1; 0 at `deadline_ms` (clock_monotonic_ms) or when wake_fd can be read; -ENOTCONN. */
+int db_wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* From another thread than the one that holds the connection, which must not put it back meanwhile: whatever waits for
+ * the server fails at once, and the connection is lost. */
+void db_cut(struct db_conn *conn);
 
 /* A result's rows. Values are valid until the result is freed; text ends in a NUL. */
 int db_rows(const struct db_result *r);

@@ -93,10 +93,27 @@ void db_pool_close(struct db_pool *pool)
     free(pool);
 }
 
+int db_pool_size(struct db_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    int size = pool->options.max_connections;
+    pthread_mutex_unlock(&pool->lock);
+    return size;
+}
+
+void db_pool_cede(struct db_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->options.max_connections--;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* With the lock held. */
 static void tell_use(const struct db_pool *pool)
 {
     int idle = pool->idle_count;
+    if (!pool->options.measured)
+        return;
     metric_set(METRIC_db_connections, METRIC_none, METRIC_none, pool->opened);
     metric_set(METRIC_db_connections_idle, METRIC_none, METRIC_none, idle);
     metric_set(METRIC_db_connections_in_use, METRIC_none, METRIC_none, pool->opened - pool->opening - idle);

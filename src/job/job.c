@@ -88,7 +88,7 @@ int job_ask_again(struct job *job, int code, int64_t *deadline_ms)
 
 int job_threads(const struct job *job, int wanted)
 {
-    int most = store_config(job->store)->db_pool - 1;
+    int most = db_pool_size(store_pool(job->store)) - 1;
     return wanted > 0 && wanted < most ? wanted : most;
 }
 

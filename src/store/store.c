@@ -39,6 +39,7 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         .url = config->database_url,
         .max_connections = config->db_pool,
         .prepared = config->db_prepared,
+        .measured = 1,
         .timeout_ms = QUERY_TIMEOUT_MS,
         .on_notice = log_notice,
     };
