@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
+#include "tier/tier_disk_stale.h"
 
 #define REPLACE_TRIES 5
 #define RETIRED_MAX   8
@@ -28,6 +29,7 @@ struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
     int64_t max_bytes;
     struct tier_disk_known *known;
+    struct tier_disk_stale *stale;
     atomic_ullong changes; /* so many there were */
     size_t count;
     struct root roots[];
@@ -41,7 +43,8 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     pthread_mutex_init(&disk->lock, NULL);
     disk->max_bytes = max_bytes;
     disk->known = tier_disk_known_new();
-    int complete = disk->known != NULL;
+    disk->stale = tier_disk_stale_new();
+    int complete = disk->known && disk->stale;
     for (size_t i = 0; i < count && complete; i++, disk->count++) {
         disk->roots[i] =
             (struct root){.collection = &collections[i], .fd = -1, .gate = tier_disk_gate_new(&disk->changes)};
@@ -66,6 +69,7 @@ void tier_disk_free(struct tier_disk *disk)
         tier_disk_gate_free(disk->roots[i].gate);
     }
     tier_disk_known_free(disk->known);
+    tier_disk_stale_free(disk->stale);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
 }
@@ -73,6 +77,11 @@ void tier_disk_free(struct tier_disk *disk)
 struct tier_disk_known *tier_disk_known(struct tier_disk *disk)
 {
     return disk->known;
+}
+
+struct tier_disk_stale *tier_disk_stale(struct tier_disk *disk)
+{
+    return disk->stale;
 }
 
 int64_t tier_disk_max_bytes(const struct tier_disk *disk)
@@ -280,6 +289,8 @@ static int read_image(void *self, const struct image_key *key, struct image **re
     buf_init(&bytes, (size_t)disk->max_bytes + 1);
     r = readfile(fd, key->path, SAFEPATH_BENEATH, (size_t)disk->max_bytes, &bytes, &st, e);
     struct image_meta meta = {.key = *key};
+    if (r == 0 && tier_disk_stale_is(disk->stale, key, &st))
+        r = error_set(e, -ENOENT, "was changed elsewhere");
     if (r == 0)
         r = image_describe(&meta, bytes.data, bytes.len, e);
     if (r == 0) {

@@ -35,7 +35,7 @@ int tier_disk_read_into(const struct image *file, const struct filestate *state,
     __attribute__((warn_unused_result));
 
 /* The state of the file that has this name now. For comparing it with the one that was opened, and for nothing else: it
- * may lie behind a link. -ENOENT: there is none. */
+ * may lie behind a link. -ENOENT: there is none. -ESTALE: it is known to be old (tier_disk_stale.h). */
 int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
     __attribute__((warn_unused_result));
 

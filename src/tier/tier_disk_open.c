@@ -15,6 +15,7 @@
 #include "fs/filestate.h"
 #include "fs/readfile.h"
 #include "tier/tier_disk.h"
+#include "tier/tier_disk_stale.h"
 
 #define KNOWN_MAX 65536
 #define BYTES_MAX 4096 /* copying more into a socket costs more than sending from a file */
@@ -108,6 +109,8 @@ int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct 
         return r;
     if (fstatat(root, key->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
+    if (tier_disk_stale_is(tier_disk_stale(disk), key, &st))
+        return -ESTALE;
     *ret = filestate_of(&st);
     return 0;
 }
@@ -205,7 +208,9 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
     if (r < 0)
         return r;
     struct stat st = file.st;
-    if (!recall(known, &st, &meta)) {
+    if (tier_disk_stale_is(tier_disk_stale(disk), key, &st))
+        r = error_set(e, -ENOENT, "was changed elsewhere");
+    if (r == 0 && !recall(known, &st, &meta)) {
         r = learn(&file, tier_disk_max_bytes(disk), &st, &meta, e);
         if (r == 0)
             remember(known, &st, &meta);

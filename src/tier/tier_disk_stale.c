@@ -1,0 +1,180 @@
+#include "tier/tier_disk_stale.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+
+struct mark {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime;
+    enum tier_disk_remedy remedy;
+    uint64_t number;
+    int64_t due_ms;
+    int taken;
+    int cleared; /* while it was taken */
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[]; /* collection NUL path NUL */
+};
+
+struct tier_disk_stale {
+    pthread_mutex_t lock;
+    atomic_int count;   /* of the table; most of the time 0, and then nobody needs the lock */
+    struct mark *table; /* in the order of arrival */
+    uint64_t numbers;
+};
+
+struct tier_disk_stale *tier_disk_stale_new(void)
+{
+    struct tier_disk_stale *t = calloc(1, sizeof *t);
+    if (t)
+        pthread_mutex_init(&t->lock, NULL);
+    return t;
+}
+
+void tier_disk_stale_free(struct tier_disk_stale *t)
+{
+    if (!t)
+        return;
+    struct mark *one = t->table, *next;
+    HASH_CLEAR(hh, t->table);
+    for (; one; one = next) {
+        next = one->hh.next;
+        free(one);
+    }
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+/* From here on with the lock held. */
+
+static struct mark *find(const struct tier_disk_stale *t, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned n = image_key_name(key, name);
+    struct mark *one;
+    HASH_FIND(hh, t->table, name, n, one);
+    return one;
+}
+
+static struct mark *add(struct tier_disk_stale *t, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned n = image_key_name(key, name);
+    struct mark *one = calloc(1, sizeof *one + n);
+    if (!one)
+        return NULL;
+    one->name_len = n;
+    memcpy(one->name, name, n);
+    HASH_ADD(hh, t->table, name[0], n, one);
+    atomic_fetch_add(&t->count, 1);
+    return one;
+}
+
+static void drop(struct tier_disk_stale *t, struct mark *one)
+{
+    HASH_DEL(t->table, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
+    atomic_fetch_sub(&t->count, 1);
+    free(one);
+}
+
+static int is_of(const struct mark *one, const struct stat *file)
+{
+    return one->dev == file->st_dev && one->ino == file->st_ino && one->size == file->st_size &&
+           clock_ns(one->mtime) == clock_ns(file->st_mtim);
+}
+
+/* With the lock taken. */
+
+int tier_disk_stale_mark(struct tier_disk_stale *t, const struct image_key *key, const struct stat *file,
+                         enum tier_disk_remedy remedy)
+{
+    int r = 0;
+    pthread_mutex_lock(&t->lock);
+    struct mark *one = find(t, key);
+    if (!one && atomic_load(&t->count) >= TIER_DISK_STALE_MAX)
+        r = -ENOSPC;
+    else if (!one && !(one = add(t, key)))
+        r = -ENOMEM;
+    if (r == 0) {
+        one->dev = file->st_dev;
+        one->ino = file->st_ino;
+        one->size = file->st_size;
+        one->mtime = file->st_mtim;
+        one->remedy = remedy;
+        one->number = ++t->numbers;
+        one->due_ms = 0;
+        one->cleared = 0;
+    }
+    pthread_mutex_unlock(&t->lock);
+    return r;
+}
+
+void tier_disk_stale_clear(struct tier_disk_stale *t, const struct image_key *key)
+{
+    if (!atomic_load(&t->count))
+        return;
+    pthread_mutex_lock(&t->lock);
+    struct mark *one = find(t, key);
+    if (one && one->taken)
+        one->cleared = 1;
+    else if (one)
+        drop(t, one);
+    pthread_mutex_unlock(&t->lock);
+}
+
+int tier_disk_stale_is(struct tier_disk_stale *t, const struct image_key *key, const struct stat *file)
+{
+    if (!atomic_load(&t->count))
+        return 0;
+    pthread_mutex_lock(&t->lock);
+    const struct mark *one = find(t, key);
+    int yes = one && !one->cleared && is_of(one, file);
+    pthread_mutex_unlock(&t->lock);
+    return yes;
+}
+
+int tier_disk_stale_count(struct tier_disk_stale *t)
+{
+    return atomic_load(&t->count);
+}
+
+int tier_disk_stale_take(struct tier_disk_stale *t, struct tier_disk_stale_file *files, int max)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int n = 0;
+    pthread_mutex_lock(&t->lock);
+    for (struct mark *one = t->table; one && n < max; one = one->hh.next) {
+        if (one->taken || one->due_ms > now_ms)
+            continue;
+        one->taken = 1;
+        files[n++] = (struct tier_disk_stale_file){
+            .key = image_key_named(one->name),
+            .remedy = one->remedy,
+            .seen = {.st_dev = one->dev, .st_ino = one->ino, .st_size = one->size, .st_mtim = one->mtime},
+            .number = one->number,
+            .mark = one,
+        };
+    }
+    pthread_mutex_unlock(&t->lock);
+    return n;
+}
+
+void tier_disk_stale_settle(struct tier_disk_stale *t, const struct tier_disk_stale_file *file, int again_ms)
+{
+    struct mark *one = file->mark;
+    pthread_mutex_lock(&t->lock);
+    one->taken = 0;
+    if (one->cleared || (!again_ms && one->number == file->number))
+        drop(t, one);
+    else
+        one->due_ms = one->number == file->number ? clock_monotonic_ms() + again_ms : 0;
+    pthread_mutex_unlock(&t->lock);
+}
