@@ -1,0 +1,67 @@
+"""PgBouncer in transaction mode, private to a test: on a unix socket in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg2
+from servers import Postgres, User, dies_with_us, wait_until
+
+PORT = 6432
+START_S = 30
+
+
+class PgBouncer:
+    """with PgBouncer(folder, server) as pooler: url = pooler.url("shop")"""
+
+    def __init__(self, folder: Path, server: Postgres) -> None:
+        self._folder = folder
+        self._server = server
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{quote(database)}?host={quote(str(self._folder))}&port={PORT}"
+
+    def __enter__(self) -> PgBouncer:
+        binary = shutil.which("pgbouncer", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
+        if not binary:
+            raise RuntimeError("install the package `pgbouncer`")
+        user = User()
+        self._folder.mkdir()
+        user.own(self._folder)
+        settings = self._folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n* = host={self._server.socket_folder} port={self._server.port} user=postgres\n"
+            f"[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\nunix_socket_dir = {self._folder}\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
+            "ignore_startup_parameters = extra_float_digits\n"
+        )
+        self._process = subprocess.Popen(
+            [binary, settings],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=open(self._folder / "log", "wb"),
+            start_new_session=True,
+            preexec_fn=dies_with_us(signal.SIGTERM),
+            **user.popen_args(),
+        )
+        wait_until(self._accepts, START_S, "PgBouncer")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def _accepts(self) -> bool:
+        assert self._process and self._process.poll() is None, (self._folder / "log").read_text()
+        try:
+            psycopg2.connect(self.url("postgres")).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
