@@ -1,3 +1,6 @@
--- The server's version, the size of all that belongs to images (indexes and TOAST included), the newest migration.
+-- The server's version, the size of all that belongs to images (indexes and TOAST included), the newest migration, how
+-- many feeds listen.
 SELECT current_setting('server_version'), pg_total_relation_size('image_cache'),
-       (SELECT max(version) FROM schema_migration)::bigint
+       (SELECT max(version) FROM schema_migration)::bigint,
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'perdura feed')

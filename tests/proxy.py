@@ -24,6 +24,15 @@ class DelayProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
+        self._flows = threading.Event()
+        self._flows.set()
+
+    def freeze(self) -> None:
+        """From now on nothing passes, either way, until thaw()."""
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
 
     def __enter__(self) -> DelayProxy:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -56,6 +65,7 @@ class DelayProxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> None:
         while data := _receive(client):
+            self._flows.wait()
             _send(server, data)
         _cut(server)
 
@@ -69,6 +79,7 @@ class DelayProxy:
         while True:
             due, data = answers.get()
             time.sleep(max(0.0, due - time.monotonic()))
+            self._flows.wait()
             if not data:
                 return _cut(client)
             _send(client, data)

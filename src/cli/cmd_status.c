@@ -25,6 +25,7 @@ static void print_text(const struct store_status *s, const struct store_redis_st
     printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
            output_bytes(b, s->stored_bytes), (long long)s->migration);
     print_redis(redis);
+    printf("feed       %lld instances hear of changes at once\n", (long long)s->listeners);
     if (s->collections_len > 1)
         printf("\n");
     for (int i = 0; s->collections_len > 1 && i < s->collections_len; i++)

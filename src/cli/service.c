@@ -14,10 +14,12 @@
 #include "http/server.h"
 #include "job/access.h"
 #include "job/adaptive.h"
+#include "job/feed.h"
 #include "job/watch.h"
 
 #define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
 #define HTTP_MS    5000 /* for requests that are under way at the end */
+#define FEED_MS    1000 /* for the feed to begin */
 #define ACCESS_MS  5000 /* for the last notes of what was asked for */
 #define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
 #define END_MS     200  /* likewise, when we do not depend on it */
@@ -28,6 +30,7 @@ struct service {
     struct stop_signals *signals;
     struct prepare *prepare;
     struct watch *watch;
+    struct feed *feed;
     struct access *access;
     struct adaptive *adaptive; /* NULL: PERDURA_ADAPTIVE_TTL is off */
     struct http_server *http;  /* NULL: none */
@@ -55,6 +58,16 @@ static int start_prepare(struct service *s, unsigned parts, struct error *e)
     if (r == 0) /* the first scan shall find tables, if there are any to find */
         (void)prepare_wait(s->prepare, PREPARE_AGAIN, s->signals,
                            earlier(s->started_ms + TABLES_MS, budget_ends_ms(s)));
+    return r;
+}
+
+/* What comes back to the disk from here on and is changed elsewhere meanwhile is heard of. */
+static int start_feed(struct service *s, struct error *e)
+{
+    int r = feed_start(&s->feed, s->store, s->watch, e);
+    int64_t now_ms = clock_monotonic_ms();
+    if (r == 0 && prepare_wait(s->prepare, PREPARE_TABLES, s->signals, now_ms) >= PREPARE_READY)
+        feed_wait(s->feed, now_ms + FEED_MS);
     return r;
 }
 
@@ -98,7 +111,7 @@ static int start_adaptive(struct service *s, struct error *e)
 static int start_http(struct service *s, unsigned parts, struct error *e)
 {
     const struct http_service what = {
-        .store = s->store, .watch = s->watch, .access = s->access, .adaptive = s->adaptive};
+        .store = s->store, .watch = s->watch, .feed = s->feed, .access = s->access, .adaptive = s->adaptive};
     struct error why;
     int r = http_server_start(&s->http, &what, &why);
     if (r == 0) {
@@ -122,10 +135,13 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
         return cli_fail(&e);
     }
     *s = (struct service){.store = store, .signals = signals, .started_ms = clock_monotonic_ms()};
+    feed_reserve(store);
     int r = start_prepare(s, parts, &e);
     /* Before files come back and before the app writes any: no file is missed. What was restored is no news. */
     if (r == 0)
         r = watch_start(&s->watch, store, &e);
+    if (r == 0)
+        r = start_feed(s, &e);
     if (r == 0)
         r = start_access(s, &e);
     if (r == 0)
@@ -174,6 +190,9 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
     s->http = NULL;
     adaptive_stop(s->adaptive);
     s->adaptive = NULL;
+    if (feed_stop(s->feed, deadline_ms) < 0)
+        return -ETIMEDOUT;
+    s->feed = NULL;
     if (stop_access(s, deadline_ms) < 0 || prepare_stop(s->prepare, deadline_ms) < 0)
         return -ETIMEDOUT;
     watch_stop(s->watch);

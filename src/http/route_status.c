@@ -7,6 +7,7 @@
 #include "http/server.h"
 #include "job/adaptive.h"
 #include "job/describe.h"
+#include "job/feed.h"
 #include "job/watch.h"
 #include "store/store.h"
 
@@ -42,6 +43,16 @@ static json_t *describe_adaptive(struct adaptive *adaptive)
                      limits.peak, "hour_requests", (json_int_t)limits.hour_requests);
 }
 
+static json_t *describe_feed(struct feed *feed)
+{
+    struct feed_status s;
+    if (!feed)
+        return json_null();
+    feed_status(feed, &s);
+    return json_pack("{s:s, s:s, s:f, s:I}", "mode", s.mode_name, "why", s.why, "lag_seconds", (double)s.lag_ms / 1000,
+                     "stale_files", (json_int_t)s.stale_files);
+}
+
 static void add_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
 {
     json_t *file = json_pack("{s:s, s:s, s:s, s:f}", "collection", key->collection, "path", key->path, "state",
@@ -70,6 +81,7 @@ void route_status(struct http_exchange *x)
     json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
+    json_object_set_new(body, "feed", describe_feed(x->service->feed));
     json_t *files = json_array();
     if (x->service->watch)
         watch_list(x->service->watch, FILES_LISTED, add_file, files);
@@ -92,6 +104,7 @@ void route_ready(struct http_exchange *x)
                   "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
                   (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "feed", describe_feed(x->service->feed));
     http_answer_json(x, r == 0 ? 200 : 503, body);
     if (r < 0)
         http_add_header(x, "Retry-After", "2");

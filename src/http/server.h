@@ -9,6 +9,7 @@
 struct http_server;
 struct access;
 struct adaptive;
+struct feed;
 struct store;
 struct watch;
 struct jobs;
@@ -18,6 +19,7 @@ struct auth;
 struct http_service {
     struct store *store;
     struct watch *watch;       /* NULL: nothing is watched */
+    struct feed *feed;         /* NULL: nothing is heard of what changes elsewhere */
     struct access *access;     /* NULL: nobody wants to know what is asked for */
     struct adaptive *adaptive; /* NULL: limits do not follow the hour */
     struct jobs *jobs;

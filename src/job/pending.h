@@ -55,6 +55,9 @@ void pending_forget(struct pending *p, const struct image_key *key);
 /* For takers: up to `max` files of one collection, a `share`th of those due, waiting for the first. 0 once stopped. */
 int pending_take(struct pending *p, struct pending_file **files, int max, int share);
 
+/* Whether it waits or is taken. */
+int pending_is(struct pending *p, const struct image_key *key);
+
 enum pending_end {
     PENDING_STORED,  /* committed */
     PENDING_CHECK,   /* likewise, and to be read again soon */

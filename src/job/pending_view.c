@@ -25,6 +25,15 @@ int pending_own_fault(int code)
     }
 }
 
+int pending_is(struct pending *p, const struct image_key *key)
+{
+    pthread_mutex_lock(&p->lock);
+    const struct slot *s = pending_find(p, key);
+    int yes = s && s->place != PLACE_FAILED && s->place != PLACE_SETTLED;
+    pthread_mutex_unlock(&p->lock);
+    return yes;
+}
+
 void pending_scan_begin(struct pending *p)
 {
     pthread_mutex_lock(&p->lock);

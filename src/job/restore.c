@@ -94,8 +94,10 @@ static int judge(struct job *job, const struct restore_options *options, const s
     *target = (struct restore_target){0};
     *ret = VERDICT_FETCH;
     int fd = safepath_open(root, meta->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_BENEATH);
-    if (fd == -ENOENT)
+    if (fd == -ENOENT) {
+        *ret = options->only_replace ? VERDICT_PRESENT : VERDICT_FETCH;
         return 0;
+    }
     if (fd < 0)
         return error_set(e, fd, "can't be put back: %s",
                          fd == -EXDEV || fd == -ELOOP ? "a link in its path leads out of the folder" : strerror(-fd));
@@ -351,5 +353,21 @@ int restore_run(struct job *job, const struct restore_options *options)
     if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)
         tier_disk_sync(store_disk(job->store));
     job_record(job);
+    return job->failure.code;
+}
+
+int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+{
+    const struct restore_options options = {.only_replace = 1, .threads = 1};
+    struct restore o = {.job = job, .options = &options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct error why = {0};
+    int r = start_fetch(&o, &why);
+    for (int i = 0; r == 0 && i < count && !job_stopped(job); i++)
+        restore_one(&o, &rows[i], mark);
+    if (r < 0)
+        job_fail(job, &why);
+    finish_fetch(&o);
+    if (settle_withheld(&o, &why) < 0)
+        job_fail(job, &why);
     return job->failure.code;
 }

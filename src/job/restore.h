@@ -14,6 +14,7 @@ struct restore_options {
     const char *const *collections; /* or all of these, ended by NULL, where keys is NULL */
     const int64_t *places;          /* of each of these no more than the hottest so many; NULL: all */
     int force;                      /* replace newer files too */
+    int only_replace;               /* put no file where there is none */
     int threads;                    /* 0: as many as there are connections */
 };
 
@@ -21,5 +22,10 @@ void restore_init(struct job *job, struct store *store, job_problem_fn *problem,
 
 /* 0 when it ran to its end (single problems are counted), else what stopped it, which is also in job->failure. */
 int restore_run(struct job *job, const struct restore_options *options) __attribute__((warn_unused_result));
+
+/* Replaces files that are older than these rows, and puts none where there is none; that is no line in the history.
+ * `mark` is tier_disk_mark from before the rows were read. As restore_run. */
+int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+    __attribute__((warn_unused_result));
 
 #endif

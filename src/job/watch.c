@@ -205,6 +205,11 @@ void watch_list(struct watch *w, int limit,
     pending_list(w->pending, limit, tell, arg);
 }
 
+int watch_waits_for(struct watch *w, const struct image_key *key)
+{
+    return pending_is(w->pending, key);
+}
+
 void watch_expect(struct watch *w, const struct image_meta *meta)
 {
     expected_add(w->expected, &meta->key, meta->size, meta->mtime_ns);

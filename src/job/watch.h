@@ -44,6 +44,9 @@ void watch_list(struct watch *w, int limit,
 /* A file that was just committed by other means (a write through the API) and put on disk: its event is no news. */
 void watch_expect(struct watch *w, const struct image_meta *meta);
 
+/* Whether the file is known to wait to be persisted. */
+int watch_waits_for(struct watch *w, const struct image_key *key);
+
 /* Barrier: scans once more and returns 0 when everything that was on disk before the call is persisted or failed for a
  * reason of its own (text, too large). -ETIMEDOUT at deadline_ms (clock_monotonic_ms) when something is still
  * pending; -EIO and a text when files have failed for no fault of theirs (unreadable folder). */

@@ -70,6 +70,29 @@ void store_redis_ttl(struct store *store, int seconds);
 int store_forget(struct store *store, const struct image_key *key);
 int store_forget_matching(struct store *store, const char *pattern);
 
+/* As these two, by what `pattern` names. */
+int store_forget_named(struct store *store, const char *pattern);
+
+/* What this instance alone remembers of the database's answers. */
+void store_forget_reads(struct store *store);
+
+/* The pattern that names just this image, by its path. */
+#define STORE_PATTERN_SIZE 8200
+void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key);
+
+/* Makes every instance forget what matches, by way of the database; here, too, a moment later. */
+int store_invalidate(struct store *store, const char *pattern, struct error *e) __attribute__((warn_unused_result));
+
+/* A row was changed, somewhere: what is remembered of it is forgotten, and a file that is an old revision is not served
+ * any more until it was replaced or removed (tier_disk_stale.h). Returns whether there are such files; -ENOSPC: there
+ * are too many, try again later. */
+enum store_change {
+    STORE_CHANGE_FILE,  /* its file follows it */
+    STORE_CHANGE_CACHES /* the row is gone, or was cleaned up: the file may be the only copy, and stays */
+};
+int store_changed(struct store *store, const struct image_meta *row, enum store_change change)
+    __attribute__((warn_unused_result));
+
 enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
 
 /* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
@@ -150,6 +173,7 @@ struct store_status {
     char server_version[64];
     int64_t stored_bytes; /* on the server's disk: rows, base64, indexes */
     int64_t migration;    /* the newest one applied */
+    int64_t listeners;    /* instances that hear of changes at once */
     int collections_len;
     struct store_status_collection {
         char name[IMAGE_COLLECTION_MAX + 1];

@@ -56,5 +56,7 @@ int store_cleanup_purge(struct store *store, struct store_tally *ret, struct err
     int r = query_tally(store, &sql_trash_purge, &params, 0, ret, e);
     if (r == 0 && !ret->images)
         r = store_query(store, &sql_tombstone_purge, NULL, NULL, e);
+    if (r == 0 && !ret->images)
+        r = store_query(store, &sql_invalidation_purge, NULL, NULL, e);
     return r;
 }

@@ -20,6 +20,7 @@ static int read_server(struct store *store, struct store_status *status, struct 
     copy(status->server_version, sizeof status->server_version, db_text(rows, 0, 0));
     status->stored_bytes = db_int(rows, 0, 1);
     status->migration = db_int(rows, 0, 2);
+    status->listeners = db_int(rows, 0, 3);
     db_result_free(rows);
     return 0;
 }

@@ -116,15 +116,15 @@ def test_unknown_newer_migration_is_refused_by_name(perdura: Perdura, args: tupl
 
 
 def test_migration_that_fails_leaves_nothing_of_itself(unmigrated: Perdura) -> None:
-    """A table of the app's has the name of one of ours: those before it stay applied, its own is rolled back whole."""
-    unmigrated.database.query("CREATE TABLE access_hour (owned_by_the_app int)")
+    """A function of the app's has the name of one of ours: those before it stay applied, its own is rolled back whole."""
+    unmigrated.database.query("CREATE FUNCTION image_listen() RETURNS int LANGUAGE sql AS 'SELECT 1'")
     result = unmigrated.run("migrate", check=False)
     assert result.code == 1
-    assert NAMES[-1] in result.stderr and '"access_hour" already exists' in result.stderr
+    assert NAMES[-1] in result.stderr and '"image_listen" already exists' in result.stderr
     assert list(states(unmigrated).values()) == ["applied"] * (len(NAMES) - 1) + ["pending"]
-    assert unmigrated.database.value("SELECT to_regclass('job_run')") is None
+    assert unmigrated.database.value("SELECT to_regclass('cache_invalidation')") is None
 
-    unmigrated.database.query("DROP TABLE access_hour")
+    unmigrated.database.query("DROP FUNCTION image_listen()")
     assert unmigrated.run("migrate").stdout == f"applied {NAMES[-1]}\n"
 
 

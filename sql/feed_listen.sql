@@ -1,0 +1,2 @@
+-- From now on this connection hears of changes; who looks at pg_stat_activity sees what it is for.
+SELECT image_listen(), set_config('application_name', 'perdura feed', false)

@@ -1,0 +1,3 @@
+-- Makes every instance forget what matches a pattern. $1 pattern.
+INSERT INTO cache_invalidation (pattern)
+VALUES ($1::text)

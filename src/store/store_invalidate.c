@@ -1,0 +1,123 @@
+/* What other instances have changed, and what they are told. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "fs/safepath.h"
+#include "sql.h"
+#include "store/memo.h"
+#include "store/store_tiers.h"
+#include "tier/tier_disk.h"
+#include "tier/tier_disk_stale.h"
+
+#define BY_PATH "image:path:"
+
+/* The file that is served for the key, behind links. */
+static int look(struct store *store, const struct image_key *key, struct stat *ret)
+{
+    int root;
+    int r = safepath_check(key->path, strlen(key->path), NULL); /* anyone may have written the row */
+    if (r == 0)
+        r = tier_disk_root(store->disk, key->collection, TIER_DISK_EXISTING, &root, NULL);
+    if (r < 0)
+        return r;
+    int fd = safepath_open(root, key->path, O_PATH, SAFEPATH_BENEATH);
+    if (fd < 0)
+        return fd;
+    r = fstat(fd, ret) < 0 ? -errno : S_ISREG(ret->st_mode) ? 0 : -EINVAL;
+    close(fd);
+    return r;
+}
+
+enum { NONE, OLD, CURRENT };
+
+/* What the file is beside its row. A newer one is an upload of the app here, which the watcher stores. What is older
+ * was stored, here or elsewhere, before the row got what it has now; or PERDURA_CONFLICT has the row win. */
+static int compare(const struct stat *file, const struct image_meta *row)
+{
+    int64_t mtime_ns = clock_ns(file->st_mtim);
+    int is_row = file->st_size == row->size && mtime_ns == row->mtime_ns;
+    return mtime_ns > row->mtime_ns || (is_row && !row->deleted_us) ? CURRENT : OLD;
+}
+
+int store_changed(struct store *store, const struct image_meta *row, enum store_change change)
+{
+    struct tier_disk_stale *stale = tier_disk_stale(store->disk);
+    struct stat file;
+    int r = 0, is = NONE;
+    tier_disk_changed(store->disk, &row->key); /* no copy of what was there before gets on disk behind the look */
+    if (change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0)
+        is = compare(&file, row);
+    if (is == OLD)
+        r = tier_disk_stale_mark(stale, &row->key, &file, row->deleted_us ? TIER_DISK_REMOVE : TIER_DISK_REPLACE);
+    else
+        tier_disk_stale_clear(stale, &row->key);
+    if (r < 0)
+        return r;
+    /* Not before the mark: who asks from now on gets neither. Beside a file that is current, as after a change of our
+     * own, what is in memory is held against it and stays. */
+    if (is != CURRENT) {
+        (void)store_forget(store, &row->key);
+    } else {
+        (void)memo_forget(store->memo, &row->key);
+        store_fetch_forget(store->fetch, &row->key);
+    }
+    return tier_disk_stale_count(stale) > 0;
+}
+
+void store_forget_reads(struct store *store)
+{
+    (void)memo_forget_matching(store->memo, "*");
+    store_fetch_forget_matching(store->fetch, "*");
+}
+
+/* A pattern that means one image by its path and nothing else. 0 when it is another one. */
+static int is_literal(const char *pattern, char *collection, char *path)
+{
+    const char *at = pattern + strlen(BY_PATH);
+    if (strncmp(pattern, BY_PATH, strlen(BY_PATH)) != 0)
+        return 0;
+    size_t n = strcspn(at, ":*?[\\");
+    if (at[n] != ':' || n > IMAGE_COLLECTION_MAX)
+        return 0;
+    memcpy(collection, at, n);
+    collection[n] = '\0';
+    n = 0;
+    for (at = strchr(at, ':') + 1; *at; at++) {
+        if (strchr("*?[", *at) || (*at == '\\' && !*++at) || n == SAFEPATH_MAX)
+            return 0;
+        path[n++] = *at;
+    }
+    path[n] = '\0';
+    return n > 0;
+}
+
+int store_forget_named(struct store *store, const char *pattern)
+{
+    char collection[IMAGE_COLLECTION_MAX + 1], path[SAFEPATH_MAX + 1];
+    if (!is_literal(pattern, collection, path))
+        return store_forget_matching(store, pattern);
+    return store_forget(store, &(struct image_key){collection, path});
+}
+
+void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key)
+{
+    size_t n = (size_t)snprintf(ret, STORE_PATTERN_SIZE, "%s%s:", BY_PATH, key->collection);
+    for (const char *at = key->path; *at && n + 3 < STORE_PATTERN_SIZE; at++) {
+        if (strchr("*?[\\", *at))
+            ret[n++] = '\\';
+        ret[n++] = *at;
+    }
+    ret[n] = '\0';
+}
+
+int store_invalidate(struct store *store, const char *pattern, struct error *e)
+{
+    struct db_params params;
+    db_params_init(&params);
+    db_param_text(&params, pattern);
+    return store_query(store, &sql_invalidation_put, &params, NULL, e);
+}

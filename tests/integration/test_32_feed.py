@@ -1,0 +1,332 @@
+"""What one instance changes, or plain SQL, the others serve within a second; two `perdura serve` on one database."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import images
+import pytest
+from conftest import Perdura, Served
+from http_client import url_of
+from pooler import PgBouncer
+from servers import wait_until
+
+FRESH_S = 1.0
+POLLED_S = 30.0
+SEEN_S = 10.0
+PUT_ROW = """
+    INSERT INTO image_cache AS c (original_path, image_data, file_size, content_type_header, sha256)
+    VALUES (%s, %s, %s, 'image/png', %s)
+    ON CONFLICT (collection, original_path) DO UPDATE SET
+        image_data = EXCLUDED.image_data, file_size = EXCLUDED.file_size, sha256 = EXCLUDED.sha256
+"""
+
+
+def picture(number: int, size: tuple[int, int] = (24, 16)) -> bytes:
+    return images.make("png", number, *size)
+
+
+def row_of(path: str, content: bytes) -> tuple[str, str, int, bytes]:
+    return path, base64.b64encode(content).decode(), len(content), hashlib.sha256(content).digest()
+
+
+class Pair:
+    """Two instances with folders of their own; `b` is where changes have to arrive."""
+
+    def __init__(self, serve: Callable[..., Served], perdura: Perdura, **env: str) -> None:
+        self.perdura = perdura
+        self.folders = [perdura.folder / name for name in ("a", "b")]
+        for folder in self.folders:
+            folder.mkdir()
+        self.a, self.b = (serve(PERDURA_MEDIA_ROOT=str(folder), **env) for folder in self.folders)
+
+    def put(self, path: str, content: bytes) -> None:
+        assert self.a.put(url_of(path), content).status in (200, 201)
+
+    def held_by_both(self, path: str, content: bytes) -> None:
+        """Stored by A, and on B's disk."""
+        self.put(path, content)
+        file = self.folders[1] / path
+
+        def is_there() -> bool:
+            return self.b.get(url_of(path)).body == content and file.exists() and file.read_bytes() == content
+
+        wait_until(is_there, SEEN_S, "B's file")
+
+    def arrives(self, path: str, content: bytes | None, since: float, limit_s: float = FRESH_S) -> float:
+        """B serves this (None: 404) within the limit; how long it took."""
+
+        def is_there() -> bool:
+            answer = self.b.get(url_of(path))
+            return answer.status == 404 if content is None else answer.status == 200 and answer.body == content
+
+        wait_until(is_there, limit_s, f"B serves the new {path}")
+        return time.monotonic() - since
+
+    def stays(self, path: str, content: bytes | None) -> None:
+        """And whatever B still has to do leaves it so, on disk as well."""
+        file = self.folders[1] / path
+        wait_until(lambda: self.b.get("/image-cache/status").json["feed"]["stale_files"] == 0, SEEN_S, "B settles")
+        if content is None:
+            assert not file.exists() and self.b.get(url_of(path)).status == 404
+        else:
+            wait_until(lambda: file.read_bytes() == content, SEEN_S, f"B's file of {path}")
+            assert self.b.get(url_of(path)).body == content
+
+
+@pytest.fixture
+def pair(serve: Callable[..., Served], perdura: Perdura) -> Pair:
+    return Pair(serve, perdura)
+
+
+def feed_mode(served: Served) -> str:
+    return served.get("/image-cache/status").json["feed"]["mode"]
+
+
+def test_both_listen_and_say_so(pair: Pair) -> None:
+    for served in (pair.a, pair.b):
+        wait_until(lambda served=served: feed_mode(served) == "listening", SEEN_S, "listening")
+        assert served.get("/ready").json["feed"]["lag_seconds"] == 0
+        assert b"\nperdura_feed_listening 1\n" in served.get("/metrics").body
+    assert pair.perdura.run("status", "--json").json["listeners"] == 2
+
+
+def test_an_image_replaced_over_http(pair: Pair) -> None:
+    pair.held_by_both("shop/one.png", picture(1))
+    pair.put("shop/one.png", picture(2))
+    pair.arrives("shop/one.png", picture(2), time.monotonic())
+    pair.stays("shop/one.png", picture(2))
+
+
+def test_an_image_replaced_as_a_file(pair: Pair) -> None:
+    pair.held_by_both("one.png", picture(1))
+    (pair.folders[0] / "one.png").write_bytes(picture(2))
+    assert pair.a.post("/image-cache/flush").status == 200
+    pair.arrives("one.png", picture(2), time.monotonic())
+    pair.stays("one.png", picture(2))
+
+
+@pytest.mark.parametrize("size", [(24, 16), (120, 80)])
+def test_an_image_replaced_in_sql(pair: Pair, size: tuple[int, int]) -> None:
+    pair.held_by_both("one.png", picture(1))
+    other = picture(2, size)
+    pair.perdura.database.query(PUT_ROW, *row_of("one.png", other))
+    pair.arrives("one.png", other, time.monotonic())
+    pair.stays("one.png", other)
+
+
+def test_other_content_of_the_same_size_in_sql(pair: Pair) -> None:
+    first = picture(1)
+    second = first + b"\0"
+    first += b"\1"
+    pair.held_by_both("one.png", first)
+    pair.perdura.database.query(PUT_ROW, *row_of("one.png", second))
+    pair.arrives("one.png", second, time.monotonic())
+    pair.stays("one.png", second)
+
+
+def test_a_large_image(pair: Pair) -> None:
+    first, second = (images.make("bmp", number, 900, 700) for number in (1, 2))
+    pair.held_by_both("large.bmp", first)
+    pair.put("large.bmp", second)
+    pair.arrives("large.bmp", second, time.monotonic())
+    pair.stays("large.bmp", second)
+
+
+def test_a_deleted_image(pair: Pair) -> None:
+    pair.held_by_both("shop/one.png", picture(1))
+    assert pair.a.request("DELETE", url_of("shop/one.png")).status == 204
+    pair.arrives("shop/one.png", None, time.monotonic())
+    pair.stays("shop/one.png", None)
+    pair.put("shop/one.png", picture(3))
+    pair.arrives("shop/one.png", picture(3), time.monotonic())
+
+
+def test_an_entity_that_gets_another_image(pair: Pair) -> None:
+    """Both files are on B's disk, and current."""
+    for number in (1, 2):
+        pair.held_by_both(f"{number}.png", picture(number))
+    database = pair.perdura.database
+    for number in (1, 2):
+        database.query(
+            "UPDATE image_cache SET content_type = 'artist', object_id = '42', variant = 'cover'"
+            " WHERE original_path = %s", f"{number}.png",
+        )
+        wait_until(
+            lambda number=number: pair.b.get("/api/images/artist/42/cover").body == picture(number), FRESH_S, "B follows"
+        )
+
+
+def test_an_image_that_was_not_there(pair: Pair) -> None:
+    assert pair.b.get(url_of("new.png")).status == 404
+    pair.put("new.png", picture(1))
+    pair.arrives("new.png", picture(1), time.monotonic())
+
+
+def test_files_stay_when_rows_are_cleaned_up_or_wiped(pair: Pair) -> None:
+    pair.held_by_both("old.png", picture(1))
+    pair.held_by_both("gone.png", picture(2))
+    database = pair.perdura.database
+    database.query("UPDATE image_cache SET last_accessed = now() - interval '100 days' WHERE original_path = 'old.png'")
+    assert pair.a.post("/image-cache/cleanup", {"days": 90}).json["trashed"] == 1
+    database.query("DELETE FROM image_cache WHERE original_path = 'gone.png'")
+    pair.held_by_both("last.png", picture(3))
+    pair.put("last.png", picture(4))
+    pair.arrives("last.png", picture(4), time.monotonic())
+    for folder in pair.folders:
+        assert (folder / "old.png").read_bytes() == picture(1)
+        assert (folder / "gone.png").read_bytes() == picture(2)
+
+
+def test_a_newer_file_of_the_app_stays(pair: Pair) -> None:
+    """B's app writes while the database hangs; what A stored before that does not replace it."""
+    server = pair.perdura.database.server
+    pair.held_by_both("one.png", picture(1))
+    pair.put("one.png", picture(2))
+    server.sigstop()
+    try:
+        (pair.folders[1] / "one.png").write_bytes(picture(3))
+    finally:
+        server.sigcont()
+    assert pair.b.post("/image-cache/flush").status == 200
+    pair.stays("one.png", picture(3))
+    wait_until(lambda: pair.a.get(url_of("one.png")).body == picture(3), SEEN_S, "A follows")
+
+
+def test_many_changes_share_reads(pair: Pair) -> None:
+    def reads() -> float:
+        lines = pair.b.get("/metrics").body.decode().splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith("perdura_feed_reads_total ")))
+
+    before = reads()
+    connection = pair.perdura.database.connect()
+    cursor = connection.cursor()
+    for number in range(1000):
+        cursor.execute(PUT_ROW, row_of(f"many/{number % 50}.png", picture(number)))
+    began = time.monotonic()
+    connection.close()
+    pair.arrives("many/49.png", picture(999), began)
+    assert reads() - before < 500
+
+
+def test_a_transaction_that_stays_open(pair: Pair) -> None:
+    """It holds back xmin: what others commit is heard at once, and what it writes at last, too."""
+    connection = pair.perdura.database.connect()
+    connection.autocommit = False
+    cursor = connection.cursor()
+    cursor.execute("SELECT pg_current_xact_id()")
+    for number in range(5):
+        pair.held_by_both(f"quick{number}.png", picture(10))
+        pair.put(f"quick{number}.png", picture(number))
+        pair.arrives(f"quick{number}.png", picture(number), time.monotonic())
+    assert pair.b.get(url_of("slow.png")).status == 404
+    cursor.execute(PUT_ROW, row_of("slow.png", picture(1)))
+    connection.commit()
+    pair.arrives("slow.png", picture(1), time.monotonic())
+    connection.close()
+
+
+def test_writers_that_commit_late(pair: Pair) -> None:
+    """Each row's number of transaction is old by the time of its commit; none is skipped."""
+    writers, each = 32, 6
+    paths = [[f"late/{writer}-{number}.png" for number in range(each)] for writer in range(writers)]
+    for path in sum(paths, []):
+        assert pair.b.get(url_of(path)).status == 404
+
+    def write(writer: int) -> None:
+        rng = random.Random(writer)
+        connection = pair.perdura.database.connect()
+        connection.autocommit = False
+        for path in paths[writer]:
+            connection.cursor().execute(PUT_ROW, row_of(path, picture(writer)))
+            time.sleep(rng.random() * 0.2)
+            connection.commit()
+        connection.close()
+
+    with ThreadPoolExecutor(writers) as pool:
+        list(pool.map(write, range(writers)))
+    for writer in range(writers):
+        for path in paths[writer]:
+            pair.arrives(path, picture(writer), time.monotonic())
+
+
+def test_a_table_made_anew(pair: Pair) -> None:
+    """As after a restore from a dump: the cursor starts again."""
+    assert pair.b.get(url_of("one.png")).status == 404
+    pair.perdura.run("migrate", "down", "6")
+    pair.perdura.run("migrate", "up")
+    pair.perdura.database.query(PUT_ROW, *row_of("one.png", picture(1)))
+    pair.arrives("one.png", picture(1), time.monotonic(), POLLED_S)
+    pair.held_by_both("two.png", picture(2))
+    pair.put("two.png", picture(3))
+    pair.arrives("two.png", picture(3), time.monotonic(), POLLED_S)
+
+
+def test_a_touch_notifies_nobody(perdura: Perdura) -> None:
+    database = perdura.database
+    database.query(PUT_ROW, *row_of("one.png", picture(1)))
+    connection = database.connect()
+    cursor = connection.cursor()
+    cursor.execute("LISTEN perdura_image")
+    cursor.execute("UPDATE image_cache SET last_accessed = now(), access_count = access_count + 1")
+    assert not connection.notifies
+    for _ in range(3):
+        cursor.execute("UPDATE image_cache SET image_data = image_data")
+    connection.poll()
+    assert [note.payload for note in connection.notifies] == ["", "", ""]
+    connection.close()
+
+
+# What can't listen asks
+
+
+@pytest.fixture
+def pooler(perdura: Perdura) -> Iterator[PgBouncer]:
+    with PgBouncer(perdura.folder / "pgbouncer", perdura.database.server) as pooler:
+        yield pooler
+
+
+def check_polling(pair: Pair) -> None:
+    wait_until(lambda: feed_mode(pair.b) == "polling", SEEN_S, "polling")
+    assert pair.b.get("/image-cache/status").json["feed"]["why"]
+    pair.held_by_both("one.png", picture(1))
+    assert pair.b.get(url_of("new.png")).status == 404
+    began = time.monotonic()
+    pair.put("one.png", picture(2))
+    pair.put("new.png", picture(3))
+    pair.arrives("one.png", picture(2), began, POLLED_S)
+    pair.arrives("new.png", picture(3), began, POLLED_S)
+    pair.stays("one.png", picture(2))
+    assert pair.b.get("/ready").json["feed"]["lag_seconds"] < POLLED_S
+
+
+def test_without_a_connection_to_spare(serve: Callable[..., Served], perdura: Perdura) -> None:
+    check_polling(Pair(serve, perdura, PERDURA_DB_POOL="2"))
+
+
+def test_behind_a_pooler(pooler: PgBouncer, serve: Callable[..., Served], perdura: Perdura) -> None:
+    check_polling(Pair(serve, perdura, DATABASE_URL=pooler.url(perdura.database.name), PERDURA_DB_PREPARED="off"))
+
+
+def test_a_listen_url_that_leads_through_a_pooler(
+    pooler: PgBouncer, serve: Callable[..., Served], perdura: Perdura
+) -> None:
+    """LISTEN is accepted there, and nothing is heard."""
+    url = pooler.url(perdura.database.name)
+    check_polling(Pair(serve, perdura, DATABASE_URL=url, PERDURA_LISTEN_URL=url, PERDURA_DB_PREPARED="off"))
+
+
+def test_a_direct_listen_url_beside_a_pooler(
+    pooler: PgBouncer, serve: Callable[..., Served], perdura: Perdura
+) -> None:
+    pair = Pair(serve, perdura, DATABASE_URL=pooler.url(perdura.database.name), PERDURA_DB_PREPARED="off",
+                PERDURA_LISTEN_URL=perdura.database.url)
+    wait_until(lambda: feed_mode(pair.b) == "listening", SEEN_S, "listening")
+    pair.held_by_both("one.png", picture(1))
+    pair.put("one.png", picture(2))
+    pair.arrives("one.png", picture(2), time.monotonic())
