@@ -2,23 +2,8 @@
 
 /* In the order of `perdura help`: first what a newcomer runs first. */
 const struct command *const commands[] = {
-    &command_dev,
-    &command_run,
-    &command_serve,
-    &command_migrate,
-    &command_cache_all,
-    &command_restore,
-    &command_warmup,
-    &command_status,
-    &command_list,
-    &command_info,
-    &command_get,
-    &command_put,
-    &command_rm,
-    &command_check,
-    &command_fsck,
-    &command_cleanup,
-    &command_config,
-    &command_version,
-    0,
+    &command_dev,     &command_run,        &command_serve,  &command_migrate, &command_cache_all,
+    &command_restore, &command_warmup,     &command_status, &command_list,    &command_info,
+    &command_get,     &command_put,        &command_rm,     &command_check,   &command_fsck,
+    &command_cleanup, &command_invalidate, &command_config, &command_version, 0,
 };

@@ -66,6 +66,9 @@ void route_image_delete(struct http_exchange *x)
 
 void route_image_purge(struct http_exchange *x)
 {
-    if (take_path(x) == 0)
-        http_answer_json(x, 200, json_pack("{s:i}", "invalidated", store_forget(x->service->store, &x->key)));
+    char pattern[STORE_PATTERN_SIZE];
+    if (take_path(x) < 0)
+        return;
+    store_pattern_of(pattern, &x->key);
+    route_invalidate_named(x, pattern);
 }

@@ -8,29 +8,38 @@
 #include "http/server.h"
 #include "store/store.h"
 
-/* Takes the names that caches use: by entity, of any variant where none is given. */
-static int forget_entity(struct store *store, const json_t *arguments)
+void route_invalidate_named(struct http_exchange *x, const char *pattern)
+{
+    int n = store_forget_named(x->service->store, pattern);
+    int r = store_invalidate(x->service->store, pattern, NULL);
+    http_answer_json(x, 200, json_pack("{s:i, s:s}", "invalidated", n, "others", r == 0 ? "told" : "unreachable"));
+}
+
+/* By entity, of any variant where none is given. */
+static void invalidate_entity(struct http_exchange *x, const json_t *arguments)
 {
     char pattern[1024];
     const char *object_id = http_argument_text(arguments, "object_id");
     const char *variant = http_argument_text(arguments, "variant");
     (void)snprintf(pattern, sizeof pattern, "image:%s:%s:%s", http_argument_text(arguments, "content_type"),
                    object_id ? object_id : "*", variant ? variant : "*");
-    return store_forget_matching(store, pattern);
+    route_invalidate_named(x, pattern);
 }
 
-static int forget_path(struct http_exchange *x, const char *collection, const char *path)
+static void invalidate_path(struct http_exchange *x, const char *collection, const char *path)
 {
-    struct store *store = x->service->store;
+    char pattern[STORE_PATTERN_SIZE];
     struct error why;
-    const struct config_collection *known = config_collection(store_config(store), collection ? collection : "media");
-    if (!known)
+    const struct config_collection *known =
+        config_collection(store_config(x->service->store), collection ? collection : "media");
+    if (!known) {
         http_answer_problem(x, 400, "there is no collection \"%.64s\" here; see PERDURA_COLLECTIONS", collection);
-    else if (safepath_check(path, strlen(path), &why) < 0)
+    } else if (safepath_check(path, strlen(path), &why) < 0) {
         http_answer_problem(x, 400, "the path %s", why.text);
-    else
-        return store_forget(store, &(struct image_key){known->name, path});
-    return -1;
+    } else {
+        store_pattern_of(pattern, &(struct image_key){known->name, path});
+        route_invalidate_named(x, pattern);
+    }
 }
 
 void route_invalidate(struct http_exchange *x)
@@ -44,20 +53,20 @@ void route_invalidate(struct http_exchange *x)
         {"variant", HTTP_ARGUMENT_TEXT},
         {NULL, 0},
     };
-    struct store *store = x->service->store;
     json_t *arguments = http_arguments(x, known);
     if (!arguments)
         return;
     const char *path = http_argument_text(arguments, "path"), *pattern = http_argument_text(arguments, "pattern");
-    const char *collection = http_argument_text(arguments, "collection");
-    int entity = json_object_get(arguments, "content_type") != NULL, n = -1;
+    int entity = json_object_get(arguments, "content_type") != NULL;
     if ((path != NULL) + (pattern != NULL) + entity != 1)
         http_answer_problem(x, 400, "name what is to be forgotten: one of \"path\", \"pattern\" and \"content_type\"");
+    else if (pattern && (!*pattern || strlen(pattern) >= STORE_PATTERN_SIZE))
+        http_answer_problem(x, 400, "the pattern has to have 1 to %d bytes", STORE_PATTERN_SIZE - 1);
     else if (path)
-        n = forget_path(x, collection, path);
+        invalidate_path(x, http_argument_text(arguments, "collection"), path);
+    else if (pattern)
+        route_invalidate_named(x, pattern);
     else
-        n = pattern ? store_forget_matching(store, pattern) : forget_entity(store, arguments);
-    if (n >= 0)
-        http_answer_json(x, 200, json_pack("{s:i}", "invalidated", n));
+        invalidate_entity(x, arguments);
     json_decref(arguments);
 }

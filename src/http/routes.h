@@ -27,4 +27,7 @@ void route_images_delete(struct http_exchange *x);
 void route_job(struct http_exchange *x);
 void route_job_events(struct http_exchange *x);
 
+/* Forgets what the pattern names, here and, by way of the database, everywhere, and answers. */
+void route_invalidate_named(struct http_exchange *x, const char *pattern);
+
 #endif

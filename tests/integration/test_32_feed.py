@@ -267,6 +267,69 @@ def test_a_table_made_anew(pair: Pair) -> None:
     pair.arrives("two.png", picture(3), time.monotonic(), POLLED_S)
 
 
+def test_invalidate_reaches_everyone(pair: Pair) -> None:
+    def absent(path: str) -> None:
+        assert pair.b.get(url_of(path)).status == 404
+
+    def behind_the_back(path: str) -> None:
+        """Stored without anybody's hearing of it."""
+        pair.perdura.database.query(
+            "SET session_replication_role = replica; " + PUT_ROW.replace("sha256)", "sha256, changed_xid)", 1).replace(
+                "%s)", "%s, '3')", 1), *row_of(path, picture(1)))
+
+    def by_program(*arguments: str) -> None:
+        pair.perdura.run("invalidate", *arguments)
+
+    def by_request(method: str, url: str, body: dict | None = None) -> None:
+        answer = pair.a.request(method, url, body)
+        assert answer.status == 200 and answer.json["others"] == "told"
+
+    ways: list[Callable[[str], object]] = [
+        lambda path: by_program(path),
+        lambda path: by_program("--pattern", "image:path:media:f*"),
+        lambda path: by_program("--all"),
+        lambda path: by_program("--entity", "artist/42"),  # which one that is, nobody who found none knows
+        lambda path: by_request("POST", "/image-cache/invalidate", {"path": path}),
+        lambda path: by_request("PURGE", url_of(path)),
+        lambda path: pair.perdura.database.query("INSERT INTO cache_invalidation (pattern) VALUES ('image:path:*')"),
+    ]
+    for number, invalidate in enumerate(ways):
+        path = f"f{number}[*].png"
+        absent(path)
+        behind_the_back(path)
+        absent(path)
+        invalidate(path)
+        pair.arrives(path, picture(1), time.monotonic())
+
+
+def test_invalidate_while_the_database_is_down(pair: Pair) -> None:
+    server = pair.perdura.database.server
+    server.stop()
+    try:
+        answer = pair.a.post("/image-cache/invalidate", {"pattern": "*"})
+    finally:
+        server.start()
+    assert answer.status == 200 and answer.json["others"] == "unreachable"
+
+
+def test_invalidate_refuses_what_it_does_not_understand(perdura: Perdura) -> None:
+    for arguments in ([], ["a.png", "--all"], ["--entity", "/"], ["--entity", "a/b/c/d"], ["--pattern", ""]):
+        assert perdura.run("invalidate", *arguments, check=False).code == 2, arguments
+    assert perdura.run("invalidate", "../a.png", check=False).code == 1
+    assert perdura.run("invalidate", "--dry-run", "--entity", "artist/42").stdout.endswith("image:artist:42:*\n")
+    assert perdura.database.value("SELECT count(*) FROM cache_invalidation") == 0
+
+
+def test_cleanup_forgets_invalidations_after_a_day(perdura: Perdura) -> None:
+    perdura.run("invalidate", "--all")
+    perdura.run("invalidate", "--pattern", "image:old:*")
+    perdura.database.query(
+        "UPDATE cache_invalidation SET made_at = now() - interval '25 hours' WHERE pattern = 'image:old:*'"
+    )
+    perdura.run("cleanup", "--days", "90")
+    assert perdura.database.query("SELECT pattern FROM cache_invalidation") == [("*",)]
+
+
 def test_a_touch_notifies_nobody(perdura: Perdura) -> None:
     database = perdura.database
     database.query(PUT_ROW, *row_of("one.png", picture(1)))
