@@ -53,7 +53,7 @@ void redis_client_trip(struct redis_client *c, const char *why);
 int redis_client_is_up(struct redis_client *c);
 
 /* Commands that go together. */
-#define REDIS_CLIENT_COMMANDS_MAX 64
+#define REDIS_CLIENT_COMMANDS_MAX 256
 
 struct redis_client_commands {
     struct buf buf;

@@ -9,6 +9,7 @@
 #include "tier/tier_db.h"
 
 #define PAGE       5000
+#define TOGETHER   64
 #define SOURCES    3
 #define EVERYTHING "*"
 
@@ -31,9 +32,20 @@ static int take_image(struct round *d, const struct db_result *rows, int row)
     return r < 0 ? r : 0;
 }
 
+static void tombstone_meta(const struct db_result *rows, int row, struct image_meta *ret)
+{
+    *ret = (struct image_meta){
+        .key = {db_text(rows, row, 1), db_text(rows, row, 2)},
+        .content_type = db_text(rows, row, 3),
+        .object_id = db_text(rows, row, 4),
+        .variant = db_text(rows, row, 5),
+    };
+}
+
 static int take_tombstone(struct round *d, const struct db_result *rows, int row)
 {
-    const struct image_meta gone = {.key = {db_text(rows, row, 1), db_text(rows, row, 2)}};
+    struct image_meta gone;
+    tombstone_meta(rows, row, &gone);
     int r = store_changed(d->store, &gone, STORE_CHANGE_CACHES);
     return r < 0 ? r : 0;
 }
@@ -47,12 +59,13 @@ static int take_invalidation(struct round *d, const struct db_result *rows, int 
 /* The last column of each is changed_xid, the first one id. */
 static const struct source {
     const struct sql_query *query;
+    void (*meta)(const struct db_result *rows, int row, struct image_meta *ret); /* NULL: they are no images */
     int (*take)(struct round *d, const struct db_result *rows, int row);
     int xid_column;
 } sources[SOURCES] = {
-    {&sql_feed_images, take_image, TIER_DB_META_COLUMNS + 1},
-    {&sql_feed_tombstones, take_tombstone, 3},
-    {&sql_feed_invalidations, take_invalidation, 2},
+    {&sql_feed_images, tier_db_meta, take_image, TIER_DB_META_COLUMNS + 1},
+    {&sql_feed_tombstones, tombstone_meta, take_tombstone, 6},
+    {&sql_feed_invalidations, NULL, take_invalidation, 2},
 };
 
 static void fill_params(struct db_params *params, const struct feed_cursor *c, int64_t xid, int64_t id)
@@ -64,6 +77,19 @@ static void fill_params(struct db_params *params, const struct feed_cursor *c, i
     db_param_int(params, PAGE);
 }
 
+/* First of all from Redis, many at a time. */
+static void forget_shared(struct store *store, const struct source *source, const struct db_result *rows)
+{
+    struct image_meta metas[TOGETHER];
+    for (int i = 0, n = 0; source->meta && i < db_rows(rows); i++) {
+        source->meta(rows, i, &metas[n++]);
+        if (n == TOGETHER || i + 1 == db_rows(rows)) {
+            store_forget_shared(store, metas, n);
+            n = 0;
+        }
+    }
+}
+
 /* Takes a page and those behind it; frees it. */
 static int take_pages(struct round *d, const struct source *source, struct db_result *rows, struct error *e)
 {
@@ -71,6 +97,7 @@ static int take_pages(struct round *d, const struct source *source, struct db_re
     int r = 0, count;
     do {
         count = db_rows(rows);
+        forget_shared(d->store, source, rows);
         for (int i = 0; i < count && r == 0; i++)
             r = source->take(d, rows, i);
         metric_add(METRIC_feed_changes, METRIC_none, METRIC_none, count);

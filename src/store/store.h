@@ -73,6 +73,10 @@ int store_forget_matching(struct store *store, const char *pattern);
 /* As these two, by what `pattern` names. */
 int store_forget_named(struct store *store, const char *pattern);
 
+/* Rows were changed, somewhere: no instance finds them in Redis any more. For whoever calls store_changed for each
+ * then. */
+void store_forget_shared(struct store *store, const struct image_meta *rows, int count);
+
 /* What this instance alone remembers of the database's answers. */
 void store_forget_reads(struct store *store);
 

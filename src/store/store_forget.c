@@ -10,32 +10,49 @@ static int is_meant(const struct image_meta *meta, const char *pattern)
     return memo_is_meant(&meta->key, pattern);
 }
 
+/* Those that were there; a negative number is a failure. */
 static int counted(int n)
 {
+    n = n > 0 ? n : 0;
     metric_add(METRIC_invalidations, METRIC_none, METRIC_none, n);
     return n;
 }
 
-/* How many were there, 0 when it could not be told. */
-static int drop_from_redis(struct store *store, const struct image_key *key, const struct image_meta *meta)
+int store_forget_here(struct store *store, const struct image_key *key)
 {
-    int n = store->redis ? tier_redis_drop(store->redis, key, meta) : 0;
-    return n > 0 ? n : 0;
+    tier_disk_changed(store->disk, key);
+    int n = memo_forget(store->memo, key);
+    if (store->memory)
+        n += tier_memory_drop(store->memory, key);
+    store_fetch_forget(store->fetch, key);
+    return counted(n);
 }
 
 /* Two marks: who puts a copy into Redis looks for the first one after that, and what was read from Redis before it was
  * dropped there is older than the second. */
 int store_forget_image(struct store *store, const struct image_key *key, const struct image_meta *meta)
 {
-    tier_disk_changed(store->disk, key);
-    int n = drop_from_redis(store, key, meta);
-    if (store->redis)
+    int n = 0;
+    if (store->redis) {
         tier_disk_changed(store->disk, key);
-    n += memo_forget(store->memo, key);
-    if (store->memory)
-        n += tier_memory_drop(store->memory, key);
-    store_fetch_forget(store->fetch, key);
-    return counted(n);
+        n = counted(tier_redis_drop(store->redis, key, meta));
+    }
+    return n + store_forget_here(store, key);
+}
+
+/* A change of our own, whose file is there, is heard of as well: nothing is older then, and whoever puts it into Redis
+ * at this moment goes on. */
+void store_forget_shared(struct store *store, const struct image_meta *rows, int count)
+{
+    if (!store->redis)
+        return;
+    for (int i = 0; i < count; i++)
+        if (rows[i].deleted_us || store_file_matches(store, &rows[i]) != 1)
+            tier_disk_changed(store->disk, &rows[i].key);
+    for (int i = 0; i < count; i += TIER_REDIS_DROP_MAX) {
+        int some = count - i < TIER_REDIS_DROP_MAX ? count - i : TIER_REDIS_DROP_MAX;
+        (void)counted(tier_redis_drop_others(store->redis, &rows[i], some));
+    }
 }
 
 int store_forget(struct store *store, const struct image_key *key)
@@ -45,11 +62,10 @@ int store_forget(struct store *store, const struct image_key *key)
 
 int store_forget_matching(struct store *store, const char *pattern)
 {
-    int n = store->redis ? tier_redis_drop_matching(store->redis, pattern) : 0;
-    n = n > 0 ? n : 0;
-    n += memo_forget_matching(store->memo, pattern);
+    int shared = store->redis ? counted(tier_redis_drop_matching(store->redis, pattern)) : 0;
+    int n = memo_forget_matching(store->memo, pattern);
     if (store->memory)
         n += tier_memory_drop_matching(store->memory, is_meant, pattern);
     store_fetch_forget_matching(store->fetch, pattern);
-    return counted(n);
+    return shared + counted(n);
 }

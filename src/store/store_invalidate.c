@@ -48,9 +48,12 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
     struct tier_disk_stale *stale = tier_disk_stale(store->disk);
     struct stat file;
     int r = 0, is = NONE;
-    tier_disk_changed(store->disk, &row->key); /* no copy of what was there before gets on disk behind the look */
     if (change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0)
         is = compare(&file, row);
+    if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
+        tier_disk_changed(store->disk, &row->key);
+        is = change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0 ? compare(&file, row) : NONE;
+    }
     if (is == OLD)
         r = tier_disk_stale_mark(stale, &row->key, &file, row->deleted_us ? TIER_DISK_REMOVE : TIER_DISK_REPLACE);
     else
@@ -60,7 +63,7 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
     /* Not before the mark: who asks from now on gets neither. Beside a file that is current, as after a change of our
      * own, what is in memory is held against it and stays. */
     if (is != CURRENT) {
-        (void)store_forget(store, &row->key);
+        (void)store_forget_here(store, &row->key);
     } else {
         (void)memo_forget(store->memo, &row->key);
         store_fetch_forget(store->fetch, &row->key);

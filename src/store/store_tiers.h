@@ -35,6 +35,9 @@ void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 struct redis_fill_since;
 void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since);
 
+/* As store_forget, but for Redis. */
+int store_forget_here(struct store *store, const struct image_key *key);
+
 /* Nobody boards a flight to this image any more, or to those that a pattern means, which was looked up before. */
 void store_fetch_forget(struct store_fetch *f, const struct image_key *key);
 void store_fetch_forget_matching(struct store_fetch *f, const char *pattern);

@@ -54,6 +54,11 @@ int tier_redis_put(struct tier_redis *r, const struct image *image, int64_t fetc
  * owed. Takes PERDURA_REDIS_TIMEOUT at most. Returns how many images were there, or why it could not be done yet. */
 int tier_redis_drop(struct tier_redis *r, const struct image_key *key, const struct image_meta *meta);
 
+/* Likewise those of up to TIER_REDIS_DROP_MAX images that are not what these rows say. A row without a size, or in the
+ * trash, says that there is no image. */
+#define TIER_REDIS_DROP_MAX 64
+int tier_redis_drop_others(struct tier_redis *r, const struct image_meta *rows, int count);
+
 /* Drops all whose path key or entity's key matches the glob, 10 ms of Redis' time at most at a time. Returns how many
  * there were. When that fails, everything is owed. */
 int tier_redis_drop_matching(struct tier_redis *r, const char *pattern);

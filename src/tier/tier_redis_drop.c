@@ -2,6 +2,7 @@
  * leaves the freeing to a thread of Redis: no other command waits for either. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -81,19 +82,103 @@ int tier_redis_unlink(struct tier_redis *r, const char *const *names, int count,
     return result < 0 ? result : n;
 }
 
+/* What fails is owed. */
+static int drop(struct tier_redis *r, const char *const *names, int count)
+{
+    struct error why;
+    int result = tier_redis_unlink(r, names, count, clock_monotonic_ms() + r->timeout_ms, &why);
+    if (result < 0) {
+        tier_redis_owe(r, names, count);
+        if (redis_client_is_up(r->client))
+            redis_client_trip(r->client, why.text);
+    }
+    return result;
+}
+
 int tier_redis_drop(struct tier_redis *r, const struct image_key *key, const struct image_meta *meta)
 {
     char path_key[TIER_REDIS_KEY_SIZE], entity_key[TIER_REDIS_KEY_SIZE];
     const char *names[2] = {path_key, entity_key};
-    struct error why;
     tier_redis_path_key(path_key, key);
-    int n = 1 + (meta && tier_redis_entity_key(entity_key, meta->content_type, meta->object_id, meta->variant));
-    int result = tier_redis_unlink(r, names, n, clock_monotonic_ms() + r->timeout_ms, &why);
-    if (result < 0) {
-        tier_redis_owe(r, names, n);
-        if (redis_client_is_up(r->client))
-            redis_client_trip(r->client, why.text);
+    return drop(r, names,
+                1 + (meta && tier_redis_entity_key(entity_key, meta->content_type, meta->object_id, meta->variant)));
+}
+
+/* An image's keys: the path's, and the entity's if it has one. */
+struct keys {
+    char path[TIER_REDIS_KEY_SIZE], entity[TIER_REDIS_KEY_SIZE];
+    char sha256[DIGEST_HEX_SIZE]; /* empty: there is no such image any more */
+};
+
+static void keys_of(const struct image_meta *row, struct keys *ret)
+{
+    tier_redis_path_key(ret->path, &row->key);
+    if (!tier_redis_entity_key(ret->entity, row->content_type, row->object_id, row->variant))
+        *ret->entity = '\0';
+    if (row->deleted_us || !row->size)
+        *ret->sha256 = '\0';
+    else
+        digest_hex(ret->sha256, row->sha256);
+}
+
+static int add_names(const struct keys *k, const char **names)
+{
+    names[0] = k->path;
+    names[1] = k->entity;
+    return *k->entity ? 2 : 1;
+}
+
+static int add_look(struct redis_client_commands *cmds, const struct keys *k)
+{
+    const char *home = *k->entity ? k->entity : k->path;
+    const char *see[] = {"HGET", k->path, "see"}, *sha256[] = {"HGET", home, "sha256"};
+    int result = redis_client_add(cmds, 3, see, NULL);
+    return result < 0 ? result : redis_client_add(cmds, 3, sha256, NULL);
+}
+
+static int is_text(const void *reply, const char *text)
+{
+    const char *there = redis_client_text(reply, NULL);
+    return redis_client_kind(reply) == REDIS_CLIENT_TEXT && there && strcmp(there, text) == 0;
+}
+
+/* Whether what is there, if anything, is what the row says. */
+static int is_current(const struct keys *k, const void *see, const void *sha256)
+{
+    int leads_home = *k->entity ? is_text(see, k->entity) : redis_client_kind(see) == REDIS_CLIENT_NIL;
+    return *k->sha256 && leads_home && is_text(sha256, k->sha256);
+}
+
+/* Adds the names of those that are not. Where it can't be told, of all. */
+static int find_others(struct tier_redis *r, const struct keys *keys, int count, const char **names)
+{
+    struct redis_client_commands cmds;
+    struct redis_client_replies replies;
+    int result = 0, n = 0;
+    redis_client_commands_init(&cmds, COMMANDS_MAX_BYTES);
+    for (int i = 0; i < count && result == 0; i++)
+        result = add_look(&cmds, &keys[i]);
+    result = call(r, &cmds, result, clock_monotonic_ms() + r->timeout_ms, &replies, NULL);
+    for (int i = 0; i < count; i++)
+        if (result < 0 || !is_current(&keys[i], replies.list[2 * i], replies.list[2 * i + 1]))
+            n += add_names(&keys[i], &names[n]);
+    redis_client_replies_release(&replies);
+    return n;
+}
+
+int tier_redis_drop_others(struct tier_redis *r, const struct image_meta *rows, int count)
+{
+    const char *names[TIER_REDIS_NAMES_MAX];
+    struct keys *keys = malloc((size_t)count * sizeof *keys);
+    if (!keys) {
+        tier_redis_owe_all(r);
+        return -ENOMEM;
     }
+    for (int i = 0; i < count; i++)
+        keys_of(&rows[i], &keys[i]);
+    int n = find_others(r, keys, count, names);
+    int result = n ? drop(r, names, n) : 0;
+    free(keys);
     return result;
 }
 

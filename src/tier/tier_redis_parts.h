@@ -31,7 +31,7 @@ struct tier_redis {
 };
 
 /* Drops keys by name, and those that they name in `see`. Returns how many of `names` were there. */
-#define TIER_REDIS_NAMES_MAX 16
+#define TIER_REDIS_NAMES_MAX (2 * TIER_REDIS_DROP_MAX)
 
 int tier_redis_unlink(struct tier_redis *r, const char *const *names, int count, int64_t deadline_ms, struct error *e)
     __attribute__((warn_unused_result));

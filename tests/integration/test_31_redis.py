@@ -70,8 +70,13 @@ def put(http: Served, path: str, data: bytes, query: str = "") -> None:
 def store_in_redis(http: Served, redis: Redis, path: str, data: bytes, query: str = "") -> None:
     """Stored, asked for once, and put into Redis behind the answer."""
     put(http, path, data, query)
-    assert get_cold(http, path).body == data
-    wait_until(lambda: redis("EXISTS", path_key(path)), WAIT_S, "the image in Redis")
+
+    def is_there() -> bool:
+        """A change that is heard of while it is put takes it away once more."""
+        assert get_cold(http, path).body == data
+        return bool(redis("EXISTS", path_key(path)))
+
+    wait_until(is_there, WAIT_S, "the image in Redis")
 
 
 def from_tier(http: Served, path: str, data: bytes, tier: str) -> None:
