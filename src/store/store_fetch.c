@@ -382,6 +382,12 @@ static struct image *depart(struct store_fetch *f, struct flight *flight)
     return memo_find_filling(f->store->memo, &flight->key);
 }
 
+static void land_at_hand(struct store_fetch *f, struct flight *flight, struct image *image)
+{
+    metric_add(METRIC_reads, METRIC_tier_memory, METRIC_none, 1);
+    land(f, flight, image, "memory", NULL);
+}
+
 /* The file is not there. 1: the image is being fetched already, and who waited waits for that; or it has just come, and
  * they have it. 0: it has to be fetched. */
 static int joined_cold(struct store_fetch *f, struct flight *flight)
@@ -404,7 +410,7 @@ static int joined_cold(struct store_fetch *f, struct flight *flight)
         free(flight);
     }
     if (image)
-        land(f, flight, image, "db", NULL);
+        land_at_hand(f, flight, image);
     return there || image;
 }
 
@@ -425,7 +431,7 @@ static void run_disk(void *arg, struct workers *w)
             continue;
         }
         if (at_hand) {
-            land(f, flight, at_hand, "db", NULL);
+            land_at_hand(f, flight, at_hand);
             continue;
         }
         metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);

@@ -196,8 +196,10 @@ def test_restarted_with_another_password(http: Served, redis: Redis) -> None:
 def test_read_only(http: Served, redis: Redis) -> None:
     with load(http) as running:
         redis("REPLICAOF", "127.0.0.1", "1")
-        running.more("db", 100)
+        running.more("redis", 50)  # it can be read
+        http.post("/image-cache/invalidate", {"path": "none.png"})
         await_state(http, "down")
+        running.more("db", 50)
         redis("REPLICAOF", "NO", "ONE")
 
 
