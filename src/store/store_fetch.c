@@ -424,7 +424,7 @@ static void run_disk(void *arg, struct workers *w)
     while ((flight = workers_take(w))) {
         struct image *at_hand = depart(f, flight); /* before the look at the disk: its end may come between */
         if (tier_disk_open(f->store->disk, &flight->key, &image, &state, &why) == 0) {
-            store_hot_keep(f->store, image, &state);
+            image = store_hot_keep(f->store, image, &state);
             metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
             image_unref(at_hand);
             land(f, flight, image, "disk", NULL);

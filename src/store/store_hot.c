@@ -48,17 +48,20 @@ void store_hot_limit(struct store *store, int max_items)
         tier_memory_limit(store->memory, max_items, store->config->memory_ttl_s);
 }
 
-void store_hot_keep(struct store *store, struct image *file, const struct filestate *state)
+struct image *store_hot_keep(struct store *store, struct image *file, const struct filestate *state)
 {
-    struct image *image;
+    struct image *copy;
     if (!store->memory)
-        return;
+        return file;
     if (file->meta.size > tier_memory_image_max(store->memory)) {
         tier_memory_put(store->memory, file, 0, state);
-    } else if (tier_disk_load(file, state, &image) == 0) {
-        tier_memory_put(store->memory, image, file->meta.size, state);
-        image_unref(image);
+        return file;
     }
+    if (tier_disk_load(file, state, &copy) < 0)
+        return file;
+    tier_memory_put(store->memory, copy, file->meta.size, state);
+    image_unref(file);
+    return copy;
 }
 
 struct image *store_hot_left(struct store *store, const struct image_key *key)

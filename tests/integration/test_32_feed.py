@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import images
 import pytest
 from conftest import Perdura, Served
 from http_client import url_of
 from pooler import PgBouncer
-from servers import wait_until
+from servers import Redis, wait_until
 
 FRESH_S = 1.0
 POLLED_S = 30.0
 SEEN_S = 10.0
+MIXED_S = float(os.environ.get("MIXED_SECONDS", "5"))
 PUT_ROW = """
     INSERT INTO image_cache AS c (original_path, image_data, file_size, content_type_header, sha256)
     VALUES (%s, %s, %s, 'image/png', %s)
@@ -82,6 +86,12 @@ class Pair:
 @pytest.fixture
 def pair(serve: Callable[..., Served], perdura: Perdura) -> Pair:
     return Pair(serve, perdura)
+
+
+@pytest.fixture
+def redis_server(folder: Path) -> Iterator[Redis]:
+    with Redis(folder / "redis") as server:
+        yield server
 
 
 def feed_mode(served: Served) -> str:
@@ -393,3 +403,79 @@ def test_a_direct_listen_url_beside_a_pooler(
     pair.held_by_both("one.png", picture(1))
     pair.put("one.png", picture(2))
     pair.arrives("one.png", picture(2), time.monotonic())
+
+
+# Redis in between
+
+
+class History:
+    """Which contents each image has had, and when each was committed; None: it is on its way."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.contents: dict[str, list[tuple[float | None, bytes]]] = {path: [] for path in paths}
+
+    def begins(self, path: str, content: bytes) -> None:
+        self.contents[path].append((None, content))
+
+    def committed(self, path: str) -> None:
+        """The last one."""
+        self.contents[path][-1] = (time.monotonic(), self.contents[path][-1][1])
+
+    def is_fresh(self, path: str, content: bytes, asked: float) -> bool:
+        """Whether it was the current one at some time from a second before it was asked for."""
+        known = list(self.contents[path])
+        current = max(i for i, (at, _) in enumerate(known) if i == 0 or (at is not None and at <= asked - FRESH_S))
+        return content in [one for _, one in known[current:]]
+
+
+def test_nothing_stale_comes_by_way_of_redis(
+    serve: Callable[..., Served], perdura: Perdura, redis_server: Redis
+) -> None:
+    """Images are replaced on A in all ways, read by both, and their files wiped on both so that Redis is asked."""
+    pair = Pair(serve, perdura, REDIS_URL=redis_server.url())
+    paths = [f"{i}.png" for i in range(12)]
+    history = History(paths)
+    until = time.monotonic() + MIXED_S
+    wrong: list[str] = []
+    tiers: Counter[str] = Counter()
+
+    def write(seed: int) -> None:
+        rng = random.Random(seed)
+        number = seed * 1_000_000
+        while time.monotonic() < until:
+            number += 1
+            path = paths[rng.randrange(len(paths)) // 2 * 2 + seed]  # each writer has images of its own
+            content = picture(number)
+            how = rng.randrange(3)
+            history.begins(path, content)
+            if how == 0:
+                pair.put(path, content)
+            elif how == 1:
+                perdura.database.query(PUT_ROW, *row_of(path, content))
+            else:
+                (pair.folders[0] / path).write_bytes(content)
+                assert pair.a.post("/image-cache/flush").status == 200
+            history.committed(path)
+
+    def read(seed: int) -> None:
+        rng = random.Random(seed)
+        while time.monotonic() < until:
+            path = rng.choice(paths)
+            which = rng.randrange(2)
+            if which and rng.random() < 0.5:
+                (pair.folders[which] / path).unlink(missing_ok=True)
+            asked = time.monotonic()
+            answer = (pair.a, pair.b)[which].get(url_of(path))
+            tiers[answer["X-Cache-Tier"]] += 1
+            if answer.status != 200 or not history.is_fresh(path, answer.body, asked):
+                wrong.append(f"{'AB'[which]} {path}: {answer.status} from {answer['X-Cache-Tier']}")
+
+    for path in paths:
+        history.begins(path, picture(0))
+        pair.put(path, picture(0))
+        history.committed(path)
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(write, seed) for seed in range(2)] + [pool.submit(read, seed) for seed in range(4)]:
+            done.result()
+    assert not wrong, wrong[:10]
+    assert tiers["redis"] and tiers["db"] and tiers["disk"], tiers
