@@ -14,6 +14,8 @@
 #define ABSENT_MAX 4096
 #define ENTITY_MS  60000
 #define ENTITY_MAX 4096
+#define OWN_MS     30000
+#define OWN_MAX    4096
 
 #define ENTITY_NAME_SIZE 1024
 
@@ -41,12 +43,21 @@ struct entity {
     char name[]; /* the entity's, and behind it the image's */
 };
 
+struct own {
+    int64_t until_ms;
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[];
+};
+
 struct memo {
     pthread_mutex_t lock;
     uint64_t version;      /* how often something was forgotten */
     struct absent *absent; /* in the order of arrival */
     struct filling *fillings;
     struct entity *entities; /* in the order of arrival */
+    struct own *owns;        /* likewise */
 };
 
 struct memo *memo_new(void)
@@ -72,6 +83,12 @@ void memo_free(struct memo *m)
     for (; entity; entity = then) {
         then = entity->hh.next;
         free(entity);
+    }
+    struct own *own = m->owns, *behind;
+    HASH_CLEAR(hh, m->owns);
+    for (; own; own = behind) {
+        behind = own->hh.next;
+        free(own);
     }
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -240,14 +257,56 @@ int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_
     return one ? 0 : -ENOENT;
 }
 
+static void drop_own(struct memo *m, struct own *one)
+{
+    HASH_DEL(m->owns, one);
+    free(one);
+}
+
+void memo_add_own(struct memo *m, const struct image_meta *row)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(&row->key, name);
+    struct own *one = calloc(1, sizeof *one + len), *there;
+    if (!one)
+        return;
+    one->until_ms = clock_monotonic_ms() + OWN_MS;
+    memcpy(one->sha256, row->sha256, sizeof one->sha256);
+    one->name_len = len;
+    memcpy(one->name, name, len);
+    pthread_mutex_lock(&m->lock);
+    HASH_REPLACE(hh, m->owns, name[0], one->name_len, one, there);
+    free(there);
+    if (HASH_COUNT(m->owns) > OWN_MAX)
+        drop_own(m, m->owns);
+    pthread_mutex_unlock(&m->lock);
+}
+
+int memo_is_own(struct memo *m, const struct image_meta *row)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(&row->key, name);
+    struct own *one;
+    pthread_mutex_lock(&m->lock);
+    HASH_FIND(hh, m->owns, name, len, one);
+    int is_own = one && one->until_ms >= clock_monotonic_ms() && !row->deleted_us &&
+                 memcmp(one->sha256, row->sha256, sizeof one->sha256) == 0;
+    pthread_mutex_unlock(&m->lock);
+    return is_own;
+}
+
 int memo_forget(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     struct absent *one;
     struct filling *filling;
+    struct own *own;
     pthread_mutex_lock(&m->lock);
     m->version++;
+    HASH_FIND(hh, m->owns, name, len, own);
+    if (own)
+        drop_own(m, own);
     HASH_FIND(hh, m->absent, name, len, one);
     if (one)
         drop_absent(m, one);

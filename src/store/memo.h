@@ -1,5 +1,5 @@
 /* What an instance remembers of its reads beside the files: images that are stored nowhere, for a moment, images whose
- * files are being written behind the answer, and which image is the one of an entity.
+ * files are being written behind the answer, which image is the one of an entity, and what was written here.
  *
  * What was looked up before a change must not be remembered after it. So who looks something up takes the memo's
  * version first, and what he tells it counts for nothing when something was forgotten since. */
@@ -35,6 +35,10 @@ struct memo_entity {
 void memo_add_entity(struct memo *m, const struct memo_entity *entity, const struct image_key *key, uint64_t version);
 /* Copies the key's name (image_key_name). -ENOENT. */
 int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE]);
+
+/* What this instance has committed itself, for 30 s: when that is heard of as a change, it is no news. */
+void memo_add_own(struct memo *m, const struct image_meta *row);
+int memo_is_own(struct memo *m, const struct image_meta *row);
 
 /* By key, or by pattern (store_forget_matching). Returns how many were remembered. */
 int memo_forget(struct memo *m, const struct image_key *key);

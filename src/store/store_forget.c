@@ -37,17 +37,23 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
         tier_disk_changed(store->disk, key);
         n = counted(tier_redis_drop(store->redis, key, meta));
     }
-    return n + store_forget_here(store, key);
+    n += store_forget_here(store, key);
+    if (meta && meta->size)
+        memo_add_own(store->memo, meta);
+    return n;
 }
 
-/* A change of our own, whose file is there, is heard of as well: nothing is older then, and whoever puts it into Redis
- * at this moment goes on. */
+int store_is_known(struct store *store, const struct image_meta *row)
+{
+    return memo_is_own(store->memo, row) || (!row->deleted_us && store_file_matches(store, row) == 1);
+}
+
 void store_forget_shared(struct store *store, const struct image_meta *rows, int count)
 {
     if (!store->redis)
         return;
     for (int i = 0; i < count; i++)
-        if (rows[i].deleted_us || store_file_matches(store, &rows[i]) != 1)
+        if (!store_is_known(store, &rows[i]))
             tier_disk_changed(store->disk, &rows[i].key);
     for (int i = 0; i < count; i += TIER_REDIS_DROP_MAX) {
         int some = count - i < TIER_REDIS_DROP_MAX ? count - i : TIER_REDIS_DROP_MAX;

@@ -50,6 +50,8 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
     int r = 0, is = NONE;
     if (change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0)
         is = compare(&file, row);
+    if (is == NONE && memo_is_own(store->memo, row))
+        return tier_disk_stale_count(stale) > 0;
     if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
         tier_disk_changed(store->disk, &row->key);
         is = change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0 ? compare(&file, row) : NONE;

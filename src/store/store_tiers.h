@@ -35,6 +35,10 @@ void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 struct redis_fill_since;
 void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since);
 
+/* Whether a changed row is what was written here, or what the file here is: nothing is older then, and who is copying
+ * it at this moment may go on. */
+int store_is_known(struct store *store, const struct image_meta *row);
+
 /* As store_forget, but for Redis. */
 int store_forget_here(struct store *store, const struct image_key *key);
 
