@@ -19,8 +19,8 @@
 #define FAST_MS        20000
 #define IMMEDIATE_MS   10000
 #define TICK_MS        10
-#define LOG_TAIL_BYTES 4096
-#define LOG_TAIL_LINES 20
+#define LOG_TAIL_BYTES 8192
+#define LOG_TAIL_LINES 40
 
 /* What needs no quoting in a URL, a list of folders or a shell. */
 #define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
