@@ -191,8 +191,7 @@ static enum MHD_Result queue_whole(struct request *r)
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
     patrol_answering(r->post, length);
     if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304) {
-        if (!a->image->is_private)
-            patrol_file(r->post, a->image->fd, a->first + a->length);
+        patrol_file(r->post, a->image->fd, a->first + a->length);
         hold_back(r, 1);
     }
     r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;

@@ -78,7 +78,6 @@ static struct image *make(const struct image_meta *meta, size_t bytes)
     image->meta.url = keep(&at, meta->url);
     image->bytes = (unsigned char *)at;
     image->fd = -1;
-    image->is_private = 0;
     atomic_init(&own->references, 1);
     return image;
 }

@@ -55,7 +55,6 @@ struct image {
     struct image_meta meta; /* meta.size is the number of bytes */
     unsigned char *bytes;   /* NULL: they are in the file */
     int fd;                 /* of the file, closed with the image; -1: none */
-    int is_private;         /* nobody else has that file, and it never changes */
 };
 
 /* Makes an image with copies of the meta's strings and room for meta->size bytes, which the caller fills before it

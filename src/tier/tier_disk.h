@@ -25,8 +25,7 @@ struct filestate;
 int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
                    struct error *e) __attribute__((warn_unused_result));
 
-/* Copies an image that was opened in this state to memory: small ones as bytes, others into a file in memory, which can
- * be sent without copying it once more. -EBUSY: it is in another state by now; -ENOMEM, -EMFILE, -EIO. */
+/* Copies an image that was opened in this state to memory. -EBUSY: it is in another state by now; -ENOMEM, -EIO. */
 int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
     __attribute__((warn_unused_result));
 

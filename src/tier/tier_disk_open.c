@@ -5,8 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <uthash.h>
@@ -18,7 +16,6 @@
 #include "tier/tier_disk_stale.h"
 
 #define KNOWN_MAX 65536
-#define BYTES_MAX 4096 /* copying more into a socket costs more than sending from a file */
 
 struct known {
     struct filestate state;
@@ -115,36 +112,6 @@ int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct 
     return 0;
 }
 
-/* Adds the file's bytes to `to`, which begins empty. */
-static int copy_into(int to, const struct image *file)
-{
-    off_t at = 0;
-    while (at < file->meta.size) {
-        ssize_t n = sendfile(to, file->fd, &at, (size_t)(file->meta.size - at));
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        if (n == 0)
-            return -EBUSY;
-    }
-    return 0;
-}
-
-static int load_file(const struct image *file, struct image **ret)
-{
-    int fd = memfd_create("image", MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int r = copy_into(fd, file);
-    struct image *image = r == 0 ? image_new_file(&file->meta, fd) : NULL;
-    if (!image) {
-        close(fd);
-        return r < 0 ? r : -ENOMEM;
-    }
-    image->is_private = 1;
-    *ret = image;
-    return 0;
-}
-
 /* Whether it still was in this state when it had been copied. */
 static int check_state(const struct image *file, const struct filestate *state)
 {
@@ -169,7 +136,7 @@ int tier_disk_read_into(const struct image *file, const struct filestate *state,
     return check_state(file, state);
 }
 
-static int load_bytes(const struct image *file, const struct filestate *state, struct image **ret)
+int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
 {
     struct image *image = image_new(&file->meta);
     if (!image)
@@ -179,19 +146,6 @@ static int load_bytes(const struct image *file, const struct filestate *state, s
         image_unref(image);
     else
         *ret = image;
-    return r;
-}
-
-int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
-{
-    if (file->meta.size <= BYTES_MAX)
-        return load_bytes(file, state, ret);
-    int r = load_file(file, ret);
-    if (r < 0)
-        return r;
-    r = check_state(file, state);
-    if (r < 0)
-        image_unref(*ret);
     return r;
 }
 

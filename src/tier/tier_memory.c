@@ -12,10 +12,10 @@
 #include "base/metric.h"
 
 #define SHARDS_MAX      16
-#define ITEMS_PER_SHARD 256 /* fewer images share one shard: small queues decide badly */
-#define IMAGE_MAX       (4 << 20)
-#define IMAGE_SHARE     16 /* one image may take this part of all bytes */
-#define SMALL_SHARE     10 /* of all that is kept, the small queue has this part */
+#define ITEMS_PER_SHARD 256       /* fewer images share one shard: small queues decide badly */
+#define IMAGE_MAX       (1 << 20) /* larger ones are sent as cheaply from their files */
+#define IMAGE_SHARE     16        /* one image may take this part of all bytes */
+#define SMALL_SHARE     10        /* of all that is kept, the small queue has this part */
 #define USES_MAX        3
 
 enum queue { SMALL, MAIN, QUEUES };

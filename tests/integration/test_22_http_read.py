@@ -102,7 +102,10 @@ def test_head_is_get_without_the_body(shown: tuple[Served, bytes]) -> None:
     for path in ("/media/a.png", "/media/a.png?v=1", "/media/none.png", "/media/..%2f", "/health", "/none", "/ready"):
         get, head = http.get(path), http.head(path)
         assert head.body == b"", path
-        assert (head.status, comparable(head)) == (get.status, comparable(get)), path
+        same = [comparable(get), comparable(head)]
+        for headers in same if path == "/ready" else []:
+            del headers["content-length"]  # it tells times
+        assert (head.status, same[1]) == (get.status, same[0]), path
     for fields in ({"If_None_Match": f'"{sha256(data)}"'}, {"If_Match": '"other"'}):
         get, head = http.get("/media/a.png", **fields), http.head("/media/a.png", **fields)
         assert (head.status, comparable(head), head.body) == (get.status, comparable(get), b""), fields
