@@ -99,6 +99,7 @@ def test_errors_are_not_stored_even_with_a_version(http: Served) -> None:
 def test_head_is_get_without_the_body(shown: tuple[Served, bytes]) -> None:
     http, data = shown
     http.get("/media/a.png")
+    wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "listening", 30, "all to be up")
     for path in ("/media/a.png", "/media/a.png?v=1", "/media/none.png", "/media/..%2f", "/health", "/none", "/ready"):
         get, head = http.get(path), http.head(path)
         assert head.body == b"", path
