@@ -116,8 +116,11 @@ static void written(void *arg, void *tag, const struct error *outcome)
     struct intake *in = arg;
     int *fresh = tag;
     struct pending_file *f = in->files[fresh - in->fresh];
-    if (outcome->code == 0)
-        (void)store_forget(in->w->store, &f->key);
+    if (outcome->code == 0) {
+        struct image_meta row = {.key = f->key, .size = f->stamp.size};
+        memcpy(row.sha256, f->sha256, sizeof row.sha256);
+        store_committed(in->w->store, &row);
+    }
     if (outcome->code == 0)
         finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
     else

@@ -46,6 +46,7 @@ struct entity {
 struct own {
     int64_t until_ms;
     unsigned char sha256[DIGEST_SHA256_LEN];
+    enum memo_own own;
     UT_hash_handle hh;
     unsigned name_len;
     char name[];
@@ -263,7 +264,7 @@ static void drop_own(struct memo *m, struct own *one)
     free(one);
 }
 
-void memo_add_own(struct memo *m, const struct image_meta *row)
+void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own own)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
@@ -272,6 +273,7 @@ void memo_add_own(struct memo *m, const struct image_meta *row)
         return;
     one->until_ms = clock_monotonic_ms() + OWN_MS;
     memcpy(one->sha256, row->sha256, sizeof one->sha256);
+    one->own = own;
     one->name_len = len;
     memcpy(one->name, name, len);
     pthread_mutex_lock(&m->lock);
@@ -282,7 +284,7 @@ void memo_add_own(struct memo *m, const struct image_meta *row)
     pthread_mutex_unlock(&m->lock);
 }
 
-int memo_is_own(struct memo *m, const struct image_meta *row)
+enum memo_own memo_is_own(struct memo *m, const struct image_meta *row)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
@@ -291,8 +293,21 @@ int memo_is_own(struct memo *m, const struct image_meta *row)
     HASH_FIND(hh, m->owns, name, len, one);
     int is_own = one && one->until_ms >= clock_monotonic_ms() && !row->deleted_us &&
                  memcmp(one->sha256, row->sha256, sizeof one->sha256) == 0;
+    enum memo_own own = is_own ? one->own : MEMO_NOT_OWN;
     pthread_mutex_unlock(&m->lock);
-    return is_own;
+    return own;
+}
+
+void memo_drop_own(struct memo *m, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned len = image_key_name(key, name);
+    struct own *one;
+    pthread_mutex_lock(&m->lock);
+    HASH_FIND(hh, m->owns, name, len, one);
+    if (one)
+        drop_own(m, one);
+    pthread_mutex_unlock(&m->lock);
 }
 
 int memo_forget(struct memo *m, const struct image_key *key)
@@ -301,12 +316,8 @@ int memo_forget(struct memo *m, const struct image_key *key)
     unsigned len = image_key_name(key, name);
     struct absent *one;
     struct filling *filling;
-    struct own *own;
     pthread_mutex_lock(&m->lock);
     m->version++;
-    HASH_FIND(hh, m->owns, name, len, own);
-    if (own)
-        drop_own(m, own);
     HASH_FIND(hh, m->absent, name, len, one);
     if (one)
         drop_absent(m, one);

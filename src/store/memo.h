@@ -36,9 +36,13 @@ void memo_add_entity(struct memo *m, const struct memo_entity *entity, const str
 /* Copies the key's name (image_key_name). -ENOENT. */
 int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE]);
 
-/* What this instance has committed itself, for 30 s: when that is heard of as a change, it is no news. */
-void memo_add_own(struct memo *m, const struct image_meta *row);
-int memo_is_own(struct memo *m, const struct image_meta *row);
+/* What this instance has committed itself, for 30 s: when that is heard of as a change, it is no news. Until somebody
+ * else's change of the image is. */
+enum memo_own { MEMO_NOT_OWN, MEMO_OWN, MEMO_OWN_FILE /* it was the file's content that was committed */ };
+
+void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own own);
+enum memo_own memo_is_own(struct memo *m, const struct image_meta *row);
+void memo_drop_own(struct memo *m, const struct image_key *key);
 
 /* By key, or by pattern (store_forget_matching). Returns how many were remembered. */
 int memo_forget(struct memo *m, const struct image_key *key);

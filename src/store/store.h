@@ -73,6 +73,10 @@ int store_forget_matching(struct store *store, const char *pattern);
 /* As these two, by what `pattern` names. */
 int store_forget_named(struct store *store, const char *pattern);
 
+/* The content of its file was committed as this row, by other means than store_write: as store_forget, and no news when
+ * it is heard of as a change. */
+void store_committed(struct store *store, const struct image_meta *row);
+
 /* Rows were changed, somewhere: no instance finds them in Redis any more. For whoever calls store_changed for each
  * then. */
 void store_forget_shared(struct store *store, const struct image_meta *rows, int count);

@@ -39,8 +39,14 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
     }
     n += store_forget_here(store, key);
     if (meta && meta->size)
-        memo_add_own(store->memo, meta);
+        memo_add_own(store->memo, meta, MEMO_OWN);
     return n;
+}
+
+void store_committed(struct store *store, const struct image_meta *row)
+{
+    (void)store_forget(store, &row->key);
+    memo_add_own(store->memo, row, MEMO_OWN_FILE);
 }
 
 int store_is_known(struct store *store, const struct image_meta *row)

@@ -50,8 +50,13 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
     int r = 0, is = NONE;
     if (change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0)
         is = compare(&file, row);
-    if (is == NONE && memo_is_own(store->memo, row))
+    /* Of our own: a file that is missing was wiped since; one that is older is what was committed, whose time was set
+     * back since. */
+    enum memo_own own = memo_is_own(store->memo, row);
+    if ((own && is == NONE) || (own == MEMO_OWN_FILE && is == OLD))
         return tier_disk_stale_count(stale) > 0;
+    if (!own)
+        memo_drop_own(store->memo, &row->key);
     if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
         tier_disk_changed(store->disk, &row->key);
         is = change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0 ? compare(&file, row) : NONE;
