@@ -28,7 +28,7 @@
 #define TOGETHER_MS 20    /* between reads, however many notifications come */
 #define PAUSE_FIRST 50    /* between attempts to connect */
 #define PAUSE_LAST  5000
-#define POOL_MIN    3 /* with less there is no connection to spare */
+#define POOL_MIN    4 /* with less there is no connection to spare */
 #define LET_GO_MS   200
 
 struct feed {

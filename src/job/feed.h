@@ -4,7 +4,7 @@
  * A connection of its own listens; each notification is followed by reading what changed since the cursor
  * (feed_read.h), as is each (re)connect, so that nothing that was said while nobody listened is missed. Notifications
  * that come close together share a read. Where notifications do not come through (a pooler in transaction mode) or no
- * connection is to spare (PERDURA_DB_POOL=2), the database is asked every FEED_POLL_MS. */
+ * connection is to spare (PERDURA_DB_POOL of 2 or 3), the database is asked every FEED_POLL_MS. */
 #ifndef JOB_FEED_H
 #define JOB_FEED_H
 

@@ -88,7 +88,9 @@ int job_ask_again(struct job *job, int code, int64_t *deadline_ms)
 
 int job_threads(const struct job *job, int wanted)
 {
-    int most = db_pool_size(store_pool(job->store)) - 1;
+    int size = db_pool_size(store_pool(job->store)), most = size - 1;
+    if (size < store_config(job->store)->db_pool) /* in a service: one is the feed's, and the watch has its share */
+        most = size - 1 - (size - 1) / 2;
     return wanted > 0 && wanted < most ? wanted : most;
 }
 

@@ -33,10 +33,11 @@ void watch_tell_failure(struct watch *w, const struct image_key *key, const stru
               LOG_STR("reason", why->text));
 }
 
-/* One connection is for scans and one for everybody else: reads, the feed. */
+/* One connection is the feed's, and one for all who need one for a moment: with what a job may hold as well, that one
+ * is always left. Who holds one may wait for another. */
 static int intake_threads(const struct config *config)
 {
-    int n = config->db_pool - 2;
+    int n = (config->db_pool - 2) / 2;
     return n < 1 ? 1 : n > WATCH_INTAKE_MAX ? WATCH_INTAKE_MAX : n;
 }
 
