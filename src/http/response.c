@@ -87,6 +87,14 @@ static struct MHD_Response *of_text(struct http_answer *a)
     return response;
 }
 
+void response_add_headers(struct MHD_Response *response, const struct http_answer *a)
+{
+    for (int i = 0; i < a->headers_len; i++)
+        (void)MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
+    if (a->close)
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
 struct MHD_Response *response_begin(struct http_exchange *x)
 {
     struct http_answer *a = &x->answer;
@@ -96,10 +104,7 @@ struct MHD_Response *response_begin(struct http_exchange *x)
     response = a->image ? of_image(a) : of_text(a);
     if (!response)
         return NULL;
-    for (int i = 0; i < a->headers_len; i++)
-        (void)MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
-    if (a->close)
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    response_add_headers(response, a);
     return response;
 }
 

@@ -6,6 +6,9 @@
 
 struct MHD_Response;
 
+/* Adds the answer's headers, and, where the connection is to end behind it, the one that says so. */
+void response_add_headers(struct MHD_Response *response, const struct http_answer *a);
+
 /* What is sent for the answer, headers included: what was kept, or something new, made of the text (taken over) or the
  * image. NULL when out of memory or descriptors. */
 struct MHD_Response *response_begin(struct http_exchange *x);

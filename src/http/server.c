@@ -166,8 +166,7 @@ static enum MHD_Result queue_stream(struct request *r)
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
     if (!response)
         return MHD_NO;
-    for (int i = 0; i < r->x.answer.headers_len; i++)
-        (void)MHD_add_response_header(response, r->x.answer.headers[i].name, r->x.answer.headers[i].value);
+    response_add_headers(response, &r->x.answer);
     patrol_rest(r->post);
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->x.answer.status, response);
     MHD_destroy_response(response);

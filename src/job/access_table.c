@@ -8,17 +8,13 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "fs/safepath.h"
-
-#define NAME_SIZE (IMAGE_COLLECTION_MAX + 1 + SAFEPATH_MAX + 1)
-
 struct access_entry {
     UT_hash_handle hh;
     int64_t accessed_us;
     int64_t due_ms;
     uint32_t requests;
     uint32_t path_at; /* in name */
-    char name[];      /* collection NUL path NUL; never changed, so that it may be read without the lock */
+    char name[];      /* image_key_name; never changed, so that it may be read without the lock */
 };
 
 struct part {
@@ -86,13 +82,12 @@ static struct access_entry *add(struct part *p, const char *name, unsigned len, 
 int access_table_note(struct access_table *t, const struct image_key *key, int64_t now_us)
 {
     size_t path_at = strlen(key->collection) + 1, path = strlen(key->path) + 1, len = path_at + path;
-    char name[NAME_SIZE];
+    char name[IMAGE_NAME_SIZE];
     struct access_entry *entry;
     unsigned hash;
     if (len > sizeof name)
         return 0;
-    memcpy(name, key->collection, path_at);
-    memcpy(name + path_at, key->path, path);
+    (void)image_key_name(key, name);
     HASH_VALUE(name, len, hash);
 
     struct part *p = part_of(t, hash);

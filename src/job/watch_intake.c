@@ -120,11 +120,10 @@ static void written(void *arg, void *tag, const struct error *outcome)
         struct image_meta row = {.key = f->key, .size = f->stamp.size};
         memcpy(row.sha256, f->sha256, sizeof row.sha256);
         store_committed(in->w->store, &row);
-    }
-    if (outcome->code == 0)
         finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
-    else
+    } else {
         fail_stored(in, f, outcome);
+    }
 }
 
 /* What was stored in haste: is it still what the file holds? */
