@@ -28,6 +28,7 @@ struct restore {
     const char *one[2];             /* a collection by itself */
     int64_t done_most;              /* where the pass ends */
     struct restore_withheld withheld;
+    struct error closed; /* why the folder of a collection can't be opened */
 };
 
 static const char *const counters[] = {
@@ -74,25 +75,34 @@ static int is_there(int root, const struct image_meta *meta, const struct stat *
 
 enum verdict { VERDICT_FETCH, VERDICT_PRESENT, VERDICT_NEWER };
 
-/* Compares a row with what is on disk. Sets *ret, and *target when it is to be fetched. */
-static int judge(struct job *job, const struct restore_options *options, const struct image_meta *meta,
-                 enum verdict *ret, struct restore_target *target, struct error *e)
+/* The folder of the row's collection; -1: a dry run, and it is not there yet. -errno, and the problem is counted: one
+ * that can't be opened is told once, at the end, so that the others are restored all the same. */
+static int open_folder(struct restore *o, const struct image_meta *meta, int *ret)
 {
-    int root;
-    int r = safepath_check(meta->key.path, strlen(meta->key.path), e); /* anyone may have written the row */
-    if (r < 0)
-        return r;
-    r = tier_disk_root(store_disk(job->store), meta->key.collection, job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE,
-                       &root, e);
+    struct error why;
+    struct job *job = o->job;
+    int r = tier_disk_root(store_disk(job->store), meta->key.collection,
+                           job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, ret, &why);
     if (r == -ENOENT && job->dry_run) {
-        *ret = VERDICT_FETCH;
+        *ret = -1;
         return 0;
     }
-    if (r < 0)
-        return r;
+    if (r < 0) {
+        o->closed = why;
+        job_count(job, RESTORE_FAILED, 1);
+    }
+    return r;
+}
 
+/* Compares a row with what is on disk. Sets *ret, and *target when it is to be fetched. */
+static int judge(int root, const struct restore_options *options, const struct image_meta *meta, enum verdict *ret,
+                 struct restore_target *target, struct error *e)
+{
     *target = (struct restore_target){0};
     *ret = VERDICT_FETCH;
+    int r = safepath_check(meta->key.path, strlen(meta->key.path), e); /* anyone may have written the row */
+    if (r < 0 || root < 0)
+        return r;
     int fd = safepath_open(root, meta->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_BENEATH);
     if (fd == -ENOENT) {
         *ret = options->only_replace ? VERDICT_PRESENT : VERDICT_FETCH;
@@ -123,8 +133,11 @@ static void restore_one(struct restore *o, const struct image_meta *meta, uint64
     struct error why = {0};
     struct job *job = o->job;
     enum verdict verdict;
+    int root;
 
-    if (judge(job, o->options, meta, &verdict, &target, &why) < 0) {
+    if (open_folder(o, meta, &root) < 0) {
+        /* counted */
+    } else if (judge(root, o->options, meta, &verdict, &target, &why) < 0) {
         job_problem(job, RESTORE_FAILED, &meta->key, &why);
     } else if (verdict == VERDICT_PRESENT) {
         job_count(job, RESTORE_PRESENT, 1);
@@ -334,6 +347,18 @@ static int settle_withheld(struct restore *o, struct error *e)
     return r;
 }
 
+/* r, and why when it is below 0: how the first pass went. */
+static void finish(struct restore *o, int r, struct error *why)
+{
+    if (r < 0)
+        job_fail(o->job, why); /* those who fetch stop, too */
+    finish_fetch(o);
+    if (settle_withheld(o, why) < 0)
+        job_fail(o->job, why);
+    if (o->closed.code)
+        job_fail(o->job, &o->closed);
+}
+
 int restore_run(struct job *job, const struct restore_options *options)
 {
     struct restore o = {.job = job, .options = options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -345,11 +370,7 @@ int restore_run(struct job *job, const struct restore_options *options)
         restore_key(&o, &options->keys[i]);
     if (r == 0 && !options->keys)
         r = restore_collections(&o, &why);
-    if (r < 0)
-        job_fail(job, &why); /* those who fetch stop, too */
-    finish_fetch(&o);
-    if (settle_withheld(&o, &why) < 0)
-        job_fail(job, &why);
+    finish(&o, r, &why);
     if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)
         tier_disk_sync(store_disk(job->store));
     job_record(job);
@@ -364,10 +385,6 @@ int restore_replace(struct job *job, const struct image_meta *rows, int count, u
     int r = start_fetch(&o, &why);
     for (int i = 0; r == 0 && i < count && !job_stopped(job); i++)
         restore_one(&o, &rows[i], mark);
-    if (r < 0)
-        job_fail(job, &why);
-    finish_fetch(&o);
-    if (settle_withheld(&o, &why) < 0)
-        job_fail(job, &why);
+    finish(&o, r, &why);
     return job->failure.code;
 }

@@ -159,6 +159,19 @@ def test_the_folder_is_replaced_by_a_file_meanwhile(shop: Shop) -> None:
     disturb(shop, replace, [away])
 
 
+def test_a_folder_that_is_a_file_is_told_once(shop: Shop) -> None:
+    shop.prepare("restore", "none")
+    shutil.rmtree(shop.media, ignore_errors=True)
+    shop.media.write_bytes(b"a file")
+    result = finish(shop.start("restore"))
+    shop.media.unlink()
+    assert result.code == 1
+    assert cannot_be_opened(result), result
+    assert len(result.stderr.splitlines()) == 1 and "PERDURA_MEDIA_ROOT" in result.stderr
+    assert result.json["failed"] == len(shop.files.versions)
+    shop.complete("restore")
+
+
 def test_the_folder_is_moved_away_and_made_anew_meanwhile(shop: Shop) -> None:
     away = shop.media.with_name("away")
 
@@ -201,7 +214,7 @@ def disturb(shop: Shop, harm: Callable[[Path], None], others: list[Path] | None 
 
 def cannot_be_opened(result: Result) -> bool:
     """The harm was done before the program looked at the folder for the first time."""
-    return [("can't be opened" in error["error"]) for error in result.json["errors"]] == [True]
+    return "can't be opened" in result.stderr and not result.json["errors"]
 
 
 def check_ended(result: Result) -> None:
