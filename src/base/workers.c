@@ -7,7 +7,7 @@
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t pushed; /* or no more to come */
-    pthread_cond_t taken;  /* or stopped */
+    pthread_cond_t taken;  /* half of them, or stopped */
     workers_fn *fn;
     void *arg;
     int finished; /* nothing more will be pushed */
@@ -90,8 +90,9 @@ static void *take(struct workers *w, int wait)
     if (w->count && !w->stopped) {
         item = w->items[w->first];
         w->first = (w->first + 1) % w->max;
-        w->count--;
-        pthread_cond_signal(&w->taken);
+        /* Who waits to push goes on once half is free, or would be woken for each item. */
+        if (--w->count == w->max / 2)
+            pthread_cond_broadcast(&w->taken);
     }
     pthread_mutex_unlock(&w->lock);
     return item;

@@ -17,7 +17,8 @@ typedef void workers_fn(void *arg, struct workers *w);
 int workers_start(struct workers **ret, int threads, size_t queue_max, workers_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
-/* Queues an item, waiting while the queue is full. -EPIPE once the workers were stopped: the item stays the caller's.
+/* Queues an item; while the queue is full, waits until half of it is free. -EPIPE once the workers were stopped: the
+ * item stays the caller's.
  */
 int workers_push(struct workers *w, void *item) __attribute__((warn_unused_result));
 

@@ -42,12 +42,12 @@ int readfile_open(struct readfile *f, int root_fd, const char *path, enum safepa
     return 0;
 }
 
-/* Reads until n bytes are there or the file ends. The number of bytes or -errno. */
-static ssize_t read_at(int fd, char *to, size_t n, off_t at)
+/* Reads at most n bytes from the start, until `enough` are there or the file ends. The number of bytes or -errno. */
+static ssize_t read_start(int fd, char *to, size_t n, size_t enough)
 {
     size_t have = 0;
-    while (have < n) {
-        ssize_t got = pread(fd, to + have, n - have, at + (off_t)have);
+    while (have < enough) {
+        ssize_t got = pread(fd, to + have, n - have, (off_t)have);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -61,7 +61,7 @@ static ssize_t read_at(int fd, char *to, size_t n, off_t at)
 
 int readfile_head(const struct readfile *f, void *head, size_t n, size_t *ret_n, struct error *e)
 {
-    ssize_t got = read_at(f->fd, head, n, 0);
+    ssize_t got = read_start(f->fd, head, n, n);
     if (got < 0)
         return fserror_set(e, (int)got, "can't be read");
     *ret_n = (size_t)got;
@@ -106,11 +106,9 @@ static int64_t ticks_left_ns(const struct stat *st)
  * anew. The clock may be late (a virtual CPU that is not run), so it is looked at again. Stamps that stay ahead of the
  * clock come from a file server's: the wait is limited.
  *
- * Sets *st. 1 when the file may be read, 0 when it moved meanwhile, -errno. */
-static int wait_out_tick(int fd, struct stat *st)
+ * 1 when the file may be read, 0 when it is not as in st any more, -errno. */
+static int wait_out_tick(int fd, const struct stat *st)
 {
-    if (fstat(fd, st) < 0)
-        return -errno;
     int64_t waited = 0, left;
     while ((left = ticks_left_ns(st)) > 0 && waited < TICK_WAIT_MAX_NS) {
         if (left > TICK_WAIT_MAX_NS - waited)
@@ -127,19 +125,16 @@ static int wait_out_tick(int fd, struct stat *st)
     return same(st, &after);
 }
 
-/* Reads st->st_size bytes to `to`. 1 when the file held exactly those before and after, 0 when it moved, -errno. */
+/* Reads st->st_size bytes to `to`, which has room for one more. 1 when the file held exactly those before and after, 0
+ * when it moved, -errno. */
 static int read_steady(int fd, char *to, const struct stat *st)
 {
-    ssize_t got = read_at(fd, to, (size_t)st->st_size, 0);
+    size_t size = (size_t)st->st_size;
+    ssize_t got = read_start(fd, to, size + 1, size);
     if (got < 0)
         return (int)got;
     if (got != st->st_size)
         return 0;
-
-    char beyond;
-    ssize_t more = read_at(fd, &beyond, 1, st->st_size);
-    if (more != 0)
-        return more < 0 ? (int)more : 0;
 
     struct stat after;
     if (fstat(fd, &after) < 0)
@@ -147,26 +142,22 @@ static int read_steady(int fd, char *to, const struct stat *st)
     return same(st, &after);
 }
 
-/* As wait_out_tick, without waiting: only says whether there would have been something to wait for. */
-static int look(int fd, struct stat *st, int *ret_fresh)
+/* One try, with the file as it is now. 1 when the bytes were added to `into`, 0 when the file moved, -errno and a text.
+ * With ret_fresh NULL it waits until the file is not fresh; else that only says whether there was something to wait
+ * for. */
+static int try_all(int fd, const struct stat *st, size_t max_bytes, struct buf *into, struct stat *ret_st,
+                   int *ret_fresh, struct error *e)
 {
-    if (fstat(fd, st) < 0)
-        return -errno;
-    *ret_fresh = ticks_left_ns(st) > 0;
-    return 1;
-}
-
-/* One try. 1 when the bytes were added to `into`, 0 when the file moved, -errno and a text. With ret_fresh NULL it
- * waits until the file is not fresh. */
-static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh, struct error *e)
-{
-    struct stat st;
-    int r = ret_fresh ? look(fd, &st, ret_fresh) : wait_out_tick(fd, &st);
+    int r = 1;
+    if (ret_fresh)
+        *ret_fresh = ticks_left_ns(st) > 0;
+    else
+        r = wait_out_tick(fd, st);
     if (r < 0)
         return fserror_set(e, r, "can't be looked at");
-    size_t size = (size_t)st.st_size;
+    size_t size = (size_t)st->st_size;
     if (size > max_bytes) {
-        *ret_st = st;
+        *ret_st = *st;
         return error_set(e, -EFBIG, "is %zu bytes large, at most %zu are taken: make it smaller or raise the limit",
                          size, max_bytes);
     }
@@ -180,13 +171,13 @@ static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_
                          size);
     if (r < 0)
         return fserror_set(e, r, "can't be read");
-    r = read_steady(fd, to, &st);
+    r = read_steady(fd, to, st);
     to[r == 1 ? size : 0] = '\0';
     if (r < 0)
         return fserror_set(e, r, "can't be read");
     if (r == 1) {
         into->len += size;
-        *ret_st = st;
+        *ret_st = *st;
     }
     return r;
 }
@@ -194,10 +185,13 @@ static int try_all(int fd, size_t max_bytes, struct buf *into, struct stat *ret_
 static int read_all(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh,
                     struct error *e)
 {
+    struct stat st = f->st;
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
             sleep_ns(RETRY_NS);
-        int r = try_all(f->fd, max_bytes, into, ret_st, ret_fresh, e);
+        if (i > 0 && fstat(f->fd, &st) < 0)
+            return fserror_set(e, -errno, "can't be looked at");
+        int r = try_all(f->fd, &st, max_bytes, into, ret_st, ret_fresh, e);
         if (r != 0)
             return r < 0 ? r : 0;
     }

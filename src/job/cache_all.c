@@ -91,13 +91,14 @@ static void written(void *arg, void *tag, const struct error *outcome)
     finish_item(job, item);
 }
 
-/* Again when somebody else is writing it. */
+/* Again when somebody else is writing it. Where no row was, none that came meanwhile is replaced; where one was, it may
+ * be that of an upload whose file is about to come. */
 static enum take_in read_item(struct job *job, const struct item *item, struct buf *bytes, struct image_meta *meta,
                               struct error *why)
 {
     for (int tries = 0; tries < READS; tries++) {
         enum take_in verdict = take_in(job->store, &item->file, bytes, meta, NULL, why);
-        if ((verdict != TAKE_IN_WRITE && verdict != TAKE_IN_TOUCH) || job->dry_run ||
+        if ((verdict != TAKE_IN_WRITE && verdict != TAKE_IN_TOUCH) || job->dry_run || !item->file.row.id ||
             store_is_current(job->store, meta))
             return verdict;
     }
