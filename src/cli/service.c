@@ -1,6 +1,7 @@
 #include "cli/service.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@
 #define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
 #define END_MS     200  /* likewise, when we do not depend on it */
 #define NAMES_MOST 1000 /* of files that could not be persisted */
+
+#define MAPPED_MIN (256 << 10) /* bytes */
 
 struct service {
     struct store *store;
@@ -126,6 +129,13 @@ static int start_http(struct service *s, unsigned parts, struct error *e)
     return error_set(e, r, "%s", why.text);
 }
 
+/* Large blocks go back to the system as soon as they are free. By itself the C library keeps blocks as large as any
+ * that was freed (mallopt(3), M_MMAP_THRESHOLD), and what a rush of images took would stay. */
+static void keep_memory_low(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_MIN);
+}
+
 int service_start(struct service **ret, struct store *store, unsigned parts, struct stop_signals *signals)
 {
     struct error e;
@@ -135,6 +145,7 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
         return cli_fail(&e);
     }
     *s = (struct service){.store = store, .signals = signals, .started_ms = clock_monotonic_ms()};
+    keep_memory_low();
     feed_reserve(store);
     int r = start_prepare(s, parts, &e);
     /* Before files come back and before the app writes any: no file is missed. What was restored is no news. */

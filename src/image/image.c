@@ -11,6 +11,7 @@
 struct owned_image {
     struct image image;
     atomic_int references;
+    int64_t held; /* its bytes in memory */
     char strings[];
 };
 
@@ -58,6 +59,13 @@ static const char *keep(char **at, const char *text)
     return copy;
 }
 
+static atomic_llong held; /* the process's memory is what it is about */
+
+int64_t image_bytes_held(void)
+{
+    return atomic_load_explicit(&held, memory_order_relaxed);
+}
+
 static struct image *make(const struct image_meta *meta, size_t bytes)
 {
     size_t strings = room(meta->key.collection) + room(meta->key.path) + room(meta->content_type) +
@@ -78,6 +86,8 @@ static struct image *make(const struct image_meta *meta, size_t bytes)
     image->meta.url = keep(&at, meta->url);
     image->bytes = (unsigned char *)at;
     image->fd = -1;
+    own->held = (int64_t)bytes;
+    atomic_fetch_add_explicit(&held, own->held, memory_order_relaxed);
     atomic_init(&own->references, 1);
     return image;
 }
@@ -109,6 +119,7 @@ void image_unref(struct image *image)
     if (own && atomic_fetch_sub_explicit(&own->references, 1, memory_order_acq_rel) == 1) {
         if (image->fd >= 0)
             close(image->fd);
+        atomic_fetch_sub_explicit(&held, own->held, memory_order_relaxed);
         free(own);
     }
 }

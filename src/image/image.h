@@ -68,6 +68,9 @@ struct image *image_new_file(const struct image_meta *meta, int fd);
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is allowed */
 
+/* Bytes of all images that are in memory just now. */
+int64_t image_bytes_held(void);
+
 /* Something that was made from an image and is kept with it, such as an answer. Shared by reference count; it may hold
  * a reference to the image. */
 struct image_extra {

@@ -6,8 +6,8 @@
  *                          | not there either, or Redis is away; without Redis this stage is none
  *                    [ db threads: those that wait together share a connection ] -> disk and Redis filled -> landed
  *
- * A small image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the
- * database is not asked again.
+ * An image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the database
+ * is not asked again. When many large ones are under way, they land as files, so that slow clients hold no memory.
  *
  * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
  * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same.
@@ -41,7 +41,8 @@
 #define FETCH_ROUND_MS    100
 #define FLIGHTS_MAX       16384
 #define SHARED_BY         8           /* reads on one connection at a time */
-#define FROM_MEMORY_MAX   (256 << 10) /* larger images are sent from the file that they were put into */
+#define SMALL_MAX         (256 << 10) /* larger images are sent from memory only while there is room for more */
+#define ROOM              (16 << 20)  /* beside the memory tier's; a client may take its time to receive */
 #define REDIS_THREADS     2
 #define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
 
@@ -236,19 +237,26 @@ static void mark(struct batch *b)
 }
 
 /* Puts the image on disk and keeps it at hand until it is there, unless what was stored since the database was asked
- * may be this very image. Without memory or room it is read once more. */
-static void fill(const struct batch *b, struct image *image)
+ * may be this very image: without memory, too, it is read once more. 0, or -EAGAIN: too many wait for the disk. */
+static int fill(const struct batch *b, struct image *image)
 {
     struct filling *one = memo_add_filling(b->f->store->memo, image, b->version);
-    if (one && fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) < 0)
+    int r = one ? fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) : 0;
+    if (r < 0)
         filled(one);
+    return r;
+}
+
+static int has_room(const struct store_fetch *f)
+{
+    return image_bytes_held() <= f->store->config->memory_bytes + ROOM;
 }
 
 static void land_found(const struct batch *b, struct flight *flight, struct image *image, const char *tier)
 {
     struct store_fetch *f = b->f;
-    if (image->meta.size <= FROM_MEMORY_MAX) {
-        fill(b, image);
+    int small = image->meta.size <= SMALL_MAX;
+    if ((small || has_room(f)) && (fill(b, image) == 0 || small)) {
         land(f, flight, image, tier, NULL);
     } else {
         flight->image = image;
@@ -556,6 +564,18 @@ static int64_t read_db_up(void *arg)
     return !db_rests(arg);
 }
 
+static int64_t read_held(void *arg)
+{
+    (void)arg;
+    return image_bytes_held();
+}
+
+static void show_metrics(struct store_fetch *f, int on)
+{
+    metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, on ? read_db_up : NULL, f);
+    metric_reader(METRIC_image_memory_bytes, METRIC_none, METRIC_none, on ? read_held : NULL, f);
+}
+
 /* When no flight comes from the disk any more. */
 static void stop_sources(struct store_fetch *f)
 {
@@ -622,7 +642,7 @@ int store_fetch_start(struct store *store, struct error *e)
     if (r < 0)
         return error_set(e, r, "no threads: %s", strerror(-r));
     f->started = 1;
-    metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, read_db_up, f);
+    show_metrics(f, 1);
     return 0;
 }
 
@@ -641,7 +661,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
     pthread_mutex_unlock(&f->lock);
     if (r)
         return -ETIMEDOUT;
-    metric_reader(METRIC_tier_up, METRIC_tier_db, METRIC_none, NULL, NULL);
+    show_metrics(f, 0);
     workers_finish(f->disk, NULL, NULL);
     stop_sources(f);
     pthread_join(f->patience, NULL);

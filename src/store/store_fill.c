@@ -7,7 +7,7 @@
 #include "tier/tier_disk.h"
 
 #define WAITING_MAX       1024
-#define WAITING_BYTES_MAX (32 << 20) /* one more image may be above */
+#define WAITING_BYTES_MAX (16 << 20) /* one more image may be above */
 
 struct order {
     struct image *image;
