@@ -129,7 +129,7 @@ ifneq ($(SAN),)
 TEST_ENV += \
 	ASAN_OPTIONS=halt_on_error=1:exitcode=99:detect_leaks=1:detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1 \
-	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1
+	TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1:suppressions=$(CURDIR)/tests/tsan.supp
 endif
 # gcc 12's thread sanitizer cannot start where the kernel spreads addresses wider than it knows.
 ifeq ($(SAN),thread)

@@ -18,9 +18,9 @@
 
 struct patrol_post {
     int fd;
-    atomic_int file; /* that is being sent; -1: none. Changed by the connection's thread alone */
-    atomic_llong file_end;
-    atomic_uint files; /* twice as often as it was changed; odd: it is being changed */
+    pthread_mutex_t file_lock; /* over these two, and that file is open while it is held */
+    int file;                  /* that is being sent; -1: none. Changed by the connection's thread alone */
+    int64_t file_end;
     atomic_llong deadline_ms;
     atomic_int receiving;     /* the peer owes us something */
     int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the patrol's own */
@@ -59,11 +59,10 @@ static int has_left(struct patrol_post *post, int64_t deadline_ms)
 static int is_cut_short(struct patrol_post *post)
 {
     struct stat st;
-    unsigned files = atomic_load(&post->files);
-    int file = atomic_load(&post->file);
-    int64_t end = atomic_load(&post->file_end);
-    /* Still the same: the descriptor was not another file's meanwhile. */
-    return !(files % 2) && file >= 0 && fstat(file, &st) == 0 && st.st_size < end && atomic_load(&post->files) == files;
+    pthread_mutex_lock(&post->file_lock);
+    int cut = post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
+    pthread_mutex_unlock(&post->file_lock);
+    return cut;
 }
 
 static void go_round(struct patrol *p)
@@ -152,7 +151,8 @@ struct patrol_post *patrol_enter(struct patrol *p, int fd)
     if (!post)
         return NULL;
     post->fd = fd;
-    atomic_init(&post->file, -1);
+    post->file = -1;
+    pthread_mutex_init(&post->file_lock, NULL);
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
     pthread_mutex_lock(&p->lock);
     DL_APPEND(p->posts, post);
@@ -167,15 +167,16 @@ void patrol_leave(struct patrol *p, struct patrol_post *post)
     pthread_mutex_lock(&p->lock);
     DL_DELETE(p->posts, post);
     pthread_mutex_unlock(&p->lock);
+    pthread_mutex_destroy(&post->file_lock);
     free(post);
 }
 
 static void set_file(struct patrol_post *post, int fd, int64_t end)
 {
-    atomic_fetch_add(&post->files, 1);
-    atomic_store(&post->file, fd);
-    atomic_store(&post->file_end, end);
-    atomic_fetch_add(&post->files, 1);
+    pthread_mutex_lock(&post->file_lock);
+    post->file = fd;
+    post->file_end = end;
+    pthread_mutex_unlock(&post->file_lock);
 }
 
 void patrol_file(struct patrol_post *post, int fd, int64_t end)
