@@ -174,14 +174,14 @@ int image_verify(const struct image_meta *meta, const void *bytes, size_t n, str
 {
     unsigned char sha256[DIGEST_SHA256_LEN];
     if ((int64_t)n != meta->size)
-        return error_set(e, -EBADMSG, "holds %zu bytes; its row says %lld", n, (long long)meta->size);
+        return error_set(e, -EBADMSG, "is damaged: it has %zu bytes, its row says %lld", n, (long long)meta->size);
     if (digest_sha256(bytes, n, sha256) < 0)
         return error_set(e, -EIO, "SHA-256 is not available in this OpenSSL");
     if (memcmp(sha256, meta->sha256, sizeof sha256) != 0) {
         char is[DIGEST_HEX_SIZE], said[DIGEST_HEX_SIZE];
         digest_hex(is, sha256);
         digest_hex(said, meta->sha256);
-        return error_set(e, -EBADMSG, "its bytes have sha256 %.16s..., its row says %.16s...", is, said);
+        return error_set(e, -EBADMSG, "is damaged: its bytes have sha256 %.16s..., its row says %.16s...", is, said);
     }
     return 0;
 }
