@@ -14,13 +14,16 @@
 #define FUTURE_LIMIT_NS  (1000 * NS_PER_MS)
 #define NS_PER_MS        INT64_C(1000000)
 
-int readfile_open(struct readfile *f, int root_fd, const char *path, enum safepath_links links, struct error *e)
+typedef int open_fn(int root_fd, const char *path, int flags, enum safepath_links links);
+
+static int open_by(open_fn *open_path, struct readfile *f, int root_fd, const char *path, enum safepath_links links,
+                   struct error *e)
 {
     /* O_NONBLOCK: opening a FIFO would wait for its writer. O_NOATIME is for the owner only. */
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
-    int fd = safepath_open(root_fd, path, flags | O_NOATIME, links);
+    int fd = open_path(root_fd, path, flags | O_NOATIME, links);
     if (fd == -EPERM)
-        fd = safepath_open(root_fd, path, flags, links);
+        fd = open_path(root_fd, path, flags, links);
     if (fd == -ENXIO)
         return error_set(e, fd, "is a socket or a device, and only files are read: remove it");
     if (fd < 0)
@@ -40,6 +43,16 @@ int readfile_open(struct readfile *f, int root_fd, const char *path, enum safepa
     }
     *f = (struct readfile){.fd = fd, .st = st};
     return 0;
+}
+
+int readfile_open(struct readfile *f, int root_fd, const char *path, enum safepath_links links, struct error *e)
+{
+    return open_by(safepath_open, f, root_fd, path, links, e);
+}
+
+int readfile_open_cached(struct readfile *f, int root_fd, const char *path, enum safepath_links links)
+{
+    return open_by(safepath_open_cached, f, root_fd, path, links, NULL);
 }
 
 /* Reads at most n bytes from the start, until `enough` are there or the file ends. The number of bytes or -errno. */

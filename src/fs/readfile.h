@@ -27,6 +27,10 @@ struct readfile {
 int readfile_open(struct readfile *f, int root_fd, const char *path, enum safepath_links links, struct error *e)
     __attribute__((warn_unused_result));
 
+/* Likewise, if no disk has to be waited for; else -EAGAIN (safepath_open_cached). */
+int readfile_open_cached(struct readfile *f, int root_fd, const char *path, enum safepath_links links)
+    __attribute__((warn_unused_result));
+
 /* Reads up to n bytes from the file's start and sets *ret_n to how many there were. For a first look only: the file
  * may be being written. */
 int readfile_head(const struct readfile *f, void *head, size_t n, size_t *ret_n, struct error *e)

@@ -12,6 +12,10 @@
 
 #include "base/utf8.h"
 
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
 /* openat2 answers EAGAIN when a rename anywhere raced with a ".." in a link: try again, but not forever. */
 #define RENAME_RACE_TRIES 32
 
@@ -140,24 +144,39 @@ static int open_stepwise(int root_fd, const char *path, int flags, int make)
     }
 }
 
+static unsigned long long resolve_for(enum safepath_links links, int *flags)
+{
+    unsigned long long resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+    if (links == SAFEPATH_NO_LINKS) {
+        resolve |= RESOLVE_NO_SYMLINKS;
+        /* Together with O_DIRECTORY it would turn the ELOOP of a link into ENOTDIR. */
+        if (!(*flags & O_PATH))
+            *flags &= ~O_NOFOLLOW;
+    }
+    return resolve;
+}
+
 int safepath_open(int root_fd, const char *path, int flags, enum safepath_links links)
 {
     assert(!(flags & O_CREAT));
     if (!safepath_follows_links())
         return open_stepwise(root_fd, path, flags, 0);
 
-    unsigned long long resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-    if (links == SAFEPATH_NO_LINKS) {
-        resolve |= RESOLVE_NO_SYMLINKS;
-        /* Together with O_DIRECTORY it would turn the ELOOP of a link into ENOTDIR. */
-        if (!(flags & O_PATH))
-            flags &= ~O_NOFOLLOW;
-    }
-
+    unsigned long long resolve = resolve_for(links, &flags);
     int fd = -EAGAIN;
     for (int i = 0; i < RENAME_RACE_TRIES && fd == -EAGAIN; i++)
         fd = openat2_call(root_fd, path, flags, resolve);
     return fd;
+}
+
+int safepath_open_cached(int root_fd, const char *path, int flags, enum safepath_links links)
+{
+    assert(!(flags & O_CREAT));
+    if (!safepath_follows_links())
+        return -EAGAIN;
+    unsigned long long resolve = resolve_for(links, &flags) | RESOLVE_CACHED;
+    int fd = openat2_call(root_fd, path, flags, resolve);
+    return fd == -EINVAL ? -EAGAIN : fd; /* a kernel before 5.12 */
 }
 
 int safepath_open_parent(int root_fd, const char *path, int make, const char **ret_name)

@@ -36,6 +36,11 @@ int safepath_check(const char *path, size_t len, struct error *e) __attribute__(
 int safepath_open(int root_fd, const char *path, int flags, enum safepath_links links)
     __attribute__((warn_unused_result));
 
+/* Likewise, when the kernel has all that it needs for it in memory, so that it does not wait for a disk (openat2(2),
+ * RESOLVE_CACHED); else -EAGAIN. */
+int safepath_open_cached(int root_fd, const char *path, int flags, enum safepath_links links)
+    __attribute__((warn_unused_result));
+
 /* Opens the folder that `path` lies in, making missing folders on the way when `make` is set (mode 0777 less umask),
  * following no links. Sets *ret_name to the last component, inside `path`. Returns a descriptor (O_PATH is not used:
  * it can be fsynced) or -errno. */

@@ -116,7 +116,7 @@ static void answer_again(struct http_exchange *x, struct store_hot *hot)
 {
     struct http_answer *a = &x->answer;
     a->kept = hot->extra;
-    if (x->is_plain) {
+    if (x->is_plain && hot->lasts) {
         a->keep = is_versioned(x) ? HTTP_KEEP_VERSIONED : HTTP_KEEP_PLAIN;
         a->image = hot->image;
         a->length = hot->image->meta.size;

@@ -44,11 +44,13 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
     __attribute__((warn_unused_result));
 
 /* For those who must not wait: an image that is at hand, its bytes or its open file, and that is still what the file of
- * this name holds. `extra` is what was attached to it (a reference), or NULL. -ENOENT: use store_fetch. */
+ * this name holds; or the file itself, if it is known. `extra` is what was attached to it (a reference), or NULL.
+ * -ENOENT: use store_fetch. */
 struct store_hot {
     struct image *image; /* a reference */
     struct image_extra *extra;
     const char *tier;
+    int lasts; /* whoever asks next will be told the same */
 };
 
 int store_hot(struct store *store, const struct image_key *key, struct store_hot *ret)

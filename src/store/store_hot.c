@@ -1,5 +1,5 @@
 /* What is at hand is looked at by the thread that a request arrived on: a lookup, and one system call to see whether it
- * is still the file that it was read from. */
+ * is still the file that it was read from. So is a file that has been read before, if the kernel has it at hand. */
 #include "store/store_hot.h"
 
 #include <errno.h>
@@ -8,6 +8,8 @@
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
+
+#define COPIED_MAX (128 << 10) /* bytes; to copy more would hold up other requests */
 
 /* Finds it if its file is as `wanted`: 0, the same as it was; -ENOENT, gone. */
 static int find(struct store *store, const struct image_key *key, int wanted, struct memory_hit *ret)
@@ -24,15 +26,31 @@ static int find(struct store *store, const struct image_key *key, int wanted, st
     return -ENOENT;
 }
 
+/* Opens a file that is known. Larger ones are left to those who may take their time to copy them. */
+static int open_known(struct store *store, const struct image_key *key, struct store_hot *ret)
+{
+    struct filestate state;
+    struct image *file;
+    if (tier_disk_open_known(store->disk, key, &file, &state) < 0)
+        return -ENOENT;
+    if (file->meta.size > COPIED_MAX) {
+        image_unref(file);
+        return -ENOENT;
+    }
+    *ret = (struct store_hot){.image = store_hot_keep(store, file, &state), .tier = "disk"};
+    metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+    return 0;
+}
+
 int store_hot(struct store *store, const struct image_key *key, struct store_hot *ret)
 {
     struct memory_hit hit;
     if (find(store, key, 0, &hit) < 0) {
         metric_add(METRIC_read_misses, METRIC_tier_memory, METRIC_none, 1);
-        return -ENOENT;
+        return open_known(store, key, ret);
     }
     int in_memory = hit.bytes > 0;
-    *ret = (struct store_hot){hit.image, hit.extra, in_memory ? "memory" : "disk"};
+    *ret = (struct store_hot){hit.image, hit.extra, in_memory ? "memory" : "disk", 1};
     metric_add(METRIC_reads, in_memory ? METRIC_tier_memory : METRIC_tier_disk, METRIC_none, 1);
     return 0;
 }

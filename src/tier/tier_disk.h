@@ -25,6 +25,11 @@ struct filestate;
 int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
                    struct error *e) __attribute__((warn_unused_result));
 
+/* Likewise, without waiting for a disk and without reading: -EAGAIN (or another -errno) for a file that is not known,
+ * or whose folders are in no cache. */
+int tier_disk_open_known(struct tier_disk *disk, const struct image_key *key, struct image **ret,
+                         struct filestate *ret_state) __attribute__((warn_unused_result));
+
 /* Copies an image that was opened in this state to memory. -EBUSY: it is in another state by now; -ENOMEM, -EIO. */
 int tier_disk_load(const struct image *file, const struct filestate *state, struct image **ret)
     __attribute__((warn_unused_result));

@@ -149,6 +149,20 @@ int tier_disk_load(const struct image *file, const struct filestate *state, stru
     return r;
 }
 
+/* The image of an open file, whose descriptor it takes over. */
+static int make_image(struct image_meta *meta, const struct readfile *file, const struct stat *st, struct image **ret,
+                      struct filestate *ret_state)
+{
+    meta->size = st->st_size;
+    meta->mtime_ns = clock_ns(st->st_mtim);
+    *ret = image_new_file(meta, file->fd);
+    if (!*ret)
+        return -ENOMEM;
+    if (ret_state)
+        *ret_state = filestate_of(st);
+    return 0;
+}
+
 int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
                    struct error *e)
 {
@@ -169,16 +183,29 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
         if (r == 0)
             remember(known, &st, &meta);
     }
-    if (r == 0) {
-        meta.size = st.st_size;
-        meta.mtime_ns = clock_ns(st.st_mtim);
-        *ret = image_new_file(&meta, file.fd);
-        if (*ret && ret_state)
-            *ret_state = filestate_of(&st);
-        if (*ret)
-            return 0;
+    if (r == 0 && make_image(&meta, &file, &st, ret, ret_state) < 0)
         r = error_set(e, -ENOMEM, "out of memory");
-    }
-    readfile_close(&file);
+    if (r < 0)
+        readfile_close(&file);
+    return r;
+}
+
+int tier_disk_open_known(struct tier_disk *disk, const struct image_key *key, struct image **ret,
+                         struct filestate *ret_state)
+{
+    struct image_meta meta = {.key = *key};
+    struct readfile file;
+    int root;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, NULL);
+    if (r == 0)
+        r = readfile_open_cached(&file, root, key->path, SAFEPATH_BENEATH);
+    if (r < 0)
+        return r;
+    if (tier_disk_stale_is(tier_disk_stale(disk), key, &file.st) || !recall(tier_disk_known(disk), &file.st, &meta))
+        r = -EAGAIN;
+    if (r == 0)
+        r = make_image(&meta, &file, &file.st, ret, ret_state);
+    if (r < 0)
+        readfile_close(&file);
     return r;
 }
