@@ -94,8 +94,8 @@ struct redis_client_state {
     int up;
     int connections, in_use;
     int64_t errors;
-    char why[256];    /* the last failure; "" before the first */
-    char server[300]; /* host:port of the last connection; "" before the first */
+    char why[256];                    /* the last failure; "" before the first */
+    char server[REDIS_URL_HOST_SIZE]; /* of the last connection, as redis_url_host_text; "" before the first */
 };
 
 void redis_client_state(struct redis_client *c, struct redis_client_state *ret);

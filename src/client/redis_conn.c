@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,7 +30,8 @@ struct redis_conn {
 
 static int refuse(struct error *e, int code, const struct redis_url_host *host, const char *why)
 {
-    return error_set(e, code, "Redis at %s:%d: %s", host->name, host->port, why);
+    char at[REDIS_URL_HOST_SIZE];
+    return error_set(e, code, "Redis at %s: %s", redis_url_host_text(host, at), why);
 }
 
 static int wait_connected(int fd, int64_t deadline_ms)
@@ -62,21 +64,43 @@ static int connect_to(const struct addrinfo *a, int64_t deadline_ms, int *ret)
     return 0;
 }
 
-static int dial(const struct redis_url_host *host, int64_t deadline_ms, int *ret, struct error *e)
+/* A socket in the file system: unix(7). */
+static int dial_socket(const char *path, int64_t deadline_ms, int *ret)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct addrinfo a = {.ai_family = AF_UNIX,
+                               .ai_socktype = SOCK_STREAM,
+                               .ai_addr = (struct sockaddr *)&address,
+                               .ai_addrlen = sizeof address};
+    size_t n = strlen(path);
+    if (n >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, n);
+    return connect_to(&a, deadline_ms, ret);
+}
+
+static int dial_name(const struct redis_url_host *host, int64_t deadline_ms, int *ret, const char **ret_why)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list;
     char port[16];
     (void)snprintf(port, sizeof port, "%d", host->port);
     int failed = getaddrinfo(host->name, port, &hints, &list);
-    if (failed)
-        return refuse(e, -ENOTCONN, host, gai_strerror(failed));
+    if (failed) {
+        *ret_why = gai_strerror(failed);
+        return -ENOTCONN;
+    }
     int r = -ENOTCONN;
     for (const struct addrinfo *a = list; a && r < 0; a = a->ai_next)
         r = connect_to(a, deadline_ms, ret);
     freeaddrinfo(list);
-    if (r < 0)
-        return refuse(e, r == -ETIMEDOUT ? r : -ENOTCONN, host, strerror(-r));
-    return 0;
+    return r;
+}
+
+static int dial(const struct redis_url_host *host, int64_t deadline_ms, int *ret, struct error *e)
+{
+    const char *why = NULL;
+    int r = host->port ? dial_name(host, deadline_ms, ret, &why) : dial_socket(host->name, deadline_ms, ret);
+    return r < 0 ? refuse(e, r == -ETIMEDOUT ? r : -ENOTCONN, host, why ? why : strerror(-r)) : 0;
 }
 
 static long receive(const struct redis_conn *conn, void *bytes, size_t n, short *ret_events)

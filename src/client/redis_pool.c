@@ -255,9 +255,8 @@ static int is_same(const struct redis_client *c, const struct redis_conn *conn)
 
 static void trust(struct redis_client *c, const struct redis_conn *conn)
 {
-    const struct redis_url_host *host = redis_conn_host(conn);
     (void)snprintf(c->run_id, sizeof c->run_id, "%s", redis_conn_run_id(conn));
-    (void)snprintf(c->server, sizeof c->server, "%s:%d", host->name, host->port);
+    redis_url_host_text(redis_conn_host(conn), c->server);
     c->was_seen = 1;
 }
 

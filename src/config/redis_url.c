@@ -1,19 +1,20 @@
 #include "config/redis_url.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define SENTINEL_PORT 26379
 #define DATABASE_MAX  65535
 
 static const struct scheme {
     const char *text;
-    bool tls, sentinel;
+    bool tls, sentinel, socket;
 } schemes[] = {
-    {"redis://", false, false},
-    {"rediss://", true, false},
-    {"redis+sentinel://", false, true},
-    {"rediss+sentinel://", true, true},
+    {"redis://", false, false, false},         {"rediss://", true, false, false},
+    {"redis+sentinel://", false, true, false}, {"rediss+sentinel://", true, true, false},
+    {"unix://", false, false, true},
 };
 
 static int refuse(struct error *e, const char *why)
@@ -129,6 +130,24 @@ static int parse_path(struct redis_url *url, const char *text, bool sentinel, st
     return *text && url->database < 0 ? refuse(e, "has a database that is not a number from 0 to 65535") : 0;
 }
 
+/* /path/of/socket?db=N: what is behind the user of a unix:// URL. */
+static int parse_socket(struct redis_url *url, const char *text, struct error *e)
+{
+    static const char query[] = "?db=";
+    const struct sockaddr_un limit;
+    struct redis_url_host *host = &url->hosts[0];
+    size_t n = strcspn(text, "?");
+    if (*text != '/' || decode(host->name, sizeof limit.sun_path, text, n) < 0)
+        return refuse(e, "names no socket by its whole path, of at most 107 bytes");
+    url->hosts_len = 1;
+    url->database = -1;
+    if (!text[n])
+        return 0;
+    if (strncmp(text + n, query, strlen(query)) == 0)
+        url->database = number(text + n + strlen(query), strlen(text + n) - strlen(query), DATABASE_MAX);
+    return url->database < 0 ? refuse(e, "has behind its ? something else than db= and a number from 0 to 65535") : 0;
+}
+
 int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
 {
     const struct scheme *scheme = find_scheme(text);
@@ -140,13 +159,24 @@ int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
     const char *at = memrchr(rest, '@', authority);
     const char *hosts = at ? at + 1 : rest, *end = rest + authority;
     int r = at ? parse_user(&url, rest, (size_t)(at - rest), e) : 0;
-    if (r == 0)
+    if (r == 0 && scheme->socket)
+        r = parse_socket(&url, hosts, e);
+    else if (r == 0)
         r = parse_hosts(&url, hosts, (size_t)(end - hosts), scheme->sentinel, e);
-    if (r == 0)
+    if (r == 0 && !scheme->socket)
         r = parse_path(&url, *end ? end + 1 : end, scheme->sentinel, e);
     if (r == 0)
         *ret = url;
     return r;
+}
+
+const char *redis_url_host_text(const struct redis_url_host *host, char dst[REDIS_URL_HOST_SIZE])
+{
+    if (host->port)
+        (void)snprintf(dst, REDIS_URL_HOST_SIZE, "%s:%d", host->name, host->port);
+    else
+        (void)snprintf(dst, REDIS_URL_HOST_SIZE, "%s", host->name);
+    return dst;
 }
 
 int redis_url_mask(const char *text, struct buf *out)

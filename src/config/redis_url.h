@@ -2,8 +2,10 @@
  *
  *     redis://[user][:password]@host:port/db                          rediss:// with TLS
  *     redis+sentinel://[user:password@]host:port,host:port/master/db  rediss+sentinel:// with TLS
+ *     unix://[user:password@]/path/of/socket?db=0                     as redis-py has it
  *
- * User and password may hold %XX. Ports default to 6379, those of sentinels to 26379; an IPv6 address stands in []. */
+ * User, password and the socket's path may hold %XX. Ports default to 6379, those of sentinels to 26379; an IPv6
+ * address stands in []. */
 #ifndef CONFIG_REDIS_URL_H
 #define CONFIG_REDIS_URL_H
 
@@ -15,7 +17,8 @@
 #define REDIS_URL_HOSTS_MAX 8
 #define REDIS_URL_PORT      6379
 #define REDIS_URL_ACCEPTED                                                                                             \
-    "accepted: redis://[user][:password]@host:port/db, rediss:// or redis+sentinel://h1:p1,h2:p2/master/db"
+    "accepted: redis://[user][:password]@host:port/db, rediss://, redis+sentinel://h1:p1,h2:p2/master/db or "          \
+    "unix:///path/of/socket?db=N"
 
 struct redis_url {
     bool tls;
@@ -25,12 +28,17 @@ struct redis_url {
     int hosts_len;
     struct redis_url_host {
         char name[256];
-        int port;
+        int port; /* 0: name is the path of a unix socket */
     } hosts[REDIS_URL_HOSTS_MAX];
 };
 
 /* -EINVAL and a phrase that fits behind the text and repeats nothing of it. */
 int redis_url_parse(const char *text, struct redis_url *ret, struct error *e) __attribute__((warn_unused_result));
+
+#define REDIS_URL_HOST_SIZE 300
+
+/* "host:port", or the socket's path. Returns dst. */
+const char *redis_url_host_text(const struct redis_url_host *host, char dst[REDIS_URL_HOST_SIZE]);
 
 /* Appends the text with the password shown as ***. 0, -EMSGSIZE, -ENOMEM. */
 int redis_url_mask(const char *text, struct buf *out) __attribute__((warn_unused_result));

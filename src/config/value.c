@@ -298,7 +298,7 @@ int value_accepted(const struct value_type *type, struct buf *out)
     case VALUE_CONNINFO:
         return buf_addstr(out, "postgresql://... or host=... dbname=...");
     case VALUE_REDIS_URL:
-        return buf_addstr(out, "redis://..., rediss://..., redis+sentinel://... or rediss+sentinel://...");
+        return buf_addstr(out, "redis://..., rediss://..., redis+sentinel://..., rediss+sentinel://... or unix:///...");
     case VALUE_SHA256:
         return buf_addstr(out, "64 hexadecimal digits");
     case VALUE_PATH:

@@ -208,7 +208,7 @@ struct store_redis_status {
     int64_t errors;
     int owed; /* images to be dropped before it is read again */
     int ttl_s;
-    char server[300]; /* host:port; "" before the first connection */
+    char server[300]; /* host:port, or a socket's path; "" before the first connection */
     char why[256];    /* it is not up */
 };
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -357,6 +358,28 @@ def test_a_password(folder: Path, serve: Callable[..., Served], password: str, u
         with redis.client() as client:
             client("SELECT", 3)
             wait_until(lambda: client("EXISTS", path_key("p.png")), WAIT_S, "the image in database 3")
+
+
+def test_through_a_socket(folder: Path, serve: Callable[..., Served]) -> None:
+    with tempfile.TemporaryDirectory(prefix="perdura-test-", dir="/tmp") as short:  # a socket's path has 107 bytes
+        path = f"{short}/redis.sock"
+        with Redis(folder / "redis", password="a/b", unixsocket=path, unixsocketperm="700") as redis:
+            http = serve(REDIS_URL=f"unix://:a%2Fb@{path}?db=0", **PATIENT)
+            data = images.sized("png", 300_000, "s")
+            store_in_redis(http, redis, "s.png", data)
+            from_tier(http, "s.png", data, "redis")
+            assert state(http)["server"] == path
+            redis.kill()
+            assert get_cold(http, "s.png").body == data
+            assert state(http)["state"] == "down" and path in state(http)["detail"]
+            redis.start()
+            wait_until(lambda: state(http)["state"] == "up", WAIT_S, "Redis found again")
+            other = serve(REDIS_URL=f"unix://:a%2Fb@{path}?db=3", **PATIENT)
+            put(other, "d.png", data)
+            get_cold(other, "d.png")
+            with redis.client() as client:
+                client("SELECT", 3)
+                wait_until(lambda: client("EXISTS", path_key("d.png")), WAIT_S, "the image in database 3")
 
 
 def test_host_port_and_password_apart(folder: Path, serve: Callable[..., Served]) -> None:

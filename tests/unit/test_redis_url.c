@@ -31,6 +31,11 @@ static const struct {
      {.master = "mymaster", .database = -1, .hosts_len = 3, .hosts = {{"a", 26379}, {"b", 2}, {"::1", 3}}}},
     {"rediss+sentinel://u:p@a:1/m/4",
      {.tls = true, .user = "u", .password = "p", .master = "m", .database = 4, .hosts_len = 1, .hosts = {{"a", 1}}}},
+    {"unix:///run/redis.sock", {.database = -1, .hosts_len = 1, .hosts = {{"/run/redis.sock", 0}}}},
+    {"unix:///a/b?db=3", {.database = 3, .hosts_len = 1, .hosts = {{"/a/b", 0}}}},
+    {"unix:///a%20b%3Fc:d@e", {.database = -1, .hosts_len = 1, .hosts = {{"/a b?c:d@e", 0}}}},
+    {"unix://:a%2Fb@/s?db=0", {.password = "a/b", .database = 0, .hosts_len = 1, .hosts = {{"/s", 0}}}},
+    {"unix://u:p@/s", {.user = "u", .password = "p", .database = -1, .hosts_len = 1, .hosts = {{"/s", 0}}}},
 };
 
 static const char *const bad[] = {
@@ -64,6 +69,19 @@ static const char *const bad[] = {
     "redis+sentinel://a,/m",
     "redis+sentinel://a:1,b:x/m",
     "redis+sentinel://1,2,3,4,5,6,7,8,9/m",
+    "unix:/run/redis.sock",
+    "unix://",
+    "unix://run/redis.sock",
+    "unix://u:p@run/redis.sock",
+    "unix://?db=1",
+    "unix:///s%zz",
+    "unix:///s%00",
+    "unix:///s?",
+    "unix:///s?db=",
+    "unix:///s?db=x",
+    "unix:///s?db=65536",
+    "unix:///s?db=1&password=p",
+    "unix:///s?password=p",
 };
 
 static const struct {
@@ -74,6 +92,7 @@ static const struct {
     {"rediss://u:secret@h", "rediss://u:***@h"},
     {"redis://u:sec@ret@h", "redis://u:***@h"},
     {"redis+sentinel://u:s@a:1,b:2/m", "redis+sentinel://u:***@a:1,b:2/m"},
+    {"unix://u:secret@/s?db=1", "unix://u:***@/s?db=1"},
 };
 
 static void reads_urls(void **state)
@@ -115,14 +134,36 @@ static void refuses_what_is_too_long(void **state)
     (void)state;
     char text[2000];
     struct redis_url url;
-    for (size_t i = 0; i < 3; i++) {
-        static const char *const around[][2] = {{"redis://:", "@h"}, {"redis://", ""}, {"redis+sentinel://a/", ""}};
+    static const char *const around[][2] = {
+        {"redis://:", "@h"}, {"redis://", ""}, {"redis+sentinel://a/", ""}, {"unix://:", "@/s"}, {"unix:///", ""}};
+    for (size_t i = 0; i < LEN(around); i++) {
         memset(text, 'a', sizeof text); /* a name of 1,000 letters */
         size_t n = strlen(around[i][0]);
         memcpy(text, around[i][0], n);
         memcpy(text + n + 1000, around[i][1], strlen(around[i][1]) + 1);
         assert_int_equal(redis_url_parse(text, &url, NULL), -EINVAL);
     }
+}
+
+static void takes_a_socket_of_107_bytes_and_no_more(void **state)
+{
+    (void)state;
+    char text[200] = "unix:///";
+    struct redis_url url;
+    memset(text + strlen(text), 'a', 107);
+    assert_int_equal(redis_url_parse(text, &url, NULL), -EINVAL);
+    text[strlen("unix://") + 107] = '\0';
+    assert_int_equal(redis_url_parse(text, &url, NULL), 0);
+    assert_int_equal(strlen(url.hosts[0].name), 107);
+}
+
+static void tells_where_a_host_is(void **state)
+{
+    (void)state;
+    static const struct redis_url_host name = {"h", 7}, path = {"/run/redis.sock", 0};
+    char text[REDIS_URL_HOST_SIZE];
+    assert_string_equal(redis_url_host_text(&name, text), "h:7");
+    assert_string_equal(redis_url_host_text(&path, text), "/run/redis.sock");
 }
 
 static void hides_passwords(void **state)
@@ -143,6 +184,8 @@ int main(void)
         cmocka_unit_test(reads_urls),
         cmocka_unit_test(refuses_others),
         cmocka_unit_test(refuses_what_is_too_long),
+        cmocka_unit_test(takes_a_socket_of_107_bytes_and_no_more),
+        cmocka_unit_test(tells_where_a_host_is),
         cmocka_unit_test(hides_passwords),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
