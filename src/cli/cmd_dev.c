@@ -86,7 +86,7 @@ static int begin(struct dev *d, struct error *e)
     if (r == 0)
         r = dev_story_config(&d->config, &d->pg, d->media, e);
     if (r < 0) {
-        private_postgres_stop(&d->pg);
+        private_server_stop(&d->pg.server);
         (void)!dev_folder_close(&d->folder, DEV_FOLDER_REMOVE, NULL);
     }
     return r;
@@ -96,7 +96,7 @@ static int end(struct dev *d, int code)
 {
     struct error e;
     config_release(&d->config);
-    private_postgres_stop(&d->pg);
+    private_server_stop(&d->pg.server);
     int64_t now_ms = clock_monotonic_ms();
     subprocess_end_others(&d->signals, now_ms, now_ms + LEFT_STOP_MS);
     int r = dev_folder_close(&d->folder, keep ? DEV_FOLDER_KEEP : DEV_FOLDER_REMOVE, &e);
@@ -108,7 +108,7 @@ static int end(struct dev *d, int code)
 static int wait_for_stop(struct dev *d)
 {
     while (!stop_signals_asked(&d->signals)) {
-        if (!private_postgres_running(&d->pg)) {
+        if (!private_server_running(&d->pg.server)) {
             fprintf(stderr, "perdura: PostgreSQL has ended by itself (its last words are above)\n");
             return CLI_UNREACHABLE;
         }
@@ -159,7 +159,7 @@ static int run_story(struct dev *d)
 static int set_environment(const struct dev *d)
 {
     return setenv("DATABASE_URL", d->pg.url, 1) < 0 || setenv("PERDURA_MEDIA_ROOT", d->media, 1) < 0 ||
-                   setenv("PGHOST", d->pg.socket_folder, 1) < 0 || setenv("PGPORT", "5432", 1) < 0 ||
+                   setenv("PGHOST", d->pg.server.socket_folder, 1) < 0 || setenv("PGPORT", "5432", 1) < 0 ||
                    setenv("PGUSER", "postgres", 1) < 0 || setenv("PGDATABASE", "postgres", 1) < 0
                ? -errno
                : 0;
