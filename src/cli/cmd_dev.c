@@ -18,6 +18,7 @@
 #include "cli/service.h"
 #include "dev/dev_folder.h"
 #include "dev/private_postgres.h"
+#include "dev/private_redis.h"
 #include "process/stop_signals.h"
 #include "process/subprocess.h"
 
@@ -29,6 +30,7 @@ struct dev {
     struct stop_signals signals;
     struct dev_folder folder;
     struct private_postgres pg;
+    struct private_redis redis; /* url "": none */
     struct config config;
     char media[PATH_MAX];     /* absolute */
     char shown[4 * PATH_MAX]; /* the folder, from the working directory where it lies beneath that */
@@ -37,16 +39,30 @@ struct dev {
 static const char *dir = "./.perdura-dev";
 static int keep;
 
+static int leads_to_a_server(const char *variable)
+{
+    static const char *const beginnings[] = {"DATABASE_URL=",
+                                             "PERDURA_DATABASE_URL=",
+                                             "PERDURA_LISTEN_URL=",
+                                             "SCALINGO_POSTGRESQL_URL=",
+                                             "SCALINGO_REDIS_URL=",
+                                             "CACHE_DRIVER=",
+                                             "PG",
+                                             "REDIS",
+                                             "SENTINEL"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(variable, beginnings[i], strlen(beginnings[i])) == 0)
+            return 1;
+    return 0;
+}
+
 /* Servers of the system stay out of it: neither we nor COMMAND shall find one by chance. */
 static int clear_environment(struct error *e)
 {
-    static const char *const names[] = {"PERDURA_DATABASE_URL", "SCALINGO_POSTGRESQL_URL", "PERDURA_LISTEN_URL"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unsetenv(names[i]);
     for (char **at = environ; at && *at;) {
         char name[64];
         size_t n = strcspn(*at, "=");
-        if (strncmp(*at, "PG", 2) != 0 || n >= sizeof name) {
+        if (!leads_to_a_server(*at) || n >= sizeof name) {
             at++;
             continue;
         }
@@ -68,7 +84,18 @@ static void show_folder(struct dev *d)
     printable(d->shown, sizeof d->shown, path);
 }
 
-/* Takes the folder, starts PostgreSQL, makes the settings. */
+/* Redis is a help and no condition: without it all goes on. */
+static int begin_redis(struct dev *d, struct error *e)
+{
+    int r = private_redis_start(&d->redis, &d->folder, &d->signals, e);
+    if (r == 0 || r == -ECANCELED)
+        return r;
+    fprintf(stderr, "perdura: %s: dev goes on without Redis, which is optional%s\n", e->text,
+            r == -ENOENT ? " (apt-get install redis-server)" : "");
+    return 0;
+}
+
+/* Takes the folder, starts the servers, makes the settings. */
 static int begin(struct dev *d, struct error *e)
 {
     int r = dev_folder_open(&d->folder, dir, &d->signals, e);
@@ -76,7 +103,7 @@ static int begin(struct dev *d, struct error *e)
         return r;
     show_folder(d);
     if (!d->command.argv)
-        printf("perdura dev: a private PostgreSQL and a media folder, both in %s\n", d->shown);
+        printf("perdura dev: private servers and a media folder, all in %s\n", d->shown);
     if (snprintf(d->media, sizeof d->media, "%s/media", d->folder.path) >= PATH_MAX)
         r = error_set(e, -ENAMETOOLONG, "the path of %.80s... is too long", d->folder.path);
     else if (mkdirat(d->folder.fd, "media", 0777) < 0)
@@ -84,8 +111,11 @@ static int begin(struct dev *d, struct error *e)
     if (r == 0)
         r = private_postgres_start(&d->pg, &d->folder, &d->signals, e);
     if (r == 0)
-        r = dev_story_config(&d->config, &d->pg, d->media, e);
+        r = begin_redis(d, e);
+    if (r == 0)
+        r = dev_story_config(&d->config, &d->pg, &d->redis, d->media, e);
     if (r < 0) {
+        private_server_stop(&d->redis.server);
         private_server_stop(&d->pg.server);
         (void)!dev_folder_close(&d->folder, DEV_FOLDER_REMOVE, NULL);
     }
@@ -96,6 +126,7 @@ static int end(struct dev *d, int code)
 {
     struct error e;
     config_release(&d->config);
+    private_server_stop(&d->redis.server);
     private_server_stop(&d->pg.server);
     int64_t now_ms = clock_monotonic_ms();
     subprocess_end_others(&d->signals, now_ms, now_ms + LEFT_STOP_MS);
@@ -112,6 +143,8 @@ static int wait_for_stop(struct dev *d)
             fprintf(stderr, "perdura: PostgreSQL has ended by itself (its last words are above)\n");
             return CLI_UNREACHABLE;
         }
+        if (d->redis.server.pid && !private_server_running(&d->redis.server))
+            fprintf(stderr, "perdura: Redis has ended by itself (its last words are above); all goes on without it\n");
         (void)stop_signals_wait(&d->signals, INT64_MAX);
     }
     return CLI_OK;
@@ -130,6 +163,7 @@ static int serve(struct dev *d)
     if (code == CLI_OK) {
         snprintf(images, sizeof images, "%s%s/", service_url(service), d->config.media_url);
         const struct dev_advice advice = {.pg = &d->pg,
+                                          .redis = *d->redis.url ? &d->redis : NULL,
                                           .media = d->media,
                                           .url = service_url(service),
                                           .images = images,
@@ -147,11 +181,12 @@ static int run_story(struct dev *d)
 {
     char media[sizeof d->shown + 8];
     snprintf(media, sizeof media, "%s/media", d->shown);
-    int code = dev_story(&d->folder, &d->pg, &d->config, media, &d->signals);
+    int code = dev_story(&d->folder, &d->pg, &d->redis, &d->config, media, &d->signals);
     if (code == CLI_OK && !stop_signals_asked(&d->signals))
         code = serve(d);
     if (d->signals.first)
-        printf("\nstopping PostgreSQL%s%s\n", keep ? "; kept: " : ", removing ", d->shown);
+        printf("\nstopping PostgreSQL%s%s%s\n", d->redis.server.pid ? " and Redis" : "",
+               keep ? "; kept: " : ", removing ", d->shown);
     return code;
 }
 
@@ -160,7 +195,8 @@ static int set_environment(const struct dev *d)
 {
     return setenv("DATABASE_URL", d->pg.url, 1) < 0 || setenv("PERDURA_MEDIA_ROOT", d->media, 1) < 0 ||
                    setenv("PGHOST", d->pg.server.socket_folder, 1) < 0 || setenv("PGPORT", "5432", 1) < 0 ||
-                   setenv("PGUSER", "postgres", 1) < 0 || setenv("PGDATABASE", "postgres", 1) < 0
+                   setenv("PGUSER", "postgres", 1) < 0 || setenv("PGDATABASE", "postgres", 1) < 0 ||
+                   (*d->redis.url && setenv("REDIS_URL", d->redis.url, 1) < 0)
                ? -errno
                : 0;
 }
@@ -243,13 +279,14 @@ static const struct cli_option options[] = {
 const struct command command_dev = {
     .name = "dev",
     .arguments = "[-- COMMAND...]",
-    .summary = "Show what Perdura does, with a private PostgreSQL that goes away again",
+    .summary = "Show what Perdura does, with a private PostgreSQL and Redis that go away again",
     .details =
-        "Starts a PostgreSQL of its own on a unix socket (no port, no system database), writes some images, stores\n"
-        "them, wipes the disk, restores and compares them, then serves them over HTTP on a free port of this machine\n"
-        "and says what to try. Ctrl-C ends and removes it all.\n"
-        "With COMMAND there is no story: it runs with DATABASE_URL and PERDURA_MEDIA_ROOT set to a migrated\n"
-        "database and an empty folder, and its exit code is ours.",
+        "Starts a PostgreSQL of its own and, if redis-server is installed, a Redis on unix sockets (no port, no "
+        "system\n"
+        "service), writes some images, stores them, wipes the disk, restores and compares them, then serves them over\n"
+        "HTTP on a free port of this machine and says what to try. Ctrl-C ends and removes it all.\n"
+        "With COMMAND there is no story: it runs with DATABASE_URL, REDIS_URL and PERDURA_MEDIA_ROOT set to a\n"
+        "migrated database, an empty Redis and an empty folder, and its exit code is ours.",
     .options = options,
     .run = run,
 };

@@ -32,6 +32,15 @@ static void print_program(void)
     print_quoted(n < 0 ? "perdura" : program);
 }
 
+/* What the request before has left in Redis. */
+static void print_redis(const struct private_redis *redis)
+{
+    static const char key[] = "image:path:media:" DEV_STORY_IMAGE;
+    const char *socket = redis->server.socket;
+    printf("  redis-cli -s %s HMGET %s content_type size    its copy in Redis, for other instances ...\n", socket, key);
+    printf("  redis-cli -s %s TTL %s    ... and for how many seconds it stays there\n", socket, key);
+}
+
 static void print_http(const struct dev_advice *a)
 {
     printf("  curl -sI %s" DEV_STORY_IMAGE "    its headers\n", a->images);
@@ -40,6 +49,8 @@ static void print_http(const struct dev_advice *a)
     printf("  curl -sX POST %s/image-cache/cache-all -H \"$auth\"    store what is not stored yet\n", a->url);
     printf("  rm \"$PERDURA_MEDIA_ROOT\"/" DEV_STORY_IMAGE "    lose one file ...\n");
     printf("  curl -so healed.png %s" DEV_STORY_IMAGE "    ... and ask for it: it is back on disk\n", a->images);
+    if (a->redis)
+        print_redis(a->redis);
     printf("  curl -sT healed.png %savatars/9/me.png -H \"$auth\"    store one more: answered when it is committed\n",
            a->images);
 }
@@ -51,6 +62,10 @@ void dev_advice_print(const struct dev_advice *a)
            a->images, a->url);
     printf("\nTry it. In another terminal, first:\n\n  export DATABASE_URL=");
     print_quoted(a->pg->url);
+    if (a->redis) {
+        printf("\n  export REDIS_URL=");
+        print_quoted(a->redis->url);
+    }
     printf("\n  export PERDURA_MEDIA_ROOT=");
     print_quoted(a->media);
     printf("\n  alias perdura=");

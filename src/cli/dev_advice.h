@@ -3,13 +3,15 @@
 #define CLI_DEV_ADVICE_H
 
 #include "dev/private_postgres.h"
+#include "dev/private_redis.h"
 
 struct dev_advice {
     const struct private_postgres *pg;
-    const char *media;  /* the media folder's absolute path */
-    const char *url;    /* where the HTTP service listens */
-    const char *images; /* where images are served, with the slash at its end */
-    const char *token;  /* for what needs one */
+    const struct private_redis *redis; /* NULL: none */
+    const char *media;                 /* the media folder's absolute path */
+    const char *url;                   /* where the HTTP service listens */
+    const char *images;                /* where images are served, with the slash at its end */
+    const char *token;                 /* for what needs one */
 };
 
 /* Prints them on stdout. */

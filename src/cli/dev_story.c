@@ -23,7 +23,8 @@
 
 struct story {
     struct dev_folder *folder;
-    struct private_postgres *pg;
+    const struct private_postgres *pg;
+    const struct private_redis *redis;
     const struct config *config;
     const char *shown;
     struct store *store; /* opened anew after the wipe, as a deploy starts a new process */
@@ -33,15 +34,20 @@ struct story {
 
 static const char *const collections[] = {"media", NULL};
 
-int dev_story_config(struct config *ret, const struct private_postgres *pg, const char *media, struct error *e)
+int dev_story_config(struct config *ret, const struct private_postgres *pg, const struct private_redis *redis,
+                     const char *media, struct error *e)
 {
     uint64_t random[2];
     char token[33];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return error_set(e, -errno, "no random numbers for a token: %s", strerror(errno));
     (void)snprintf(token, sizeof token, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-    const struct config_flag flags[] = {
-        {"database-url", pg->url}, {"media-root", media}, {"port", "0"}, {"api-token", token}, {NULL, NULL}};
+    const struct config_flag flags[] = {{"database-url", pg->url},
+                                        {"media-root", media},
+                                        {"port", "0"},
+                                        {"api-token", token},
+                                        {*redis->url ? "redis-url" : NULL, redis->url},
+                                        {NULL, NULL}};
     return config_load(ret, flags, NULL, NULL, e);
 }
 
@@ -91,7 +97,8 @@ static int outcome(struct job *job, int64_t done, int64_t expected, const char *
 
 static int tell_server(struct story *s)
 {
-    printf("1. PostgreSQL %s is up, on a unix socket only: no port, no password\n", s->pg->version);
+    printf("1. PostgreSQL %s%s up, on a unix socket only: no port, no password\n", s->pg->version,
+           *s->redis->url ? " and Redis are" : " is");
     return CLI_OK;
 }
 
@@ -250,12 +257,12 @@ static int heal(struct story *s)
     return CLI_OK;
 }
 
-int dev_story(struct dev_folder *folder, struct private_postgres *pg, const struct config *config, const char *shown,
-              struct stop_signals *signals)
+int dev_story(struct dev_folder *folder, const struct private_postgres *pg, const struct private_redis *redis,
+              const struct config *config, const char *shown, struct stop_signals *signals)
 {
     static int (*const steps[])(struct story *) = {tell_server, migrate, write_images, cache, wipe,
                                                    restore,     compare, check,        heal};
-    struct story s = {.folder = folder, .pg = pg, .config = config, .shown = shown};
+    struct story s = {.folder = folder, .pg = pg, .redis = redis, .config = config, .shown = shown};
     int code = CLI_OK;
     for (size_t i = 0; code == CLI_OK && i < sizeof steps / sizeof *steps && !stop_signals_asked(signals); i++) {
         code = steps[i](&s);

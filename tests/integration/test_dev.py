@@ -1,4 +1,4 @@
-"""`perdura dev`: its own PostgreSQL, its story, its advice, and that nothing of it stays behind."""
+"""`perdura dev`: its own PostgreSQL and Redis, its story, its advice, and that nothing of it stays behind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ def alive(pid: int) -> bool:
 
 
 def processes_in(folder: Path) -> list[int]:
-    """Those whose working directory lies beneath `folder`, removed or not: PostgreSQL works in its data folder."""
+    """Those whose working directory lies beneath `folder`, removed or not: the servers work in theirs."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -48,6 +49,11 @@ def processes_in(folder: Path) -> list[int]:
         if cwd.startswith(f"{folder}/") and alive(int(process.name)):
             found.append(int(process.name))
     return found
+
+
+def redis_of(dev: Dev) -> int:
+    (pid,) = [pid for pid in processes_in(dev.dev) if os.readlink(f"/proc/{pid}/cwd") == str(dev.dev / "redis")]
+    return pid
 
 
 @dataclass
@@ -176,7 +182,7 @@ def test_story_is_told_to_its_end(anyone: Dev) -> None:
     story = anyone.output()
     for step in (
         r"perdura dev: .* \.perdura-dev$",
-        r"1\. PostgreSQL \d+ is up",
+        r"1\. PostgreSQL \d+ and Redis are up",
         r"2\. migrate: \d+ migrations applied",
         r"3\. (\d+) images written to \.perdura-dev/media, as an app would \([\d.]+ MiB\)",
         r"4\. cache-all: (\d+) images committed to PostgreSQL in [\d.]+ s",
@@ -204,7 +210,8 @@ def test_other_signals_end_it_as_well(dev: Dev, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", [".", "postgres", "postgres/data/PG_VERSION", "postgres/data/postmaster.pid", "media/products"]
+    "moment",
+    [".", "postgres", "postgres/data/PG_VERSION", "postgres/data/postmaster.pid", "redis.log", "media/products"],
 )
 def test_interrupt_at_any_moment(anyone: Dev, moment: str) -> None:
     process = anyone.start()
@@ -224,7 +231,7 @@ def test_killed_leaves_no_process_and_the_next_one_cleans_up(anyone: Dev, moment
         wait_until((anyone.dev / moment).exists, TIMEOUT_S, moment)
     process.kill()
     process.wait()
-    wait_until(lambda: not processes_in(anyone.folder), TIMEOUT_S, "the end of PostgreSQL")
+    wait_until(lambda: not processes_in(anyone.folder), TIMEOUT_S, "the end of its servers")
     assert anyone.run("--", "true") == 0, anyone.output()
     anyone.assert_nothing_left()
 
@@ -247,6 +254,71 @@ def test_postgres_that_ends_by_itself_is_told(dev: Dev) -> None:
     assert "PostgreSQL has ended by itself" in dev.output()
     assert "received fast shutdown request" in dev.output()
     dev.assert_nothing_left()
+
+
+def test_redis_that_ends_by_itself_is_no_condition(dev: Dev) -> None:
+    process = dev.start()
+    dev.until_ready(process)
+    pid = redis_of(dev)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "Redis has ended by itself" in dev.output(), TIMEOUT_S, "the warning")
+    url = re.search(r"http://\S+/avatars/7/me\.png", dev.output())
+    assert url and urllib.request.urlopen(url[0], timeout=TIMEOUT_S).status == 200
+    process.send_signal(signal.SIGINT)
+    assert process.wait(TIMEOUT_S) == 0, dev.output()
+    assert dev.output().count("Redis has ended by itself") == 1
+    dev.assert_nothing_left()
+
+
+def test_a_redis_that_hangs_is_ended_all_the_same(dev: Dev) -> None:
+    process = dev.start()
+    dev.until_ready(process)
+    os.kill(redis_of(dev), signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(TIMEOUT_S) == 0, dev.output()
+    dev.assert_nothing_left()
+
+
+@pytest.fixture
+def without_redis(dev: Dev) -> Dev:
+    """PATH has everything but redis-server."""
+    programs = dev.folder / "programs"
+    programs.mkdir()
+    for folder in reversed(dev.env["PATH"].split(":")):
+        for program in Path(folder).glob("*"):
+            link = programs / program.name
+            link.unlink(missing_ok=True)
+            if program.name != "redis-server":
+                link.symlink_to(program)
+    dev.env["PATH"] = str(programs)
+    return dev
+
+
+def test_without_redis_installed(without_redis: Dev) -> None:
+    dev = without_redis
+    process = dev.start()
+    dev.until_ready(process)
+    assert dev.output().count("no redis-server is installed: dev goes on without Redis") == 1
+    assert re.search(r"^1\. PostgreSQL \d+ is up", dev.output(), re.MULTILINE)
+    assert "REDIS_URL" not in dev.output() and "redis-cli" not in dev.output()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(TIMEOUT_S) == 0, dev.output()
+    dev.assert_nothing_left()
+    script = 'echo "url=$REDIS_URL" && "$0" status'
+    elsewhere = {"REDIS_URL": "redis://127.0.0.1:1", "CACHE_DRIVER": "redis"}
+    assert dev.run("--", "sh", "-c", script, dev.binary, env=elsewhere) == 0, dev.output()
+    assert "url=\n" in dev.output() and "redis " not in dev.output().partition("url=")[2]
+    dev.assert_nothing_left()
+
+
+def test_a_redis_that_does_not_start_is_no_condition(without_redis: Dev) -> None:
+    broken = Path(without_redis.env["PATH"]) / "redis-server"
+    broken.write_text("#!/bin/sh\necho 'no memory for it'\nexit 1\n")
+    broken.chmod(0o755)
+    assert without_redis.run("--", "true") == 0
+    said = without_redis.output()
+    assert "no memory for it" in said and "Redis did not start" in said and "dev goes on without Redis" in said
+    without_redis.assert_nothing_left()
 
 
 def test_images_are_real(dev: Dev) -> None:
@@ -274,7 +346,7 @@ def test_what_it_advises_works(anyone: Dev) -> None:
     exports = [line for line in given if line.startswith("export ")]
     (alias,) = [line for line in given if line.startswith("alias perdura=")]
     commands = [re.split(r"  +", line)[0] for line in given if line not in (*exports, alias)]
-    assert len(exports) == 2 and len(commands) >= 10
+    assert len(exports) == 3 and len(commands) >= 12
     script = [*exports, f"perdura() {{ {alias.removeprefix('alias perdura=')} \"$@\"; }}"]
     for command in commands:
         failing = command == "perdura check"  # it stands behind the loss of all files
@@ -288,6 +360,11 @@ def test_what_it_advises_works(anyone: Dev) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "avatars/7/me.png" in done.stdout
     assert (anyone.work / "me.png").read_bytes() == (anyone.dev / "media/avatars/8/me.png").read_bytes()
+
+    # It comes into Redis behind the answer, maybe later than the command that looks there.
+    fields, ttl = [command.split() for command in commands if command.startswith("redis-cli")]
+    wait_until(lambda: int(subprocess.check_output(ttl, env=anyone.env)) > 0, TIMEOUT_S, "the image in Redis")
+    assert subprocess.check_output(fields, env=anyone.env, text=True).startswith("image/png\n")
 
 
 def test_keep_leaves_the_folder_and_the_next_one_removes_it(dev: Dev) -> None:
@@ -389,9 +466,22 @@ def test_system_servers_stay_out_of_it(dev: Dev) -> None:
         "PGOPTIONS": "-c no_such_setting=1",
         "PERDURA_COLLECTIONS": f"other={dev.work}",
         "PERDURA_INLINE_MAX": "1024",
+        "REDIS_URL": "redis://:secret@127.0.0.1:1/7",
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PASSWORD": "secret",
+        "REDIS_CACHE_DB": "7",
+        "REDIS_TLS_CA": "/nonexistent",
+        "SENTINEL_HOST": "127.0.0.1",
+        "SCALINGO_REDIS_URL": "redis://127.0.0.1:1",
+        "CACHE_DRIVER": "memory",
     }
     assert dev.run("--", "sh", "-c", 'psql -Atc "SELECT 1" && psql -Atc "SELECT 2" "$DATABASE_URL"', env=elsewhere) == 0
     assert dev.output() == "1\n2\n"
+    script = 'env | grep -iE "^(redis|sentinel|scalingo|cache_)"; "$0" status'
+    assert dev.run("--", "sh", "-c", script, dev.binary, env=elsewhere) == 0, dev.output()
+    path = dev.output().split("\n")[0].removeprefix("REDIS_URL=unix://").removesuffix("?db=0")
+    assert path.endswith("/redis.sock") and "127.0.0.1" not in dev.output()
+    assert f"up, {path}," in dev.output()
     process = dev.start(env=elsewhere)
     dev.until_ready(process)
 
@@ -434,7 +524,7 @@ def test_files_elsewhere_are_removed_after_a_kill(dev: Dev) -> None:
     closed.chmod(0o700)
     process = dev.start("--dir", closed / "dev")
     dev.until_ready(process)
-    assert len(os.listdir(dev.tmp)) == 1
+    assert len(os.listdir(dev.tmp)) == 2  # PostgreSQL's and Redis'
     process.kill()
     process.wait()
     assert dev.run("--dir", closed / "dev", "--", "true") == 0, dev.output()
