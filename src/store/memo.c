@@ -3,28 +3,20 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
-#include "base/clock.h"
+#include "store/recent.h"
 
 #define ABSENT_MS  5000
-#define ABSENT_MAX 4096
 #define ENTITY_MS  60000
-#define ENTITY_MAX 4096
 #define OWN_MS     30000
-#define OWN_MAX    4096
+#define RECENT_MAX 4096 /* of each */
 
 #define ENTITY_NAME_SIZE 1024
-
-struct absent {
-    int64_t until_ms;
-    UT_hash_handle hh;
-    unsigned name_len;
-    char name[]; /* image_key_name */
-};
 
 struct filling {
     struct memo *memo;
@@ -32,40 +24,37 @@ struct filling {
     int forgotten; /* it is another image now: not among the others any more */
     UT_hash_handle hh;
     unsigned name_len;
-    char name[];
+    char name[]; /* image_key_name */
 };
 
+/* What is remembered of an entity, and of what was committed here. */
 struct entity {
-    int64_t until_ms;
     uint64_t version;
-    UT_hash_handle hh;
-    unsigned name_len, image_len;
-    char name[]; /* the entity's, and behind it the image's */
+    char image[IMAGE_NAME_SIZE]; /* shorter in the table */
 };
 
 struct own {
-    int64_t until_ms;
     unsigned char sha256[DIGEST_SHA256_LEN];
     enum memo_own own;
-    UT_hash_handle hh;
-    unsigned name_len;
-    char name[];
 };
 
 struct memo {
     pthread_mutex_t lock;
-    uint64_t version;      /* how often something was forgotten */
-    struct absent *absent; /* in the order of arrival */
+    uint64_t version; /* how often something was forgotten */
     struct filling *fillings;
-    struct entity *entities; /* in the order of arrival */
-    struct own *owns;        /* likewise */
+    struct recent absent, owns; /* by image_key_name; absent ones without a value */
+    struct recent entities;     /* by entity_name */
 };
 
 struct memo *memo_new(void)
 {
     struct memo *m = calloc(1, sizeof *m);
-    if (m)
-        pthread_mutex_init(&m->lock, NULL);
+    if (!m)
+        return NULL;
+    pthread_mutex_init(&m->lock, NULL);
+    m->absent = (struct recent){.max = RECENT_MAX, .for_ms = ABSENT_MS};
+    m->entities = (struct recent){.max = RECENT_MAX, .for_ms = ENTITY_MS};
+    m->owns = (struct recent){.max = RECENT_MAX, .for_ms = OWN_MS};
     return m;
 }
 
@@ -73,24 +62,9 @@ void memo_free(struct memo *m)
 {
     if (!m)
         return;
-    struct absent *one = m->absent, *next;
-    HASH_CLEAR(hh, m->absent);
-    for (; one; one = next) {
-        next = one->hh.next;
-        free(one);
-    }
-    struct entity *entity = m->entities, *then;
-    HASH_CLEAR(hh, m->entities);
-    for (; entity; entity = then) {
-        then = entity->hh.next;
-        free(entity);
-    }
-    struct own *own = m->owns, *behind;
-    HASH_CLEAR(hh, m->owns);
-    for (; own; own = behind) {
-        behind = own->hh.next;
-        free(own);
-    }
+    recent_clear(&m->absent);
+    recent_clear(&m->entities);
+    recent_clear(&m->owns);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -103,14 +77,7 @@ uint64_t memo_version(struct memo *m)
     return version;
 }
 
-/* For these, the lock is held. */
-static void drop_absent(struct memo *m, struct absent *one)
-{
-    HASH_DEL(m->absent, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
-    free(one);
-}
-
-/* Its file is being written all the same. */
+/* Its file is being written all the same. The lock is held. */
 static void drop_filling(struct memo *m, struct filling *one)
 {
     HASH_DEL(m->fillings, one);
@@ -121,22 +88,9 @@ void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t versi
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    struct absent *one = calloc(1, sizeof *one + len), *there;
-    if (!one)
-        return;
-    one->until_ms = clock_monotonic_ms() + ABSENT_MS;
-    one->name_len = len;
-    memcpy(one->name, name, len);
     pthread_mutex_lock(&m->lock);
-    if (m->version != version) {
-        pthread_mutex_unlock(&m->lock);
-        free(one);
-        return;
-    }
-    HASH_REPLACE(hh, m->absent, name[0], one->name_len, one, there);
-    free(there);
-    if (HASH_COUNT(m->absent) > ABSENT_MAX)
-        drop_absent(m, m->absent);
+    if (m->version == version)
+        recent_put(&m->absent, name, len, NULL, 0);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -144,15 +98,10 @@ int memo_is_absent(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    struct absent *one;
     pthread_mutex_lock(&m->lock);
-    HASH_FIND(hh, m->absent, name, len, one);
-    if (one && one->until_ms < clock_monotonic_ms()) {
-        drop_absent(m, one);
-        one = NULL;
-    }
+    int absent = recent_get(&m->absent, name, len, NULL, 0);
     pthread_mutex_unlock(&m->lock);
-    return one != NULL;
+    return absent;
 }
 
 struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version)
@@ -214,99 +163,63 @@ static unsigned entity_name(const struct memo_entity *entity, char ret[ENTITY_NA
     return (unsigned)n;
 }
 
-static void drop_entity(struct memo *m, struct entity *one)
-{
-    HASH_DEL(m->entities, one);
-    free(one);
-}
-
 void memo_add_entity(struct memo *m, const struct memo_entity *entity, const struct image_key *key, uint64_t version)
 {
-    char name[ENTITY_NAME_SIZE], image[IMAGE_NAME_SIZE];
-    unsigned len = entity_name(entity, name), image_len = image_key_name(key, image);
-    struct entity *one = len ? calloc(1, sizeof *one + len + image_len) : NULL, *there;
-    if (!one)
+    struct entity value;
+    char name[ENTITY_NAME_SIZE];
+    unsigned len = entity_name(entity, name), image_len = image_key_name(key, value.image);
+    if (!len)
         return;
-    one->until_ms = clock_monotonic_ms() + ENTITY_MS;
-    one->version = version;
-    one->name_len = len;
-    one->image_len = image_len;
-    memcpy(one->name, name, len);
-    memcpy(one->name + len, image, image_len);
+    value.version = version;
     pthread_mutex_lock(&m->lock);
-    HASH_REPLACE(hh, m->entities, name[0], one->name_len, one, there);
-    free(there);
-    if (HASH_COUNT(m->entities) > ENTITY_MAX)
-        drop_entity(m, m->entities);
+    recent_put(&m->entities, name, len, &value, (unsigned)offsetof(struct entity, image) + image_len);
     pthread_mutex_unlock(&m->lock);
 }
 
 int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE])
 {
+    struct entity value;
     char name[ENTITY_NAME_SIZE];
     unsigned len = entity_name(entity, name);
-    struct entity *one;
     pthread_mutex_lock(&m->lock);
-    HASH_FIND(hh, m->entities, name, len, one);
-    if (one && (one->version != m->version || one->until_ms < clock_monotonic_ms())) {
-        drop_entity(m, one);
-        one = NULL;
-    }
-    if (one)
-        memcpy(ret_name, one->name + one->name_len, one->image_len);
+    int found = recent_get(&m->entities, name, len, &value, sizeof value) && value.version == m->version;
     pthread_mutex_unlock(&m->lock);
-    return one ? 0 : -ENOENT;
-}
-
-static void drop_own(struct memo *m, struct own *one)
-{
-    HASH_DEL(m->owns, one);
-    free(one);
+    if (!found)
+        return -ENOENT;
+    const struct image_key key = image_key_named(value.image);
+    (void)image_key_name(&key, ret_name);
+    return 0;
 }
 
 void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own own)
 {
+    struct own value = {.own = own};
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
-    struct own *one = calloc(1, sizeof *one + len), *there;
-    if (!one)
-        return;
-    one->until_ms = clock_monotonic_ms() + OWN_MS;
-    memcpy(one->sha256, row->sha256, sizeof one->sha256);
-    one->own = own;
-    one->name_len = len;
-    memcpy(one->name, name, len);
+    memcpy(value.sha256, row->sha256, sizeof value.sha256);
     pthread_mutex_lock(&m->lock);
-    HASH_REPLACE(hh, m->owns, name[0], one->name_len, one, there);
-    free(there);
-    if (HASH_COUNT(m->owns) > OWN_MAX)
-        drop_own(m, m->owns);
+    recent_put(&m->owns, name, len, &value, sizeof value);
     pthread_mutex_unlock(&m->lock);
 }
 
 enum memo_own memo_is_own(struct memo *m, const struct image_meta *row)
 {
+    struct own value;
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
-    struct own *one;
     pthread_mutex_lock(&m->lock);
-    HASH_FIND(hh, m->owns, name, len, one);
-    int is_own = one && one->until_ms >= clock_monotonic_ms() && !row->deleted_us &&
-                 memcmp(one->sha256, row->sha256, sizeof one->sha256) == 0;
-    enum memo_own own = is_own ? one->own : MEMO_NOT_OWN;
+    int found = recent_get(&m->owns, name, len, &value, sizeof value);
     pthread_mutex_unlock(&m->lock);
-    return own;
+    return found && !row->deleted_us && memcmp(value.sha256, row->sha256, sizeof value.sha256) == 0 ? value.own
+                                                                                                    : MEMO_NOT_OWN;
 }
 
 void memo_drop_own(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    struct own *one;
     pthread_mutex_lock(&m->lock);
-    HASH_FIND(hh, m->owns, name, len, one);
-    if (one)
-        drop_own(m, one);
+    (void)recent_drop(&m->owns, name, len);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -314,18 +227,15 @@ int memo_forget(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    struct absent *one;
     struct filling *filling;
     pthread_mutex_lock(&m->lock);
     m->version++;
-    HASH_FIND(hh, m->absent, name, len, one);
-    if (one)
-        drop_absent(m, one);
+    int n = recent_drop(&m->absent, name, len);
     HASH_FIND(hh, m->fillings, name, len, filling);
     if (filling)
         drop_filling(m, filling);
     pthread_mutex_unlock(&m->lock);
-    return (one != NULL) + (filling != NULL);
+    return n + (filling != NULL);
 }
 
 int memo_is_meant(const struct image_key *key, const char *pattern)
@@ -346,20 +256,13 @@ static int is_meant(const char *name, const char *pattern)
 
 int memo_forget_matching(struct memo *m, const char *pattern)
 {
-    struct absent *one, *next;
-    struct filling *filling, *then;
-    int n = 0;
+    struct filling *one, *next;
     pthread_mutex_lock(&m->lock);
     m->version++;
-    HASH_ITER (hh, m->absent, one, next) {
+    int n = recent_drop_meant(&m->absent, is_meant, pattern);
+    HASH_ITER (hh, m->fillings, one, next) {
         if (is_meant(one->name, pattern)) {
-            drop_absent(m, one);
-            n++;
-        }
-    }
-    HASH_ITER (hh, m->fillings, filling, then) {
-        if (is_meant(filling->name, pattern)) {
-            drop_filling(m, filling);
+            drop_filling(m, one);
             n++;
         }
     }
