@@ -37,6 +37,7 @@ static void store(struct config *c, const struct setting *s, const struct value 
         break;
     case VALUE_INTEGER:
     case VALUE_ENUM:
+    case VALUE_DAYTIME:
         *(int *)field = (int)v->number;
         break;
     case VALUE_WORDS:

@@ -32,6 +32,7 @@ const struct setting settings[] = {
 #define SIZE_OF_SHA256    sizeof(char *)
 #define SIZE_OF_BOOL      sizeof(bool)
 #define SIZE_OF_INTEGER   sizeof(int)
+#define SIZE_OF_DAYTIME   sizeof(int)
 #define SIZE_OF_BYTES     sizeof(int64_t)
 #define SIZE_OF_ENUM      sizeof(int)
 #define SIZE_OF_WORDS     sizeof(unsigned)

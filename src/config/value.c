@@ -88,6 +88,20 @@ static int parse_bytes(const struct value_type *type, const char *text, size_t l
     return check_limits(type, n, ret, e);
 }
 
+/* "2:00", "02:00": an hour and a minute, and nothing else. */
+static int parse_daytime(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    const char *p = text, *end = text + len, *minutes;
+    int64_t hour, minute;
+    if (bytesize_digits(&p, end, &hour) < 0 || p - text > 2 || p == end || *p != ':')
+        return refuse(type, e, "is not a time of day");
+    minutes = ++p;
+    if (bytesize_digits(&p, end, &minute) < 0 || p != end || p - minutes != 2 || hour > 23 || minute > 59)
+        return refuse(type, e, "is not a time of day");
+    *ret = hour * 60 + minute;
+    return 0;
+}
+
 bool value_url_path(const char *text, size_t len)
 {
     size_t segment = 0; /* where the present segment starts */
@@ -212,6 +226,8 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         r = parse_integer(type, text, len, &v.number, e);
     else if (type->kind == VALUE_BYTES)
         r = parse_bytes(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_DAYTIME)
+        r = parse_daytime(type, text, len, &v.number, e);
     else if (type->kind == VALUE_ENUM)
         r = parse_enum(type, text, len, &v.number, e);
     else if (type->kind == VALUE_WORDS)
@@ -238,6 +254,8 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
         return buf_addf(out, "%" PRId64, v->number);
     case VALUE_BYTES:
         return bytesize_print(v->number, out);
+    case VALUE_DAYTIME:
+        return buf_addf(out, "%02" PRId64 ":%02" PRId64, v->number / 60, v->number % 60);
     case VALUE_ENUM:
         for (int64_t i = 0; i < v->number; i++)
             word += strcspn(word, " ") + 1;
@@ -284,6 +302,8 @@ int value_accepted(const struct value_type *type, struct buf *out)
         if (r == 0)
             r = buf_addstr(out, " to ");
         return r < 0 ? r : bytesize_print(type->max, out);
+    case VALUE_DAYTIME:
+        return buf_addstr(out, "a time from 00:00 to 23:59");
     case VALUE_ENUM:
         return print_words(type->words, " or ", out);
     case VALUE_WORDS:

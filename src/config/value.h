@@ -27,6 +27,7 @@ enum value_kind {
     VALUE_INTEGER,   /* decimal digits, perhaps after '-' or '+' */
     VALUE_BYTES,     /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
                       * kB, MB, GB (powers of 1000). No fractions */
+    VALUE_DAYTIME,   /* "02:00", as minutes since midnight */
     VALUE_ENUM,      /* one of the words, in any case */
     VALUE_WORDS,     /* a list of some of the words: see listvalue.h for this one and the next two */
     VALUE_TOKENS,    /* a list of Bearer tokens */
@@ -42,7 +43,7 @@ struct value_type {
 
 struct value {
     char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, TOKENS, URL_PATHS; else NULL */
-    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; ENUM: index of the word; WORDS: a bit for each */
+    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; DAYTIME; ENUM: index of the word; WORDS: a bit for each */
 };
 
 /* Whether values of this kind are in `text`, not in `number`. */
