@@ -9,6 +9,7 @@
 #include "config/dotenv.h"
 #include "config/origins.h"
 #include "config/redis_settings.h"
+#include "config/s3_settings.h"
 #include "config/settings.h"
 #include "config/sources.h"
 
@@ -30,6 +31,9 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_SHA256:
     case VALUE_TOKENS:
     case VALUE_URL_PATHS:
+    case VALUE_ENDPOINT:
+    case VALUE_BUCKET:
+    case VALUE_HOSTS:
         *(char **)field = v->text;
         break;
     case VALUE_BOOL:
@@ -183,6 +187,8 @@ static int load_from(struct config *c, const struct sources *from, struct error 
         r = load_origins(c, from, e);
     if (r == 0)
         r = redis_settings_load(c, from, e);
+    if (r == 0)
+        r = s3_settings_check(c, from, e);
     if (r == 0) {
         r = load_warnings(c, from->env);
         if (r < 0)

@@ -31,7 +31,10 @@ enum value_kind {
     VALUE_ENUM,      /* one of the words, in any case */
     VALUE_WORDS,     /* a list of some of the words: see listvalue.h for this one and the next two */
     VALUE_TOKENS,    /* a list of Bearer tokens */
-    VALUE_URL_PATHS  /* a list of URL_PATH */
+    VALUE_URL_PATHS, /* a list of URL_PATH */
+    VALUE_HOSTS,     /* a list of hosts, each perhaps with a port: see listvalue.h */
+    VALUE_ENDPOINT,  /* "https://host:port", see s3_settings.h; trailing slashes are dropped */
+    VALUE_BUCKET     /* "bucket" or "bucket/prefix", see s3_settings.h; trailing slashes are dropped */
 };
 
 struct value_type {
@@ -42,7 +45,7 @@ struct value_type {
 };
 
 struct value {
-    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, TOKENS, URL_PATHS; else NULL */
+    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, ENDPOINT, BUCKET, lists but WORDS; else NULL */
     int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; DAYTIME; ENUM: index of the word; WORDS: a bit for each */
 };
 
