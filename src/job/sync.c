@@ -328,6 +328,8 @@ static int count(struct round *r, struct uploads_count *ret, struct error *e)
 static int run_counted(struct round *r, struct error *e)
 {
     struct uploads_count before, after;
+    if (!r->buckets_len)
+        return 0;
     int code = count(r, &before, e);
     if (code < 0 || before.pending + before.failed == 0)
         return code;
