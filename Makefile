@@ -11,7 +11,7 @@ comma   := ,
 # Each compiler and each set of sanitizers has a folder of its own; other changes of flags build anew.
 B       := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(addprefix -,$(filter-out cc gcc,$(notdir $(CC))))
 
-PKGS    := libpq openssl jansson libmicrohttpd hiredis libzstd
+PKGS    := libpq openssl jansson libmicrohttpd hiredis libzstd libcurl expat
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla $(if $(DEVELOPER),-Werror)
 # Sanitizers and code that is not optimized do not go with it.
 FORTIFY = $(if $(SAN),,$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 
+extern const struct command command_auto_sync;
 extern const struct command command_cache_all;
 extern const struct command command_check;
 extern const struct command command_cleanup;
@@ -21,6 +22,7 @@ extern const struct command command_rm;
 extern const struct command command_run;
 extern const struct command command_serve;
 extern const struct command command_status;
+extern const struct command command_sync_temp_images;
 extern const struct command command_version;
 extern const struct command command_warmup;
 

@@ -8,6 +8,7 @@
 #include "job/adaptive.h"
 #include "job/describe.h"
 #include "job/feed.h"
+#include "job/sync_stats.h"
 #include "job/watch.h"
 #include "store/store.h"
 
@@ -62,6 +63,13 @@ static void add_file(void *arg, const struct image_key *key, int64_t age_ms, con
     json_array_append_new(arg, file);
 }
 
+/* What waits for its bucket; null when the database does not tell. */
+static json_t *uploads_state(struct store *store)
+{
+    struct uploads_counts counts;
+    return uploads_counts(store, &counts, NULL) < 0 ? json_null() : sync_stats_describe_uploads(&counts.all);
+}
+
 static json_t *redis_state(struct http_exchange *x)
 {
     struct store_redis_status s;
@@ -78,6 +86,7 @@ void route_status(struct http_exchange *x)
         return;
     }
     json_t *body = describe_status(&status);
+    json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
@@ -103,6 +112,7 @@ void route_ready(struct http_exchange *x)
         json_pack("{s:b, s:{s:s, s:s}, s:I, s:I, s:f}", "ready", r == 0, "database", "state", r == 0 ? "up" : "down",
                   "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
                   (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
+    json_object_set_new(body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
     http_answer_json(x, r == 0 ? 200 : 503, body);

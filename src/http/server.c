@@ -33,6 +33,8 @@
 #include "http/patrol.h"
 #include "http/response.h"
 #include "http/router.h"
+#include "http/routes.h"
+#include "http/upload_form.h"
 #include "store/store.h"
 
 #define CONNECTIONS_MAX   20000
@@ -40,8 +42,9 @@
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
 #define SMALL_BODY_MAX    (1 << 20)
-#define BODIES_MAX        (64 << 20) /* of all uploads under way */
-#define BODY_BYTES_PER_MS 1000       /* to the database, at least */
+#define BODIES_MAX        (64 << 20)       /* of all uploads under way */
+#define FORMS_MAX         INT64_C(1 << 30) /* likewise, of those that go to files */
+#define BODY_BYTES_PER_MS 1000             /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
 
@@ -66,6 +69,7 @@ struct http_server {
     struct patrol *patrol;
     struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
+    atomic_llong forms_bytes;
     atomic_int under_way;
     atomic_int suspended; /* or about to be */
     atomic_int stopping;
@@ -79,7 +83,7 @@ struct request {
     struct MHD_Connection *connection;
     struct patrol_post *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
-    int64_t body_limit, body_reserved, body_bytes;
+    int64_t body_limit, body_reserved, form_reserved, body_bytes;
     int64_t sent_bytes;
     int64_t db_deadline_ms;
     int begun, handed_over, answered, held_back;
@@ -220,18 +224,40 @@ static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
     int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
                                                                               : s->config->inline_max_bytes;
-    return body == HTTP_NO_BODY ? 0 : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX : image;
+    return body == HTTP_NO_BODY      ? 0
+           : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX
+           : body == HTTP_FORM_BODY  ? s->config->max_upload_bytes + UPLOAD_FORM_OVERHEAD
+                                     : image;
 }
 
-/* Takes the body's room out of what all uploads share. */
-static int reserve(struct request *r, int64_t n)
+static int take_room(atomic_llong *from, int64_t n, int64_t most, int64_t *reserved)
 {
-    if (atomic_fetch_add(&r->server->bodies_bytes, n) + n > BODIES_MAX) {
-        atomic_fetch_sub(&r->server->bodies_bytes, n);
+    if (atomic_fetch_add(from, n) + n > most) {
+        atomic_fetch_sub(from, n);
         return -EAGAIN;
     }
-    r->body_reserved += n;
+    *reserved += n;
     return 0;
+}
+
+/* Takes the body's room out of what all uploads share; end_request gives it back. */
+static int reserve(struct request *r, int64_t n)
+{
+    struct http_server *s = r->server;
+    int64_t memory = n;
+    if (r->x.route->body == HTTP_FORM_BODY && n > UPLOAD_FORM_MEMORY) {
+        memory = UPLOAD_FORM_MEMORY;
+        if (take_room(&s->forms_bytes, n, FORMS_MAX, &r->form_reserved) < 0)
+            return -EAGAIN;
+    }
+    return take_room(&s->bodies_bytes, memory, BODIES_MAX, &r->body_reserved);
+}
+
+static const char *limits_of(enum http_body body)
+{
+    return body == HTTP_IMAGE_BODY  ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD"
+           : body == HTTP_FORM_BODY ? "PERDURA_MAX_UPLOAD"
+                                    : "the docs";
 }
 
 /* length: as the gate has seen it. */
@@ -241,8 +267,7 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
     if (length > r->body_limit) {
         char why[200];
         (void)snprintf(why, sizeof why, "the body has %lld bytes, and %lld are taken here: see %s", (long long)length,
-                       (long long)r->body_limit,
-                       r->x.route->body == HTTP_IMAGE_BODY ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD" : "the docs");
+                       (long long)r->body_limit, limits_of(r->x.route->body));
         return refuse(r, 413, why);
     }
     if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
@@ -283,6 +308,8 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     }
     if (status == 0)
         http_router_admit(x);
+    if (status == 0 && !x->answer.status && x->route->body == HTTP_FORM_BODY)
+        route_upload_begin(x);
     if (x->answer.status && seen.body) {
         x->answer.close = 1;
         return queue_answer(r);
@@ -315,7 +342,7 @@ void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
     struct request *r = request_of(x);
     enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + (int64_t)x->body.len / BODY_BYTES_PER_MS;
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + r->body_bytes / BODY_BYTES_PER_MS;
     x->step = step;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
@@ -335,6 +362,19 @@ static enum MHD_Result run_handler(struct request *r)
     return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
+static void take_body(struct request *r, const char *bytes, size_t n)
+{
+    struct http_exchange *x = &r->x;
+    if (x->answer.status) /* it is refused already */
+        return;
+    int is_form = x->route->body == HTTP_FORM_BODY;
+    if (is_form ? r->body_bytes > r->body_limit : buf_add(&x->body, bytes, n) < 0)
+        http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
+                            (long long)r->body_limit);
+    else if (is_form)
+        upload_form_take(x, bytes, n);
+}
+
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **context)
 {
@@ -350,9 +390,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         r->body_bytes += (int64_t)*upload_size;
         if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
-        if (!r->x.answer.status && buf_add(&r->x.body, upload, *upload_size) < 0)
-            http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
-                                (long long)r->body_limit);
+        take_body(r, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -411,6 +449,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (r->answered)
         count(r);
     atomic_fetch_sub(&s->bodies_bytes, r->body_reserved);
+    atomic_fetch_sub(&s->forms_bytes, r->form_reserved);
     for (int i = 0; i < r->x.answer.headers_len; i++)
         free(r->x.answer.headers[i].value);
     image_unref(r->x.answer.image);
@@ -418,6 +457,8 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     free(r->x.answer.text);
     buf_release(&r->x.body);
     free(r->x.path);
+    if (r->x.route && r->x.route->body == HTTP_FORM_BODY)
+        upload_form_release(&r->x);
     free(r->x.state);
     free(r->x.raw_path);
     free(r);
