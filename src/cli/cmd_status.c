@@ -6,7 +6,8 @@
 #include "cli/output.h"
 #include "job/describe.h"
 
-#define REDIS_MS 1000
+#define REDIS_MS   1000
+#define OBJECTS_MS 5000
 
 static void print_redis(const struct store_redis_status *redis)
 {
@@ -16,7 +17,16 @@ static void print_redis(const struct store_redis_status *redis)
         printf("redis      down: %s\n", redis->why);
 }
 
-static void print_text(const struct store_status *s, const struct store_redis_status *redis)
+static void print_objects(const struct store_objects_status *objects)
+{
+    if (objects->configured && objects->up)
+        printf("objects    up, %s\n", objects->where);
+    else if (objects->configured)
+        printf("objects    down: %s\n", objects->why);
+}
+
+static void print_text(const struct store_status *s, const struct store_redis_status *redis,
+                       const struct store_objects_status *objects)
 {
     char n[OUTPUT_SIZE], b[OUTPUT_SIZE], tn[OUTPUT_SIZE], tb[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
     struct store_status_collection sum = describe_total(s);
@@ -24,7 +34,10 @@ static void print_text(const struct store_status *s, const struct store_redis_st
     printf("trash      %s images, %s\n", output_number(tn, sum.trash_images), output_bytes(tb, sum.trash_bytes));
     printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
            output_bytes(b, s->stored_bytes), (long long)s->migration);
+    if (sum.linked_images)
+        printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
     print_redis(redis);
+    print_objects(objects);
     printf("feed       %lld instances hear of changes at once\n", (long long)s->listeners);
     if (s->collections_len > 1)
         printf("\n");
@@ -42,6 +55,7 @@ static int run(struct cli *cli)
 {
     struct store_status status;
     struct store_redis_status redis;
+    struct store_objects_status objects;
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
@@ -51,12 +65,14 @@ static int run(struct cli *cli)
     if (store_status(store, &status, &e) < 0)
         return cli_fail(&e);
     store_redis_status(store, REDIS_MS, &redis);
+    store_objects_status(store, OBJECTS_MS, &objects);
     if (cli->json) {
         json_t *body = describe_status(&status);
         json_object_set_new(body, "redis", describe_redis(&redis));
+        json_object_set_new(body, "object_storage", describe_objects(&objects));
         output_json(body);
     } else {
-        print_text(&status, &redis);
+        print_text(&status, &redis, &objects);
     }
     return CLI_OK;
 }

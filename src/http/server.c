@@ -26,6 +26,7 @@
 #include "base/workers.h"
 #include "client/db.h"
 #include "http/auth.h"
+#include "http/body.h"
 #include "http/gate.h"
 #include "http/jobs.h"
 #include "http/listen.h"
@@ -34,6 +35,7 @@
 #include "http/response.h"
 #include "http/router.h"
 #include "store/store.h"
+#include "store/store_object.h"
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
@@ -218,9 +220,15 @@ static enum MHD_Result refuse(struct request *r, int status, const char *why)
 
 static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
-    int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
-                                                                              : s->config->inline_max_bytes;
+    int64_t most = store_max_bytes(s->service.store);
+    int64_t image = s->config->max_upload_bytes < most ? s->config->max_upload_bytes : most;
     return body == HTTP_NO_BODY ? 0 : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX : image;
+}
+
+/* How much of a body is kept in memory; a larger one goes to a file. */
+static int64_t memory_room(const struct http_server *s, int64_t limit)
+{
+    return limit < s->config->inline_max_bytes ? limit : s->config->inline_max_bytes;
 }
 
 /* Takes the body's room out of what all uploads share. */
@@ -245,14 +253,14 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
                        r->x.route->body == HTTP_IMAGE_BODY ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD" : "the docs");
         return refuse(r, 413, why);
     }
-    if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
+    if (length && reserve(r, memory_room(r->server, length < 0 ? r->body_limit : length)) < 0) {
         http_answer_later(&r->x, "too many uploads are under way: try again");
         r->x.answer.close = 1;
         return queue_answer(r);
     }
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
-    buf_init(&r->x.body, (size_t)r->body_limit);
+    http_body_begin(&r->x, memory_room(r->server, r->body_limit));
     patrol_body(r->post, length < 0 ? r->body_limit : length);
     return MHD_YES;
 }
@@ -311,11 +319,17 @@ static enum pool pool_of(const struct http_exchange *x)
                                                              : POOL_WRITE;
 }
 
+/* A large one goes to object storage first. */
+static int64_t limit_of_body(const struct http_exchange *x)
+{
+    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+}
+
 void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
     struct request *r = request_of(x);
     enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + (int64_t)x->body.len / BODY_BYTES_PER_MS;
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
     x->step = step;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
@@ -335,6 +349,16 @@ static enum MHD_Result run_handler(struct request *r)
     return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
+static void take_piece(struct request *r, const char *piece, size_t n)
+{
+    struct error why;
+    if (r->body_bytes > r->body_limit)
+        http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
+                            (long long)r->body_limit);
+    else if (http_body_add(&r->x, piece, n, &why) < 0)
+        http_answer_error(&r->x, "the body", &why);
+}
+
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **context)
 {
@@ -350,9 +374,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         r->body_bytes += (int64_t)*upload_size;
         if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
-        if (!r->x.answer.status && buf_add(&r->x.body, upload, *upload_size) < 0)
-            http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
-                                (long long)r->body_limit);
+        if (!r->x.answer.status)
+            take_piece(r, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -379,6 +402,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->post = info->socket_context;
     r->sent_uri = uri;
     r->x.service = &r->server->service;
+    r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
     r->x.raw_path = uri ? strdup(uri) : NULL;
@@ -416,7 +440,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     image_unref(r->x.answer.image);
     image_extra_unref(r->x.answer.kept);
     free(r->x.answer.text);
-    buf_release(&r->x.body);
+    http_body_release(&r->x);
     free(r->x.path);
     free(r->x.state);
     free(r->x.raw_path);
