@@ -16,14 +16,14 @@ from typing import Any
 
 import images
 import pytest
-from bucket import BINARY, ObjectStorage
+from bucket import ObjectStorage
 from bucket_proxy import BucketProxy, Request
 from conftest import Perdura, Result, Served
 from pooler import PgBouncer
 from servers import wait_until
 from uploads import ORIGINS, photo, post, state, states, stored_bytes, upload
 
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="there is no S3 server (npm)")
+pytestmark = pytest.mark.skipif(bool(ObjectStorage.missing()), reason=str(ObjectStorage.missing()))
 
 MB = 1 << 20
 WAIT_S = 60
@@ -48,7 +48,7 @@ def proxy(storage: ObjectStorage) -> Iterator[BucketProxy]:
 def settings(storage: ObjectStorage, proxy: BucketProxy) -> dict[str, str]:
     """Uploads are moved when a test says so."""
     return {
-        **storage.settings,
+        **storage.settings(),
         "PERDURA_S3_ENDPOINT": proxy.url,
         "PERDURA_ORIGINS": ORIGINS,
         "PERDURA_SYNC_INTERVAL": NEVER,
@@ -211,7 +211,7 @@ def test_while_the_bucket_is_down_all_stays_pending(http: Served, storage: Objec
 def test_a_missing_bucket_fails_and_is_tried_again(http: Served, storage: ObjectStorage) -> None:
     other = http.perdura.folder.name.replace("_", "-").lower()
     http.stop()
-    http = calm(Served(http.perdura, {**storage.settings, "PERDURA_ORIGINS": f"mascotas=s3://x{other}", "PERDURA_SYNC_INTERVAL": NEVER}))
+    http = calm(Served(http.perdura, {**storage.settings(), "PERDURA_ORIGINS": f"mascotas=s3://x{other}", "PERDURA_SYNC_INTERVAL": NEVER}))
     try:
         data = images.make("png", 1)
         name = upload(http, data)
@@ -221,7 +221,7 @@ def test_a_missing_bucket_fails_and_is_tried_again(http: Served, storage: Object
         assert found["sync_status"] == "failed" and f"x{other}" in found["reason"] and "\n" not in found["reason"]
         assert stored_bytes(http.perdura.database, name) == data
         assert http.perdura.database.value("SELECT next_attempt_at > now() + interval '30 s' FROM upload")
-        assert storage._ask("PUT", f"/x{other}")[0] == 200
+        storage.put_bucket(f"x{other}")
         assert sync(http)["success"] is True
         assert state(http, name)["sync_status"] == "completed" and "reason" not in state(http, name)
         assert storage.get(f"x{other}", found["path"]) == data
