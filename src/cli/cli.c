@@ -69,7 +69,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
 
 static int exit_code(int code)
 {
-    return db_unavailable(code) ? CLI_UNREACHABLE : CLI_FAILED;
+    return db_unavailable(code) || code == -EHOSTDOWN ? CLI_UNREACHABLE : CLI_FAILED;
 }
 
 int cli_fail(const struct error *e)

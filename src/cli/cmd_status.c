@@ -7,7 +7,8 @@
 #include "job/describe.h"
 #include "job/sync_stats.h"
 
-#define REDIS_MS 1000
+#define REDIS_MS   1000
+#define OBJECTS_MS 5000
 
 static void print_redis(const struct store_redis_status *redis)
 {
@@ -27,8 +28,16 @@ static void print_uploads(const struct uploads_count *u)
            output_number(age, u->oldest_s), *u->why ? ": " : "", u->why);
 }
 
+static void print_objects(const struct store_objects_status *objects)
+{
+    if (objects->configured && objects->up)
+        printf("objects    up, %s\n", objects->where);
+    else if (objects->configured)
+        printf("objects    down: %s\n", objects->why);
+}
+
 static void print_text(const struct store_status *s, const struct store_redis_status *redis,
-                       const struct uploads_count *uploads)
+                       const struct store_objects_status *objects, const struct uploads_count *uploads)
 {
     char n[OUTPUT_SIZE], b[OUTPUT_SIZE], tn[OUTPUT_SIZE], tb[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
     struct store_status_collection sum = describe_total(s);
@@ -36,8 +45,11 @@ static void print_text(const struct store_status *s, const struct store_redis_st
     printf("trash      %s images, %s\n", output_number(tn, sum.trash_images), output_bytes(tb, sum.trash_bytes));
     printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
            output_bytes(b, s->stored_bytes), (long long)s->migration);
+    if (sum.linked_images)
+        printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
     print_uploads(uploads);
     print_redis(redis);
+    print_objects(objects);
     printf("feed       %lld instances hear of changes at once\n", (long long)s->listeners);
     if (s->collections_len > 1)
         printf("\n");
@@ -56,6 +68,7 @@ static int run(struct cli *cli)
     struct store_status status;
     struct store_redis_status redis;
     struct uploads_counts uploads;
+    struct store_objects_status objects;
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
@@ -65,13 +78,15 @@ static int run(struct cli *cli)
     if (store_status(store, &status, &e) < 0 || uploads_counts(store, &uploads, &e) < 0)
         return cli_fail(&e);
     store_redis_status(store, REDIS_MS, &redis);
+    store_objects_status(store, OBJECTS_MS, &objects);
     if (cli->json) {
         json_t *body = describe_status(&status);
         json_object_set_new(body, "uploads", sync_stats_describe_uploads(&uploads.all));
         json_object_set_new(body, "redis", describe_redis(&redis));
+        json_object_set_new(body, "object_storage", describe_objects(&objects));
         output_json(body);
     } else {
-        print_text(&status, &redis, &uploads.all);
+        print_text(&status, &redis, &objects, &uploads.all);
     }
     return CLI_OK;
 }

@@ -20,6 +20,7 @@ const struct command *const commands[] = {
     &command_cleanup,
     &command_sync_temp_images,
     &command_auto_sync,
+    &command_migrate_storage,
     &command_invalidate,
     &command_config,
     &command_version,

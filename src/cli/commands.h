@@ -16,6 +16,7 @@ extern const struct command command_info;
 extern const struct command command_invalidate;
 extern const struct command command_list;
 extern const struct command command_migrate;
+extern const struct command command_migrate_storage;
 extern const struct command command_put;
 extern const struct command command_restore;
 extern const struct command command_rm;

@@ -15,7 +15,7 @@
  *   -ETIMEDOUT   the deadline
  *   -EPROTO      it answers as no S3 does
  *   -EIO         what it has is not what was sent
- *   -ESTALE      the object was replaced while it was read
+ *   -ESTALE      the object was replaced while it was read; the body is not what its sha256 says (s3_put)
  *   -ERANGE      the range begins behind the object's end
  *   -EFBIG       the object is larger than it may be
  *   -ECANCELED   *cancel was set

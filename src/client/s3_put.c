@@ -221,7 +221,7 @@ static int send_parts(struct put *p, int count, struct error *e)
     if (r == 0)
         r = ended;
     if (r == 0 && p->expected && memcmp(p->sha256, p->expected, sizeof p->sha256) != 0)
-        r = error_set(e, -EIO, CHANGED);
+        r = error_set(e, -ESTALE, CHANGED);
     if (r == 0)
         r = buf_addstr(&list, "</CompleteMultipartUpload>");
     if (r == 0)
@@ -271,7 +271,7 @@ static int put_whole(struct put *p, struct error *e)
         return error_set(e, r, UNREADABLE, strerror(-r));
     memcpy(p->sha256, sums.sha256, sizeof p->sha256);
     if (p->expected && memcmp(p->sha256, p->expected, sizeof p->sha256) != 0)
-        return error_set(e, -EIO, CHANGED);
+        return error_set(e, -ESTALE, CHANGED);
     hex(digits, sums.md5, sizeof sums.md5);
     (void)snprintf(p->etag, sizeof p->etag, "\"%s\"", digits);
     return send_bytes(p, p->body, &sums, NULL, &answer, e);

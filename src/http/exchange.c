@@ -88,6 +88,7 @@ static int status_of(int code)
     case -ENOSPC:
     case -ENXIO:
     case -EROFS:
+    case -EHOSTDOWN:
         return 503;
     default:
         return 500;

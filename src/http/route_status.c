@@ -13,6 +13,7 @@
 #include "store/store.h"
 
 #define FLUSH_MS          60000
+#define OBJECTS_MS        1000
 #define FILES_LISTED      100
 #define METRICS_MAX_BYTES (1 << 20)
 
@@ -77,6 +78,13 @@ static json_t *redis_state(struct http_exchange *x)
     return describe_redis(&s);
 }
 
+static json_t *objects_state(struct http_exchange *x)
+{
+    struct store_objects_status s;
+    store_objects_status(x->service->store, OBJECTS_MS, &s);
+    return describe_objects(&s);
+}
+
 void route_status(struct http_exchange *x)
 {
     struct store_status status;
@@ -88,6 +96,7 @@ void route_status(struct http_exchange *x)
     json_t *body = describe_status(&status);
     json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
@@ -99,7 +108,7 @@ void route_status(struct http_exchange *x)
 }
 
 /* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
- * Redis all is served, only slower. */
+ * Redis all is served, only slower; without object storage large images are that are on disk. */
 void route_ready(struct http_exchange *x)
 {
     struct store_status status;
@@ -114,6 +123,7 @@ void route_ready(struct http_exchange *x)
                   (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
     json_object_set_new(body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
     http_answer_json(x, r == 0 ? 200 : 503, body);
     if (r < 0)

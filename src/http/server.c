@@ -26,6 +26,7 @@
 #include "base/workers.h"
 #include "client/db.h"
 #include "http/auth.h"
+#include "http/body.h"
 #include "http/gate.h"
 #include "http/jobs.h"
 #include "http/listen.h"
@@ -36,15 +37,16 @@
 #include "http/routes.h"
 #include "http/upload_form.h"
 #include "store/store.h"
+#include "store/store_object.h"
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
 #define SMALL_BODY_MAX    (1 << 20)
-#define BODIES_MAX        (64 << 20)       /* of all uploads under way */
-#define FORMS_MAX         INT64_C(1 << 30) /* likewise, of those that go to files */
-#define BODY_BYTES_PER_MS 1000             /* to the database, at least */
+#define BODIES_MAX        (64 << 20)         /* of all uploads under way */
+#define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
+#define BODY_BYTES_PER_MS 1000               /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
 
@@ -69,7 +71,7 @@ struct http_server {
     struct patrol *patrol;
     struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
-    atomic_llong forms_bytes;
+    atomic_llong files_bytes;
     atomic_int under_way;
     atomic_int suspended; /* or about to be */
     atomic_int stopping;
@@ -83,7 +85,7 @@ struct request {
     struct MHD_Connection *connection;
     struct patrol_post *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
-    int64_t body_limit, body_reserved, form_reserved, body_bytes;
+    int64_t body_limit, body_reserved, file_reserved, body_bytes;
     int64_t sent_bytes;
     int64_t db_deadline_ms;
     int begun, handed_over, answered, held_back;
@@ -222,12 +224,19 @@ static enum MHD_Result refuse(struct request *r, int status, const char *why)
 
 static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
-    int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
-                                                                              : s->config->inline_max_bytes;
+    int64_t most = store_max_bytes(s->service.store);
+    int64_t image = s->config->max_upload_bytes < most ? s->config->max_upload_bytes : most;
     return body == HTTP_NO_BODY      ? 0
            : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX
            : body == HTTP_FORM_BODY  ? s->config->max_upload_bytes + UPLOAD_FORM_OVERHEAD
                                      : image;
+}
+
+/* How much of a body is kept in memory; a larger one goes to a file. */
+static int64_t memory_room(const struct http_server *s, enum http_body body, int64_t n)
+{
+    int64_t most = body == HTTP_FORM_BODY ? UPLOAD_FORM_MEMORY : s->config->inline_max_bytes;
+    return n < most ? n : most;
 }
 
 static int take_room(atomic_llong *from, int64_t n, int64_t most, int64_t *reserved)
@@ -244,12 +253,9 @@ static int take_room(atomic_llong *from, int64_t n, int64_t most, int64_t *reser
 static int reserve(struct request *r, int64_t n)
 {
     struct http_server *s = r->server;
-    int64_t memory = n;
-    if (r->x.route->body == HTTP_FORM_BODY && n > UPLOAD_FORM_MEMORY) {
-        memory = UPLOAD_FORM_MEMORY;
-        if (take_room(&s->forms_bytes, n, FORMS_MAX, &r->form_reserved) < 0)
-            return -EAGAIN;
-    }
+    int64_t memory = memory_room(s, r->x.route->body, n);
+    if (memory < n && take_room(&s->files_bytes, n, FILES_MAX + n, &r->file_reserved) < 0)
+        return -EAGAIN;
     return take_room(&s->bodies_bytes, memory, BODIES_MAX, &r->body_reserved);
 }
 
@@ -277,7 +283,7 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
     }
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
-    buf_init(&r->x.body, (size_t)r->body_limit);
+    http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
     patrol_body(r->post, length < 0 ? r->body_limit : length);
     return MHD_YES;
 }
@@ -338,11 +344,17 @@ static enum pool pool_of(const struct http_exchange *x)
                                                              : POOL_WRITE;
 }
 
+/* A large one goes to object storage first. */
+static int64_t limit_of_body(const struct http_exchange *x)
+{
+    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+}
+
 void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
     struct request *r = request_of(x);
     enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + r->body_bytes / BODY_BYTES_PER_MS;
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
     x->step = step;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
@@ -362,17 +374,17 @@ static enum MHD_Result run_handler(struct request *r)
     return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
-static void take_body(struct request *r, const char *bytes, size_t n)
+static void take_piece(struct request *r, const char *piece, size_t n)
 {
     struct http_exchange *x = &r->x;
-    if (x->answer.status) /* it is refused already */
-        return;
-    int is_form = x->route->body == HTTP_FORM_BODY;
-    if (is_form ? r->body_bytes > r->body_limit : buf_add(&x->body, bytes, n) < 0)
+    struct error why;
+    if (r->body_bytes > r->body_limit)
         http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
                             (long long)r->body_limit);
-    else if (is_form)
-        upload_form_take(x, bytes, n);
+    else if (x->route->body == HTTP_FORM_BODY)
+        upload_form_take(x, piece, n);
+    else if (http_body_add(x, piece, n, &why) < 0)
+        http_answer_error(x, "the body", &why);
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
@@ -390,7 +402,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         r->body_bytes += (int64_t)*upload_size;
         if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
-        take_body(r, upload, *upload_size);
+        if (!r->x.answer.status)
+            take_piece(r, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -417,6 +430,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->post = info->socket_context;
     r->sent_uri = uri;
     r->x.service = &r->server->service;
+    r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
     r->x.raw_path = uri ? strdup(uri) : NULL;
@@ -449,13 +463,13 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (r->answered)
         count(r);
     atomic_fetch_sub(&s->bodies_bytes, r->body_reserved);
-    atomic_fetch_sub(&s->forms_bytes, r->form_reserved);
+    atomic_fetch_sub(&s->files_bytes, r->file_reserved);
     for (int i = 0; i < r->x.answer.headers_len; i++)
         free(r->x.answer.headers[i].value);
     image_unref(r->x.answer.image);
     image_extra_unref(r->x.answer.kept);
     free(r->x.answer.text);
-    buf_release(&r->x.body);
+    http_body_release(&r->x);
     free(r->x.path);
     if (r->x.route && r->x.route->body == HTTP_FORM_BODY)
         upload_form_release(&r->x);

@@ -101,6 +101,7 @@ void upload_form_take(struct http_exchange *x, const char *bytes, size_t n)
 {
     struct upload_form *form = x->state;
     struct error why;
+    x->body_bytes += (int64_t)n;
     if (multipart_feed(&form->multipart, bytes, n, &why) < 0)
         answer(x, form, &why);
 }

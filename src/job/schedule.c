@@ -17,6 +17,7 @@
 #include "sql.h"
 
 #define LOOK_MS  15000 /* clocks are set, and the database comes back: nothing is slept through for longer */
+#define RETRY_MS 3000  /* while the database does not answer */
 #define QUERY_MS 5000
 #define HOUR_S   3600
 #define NOON     12
@@ -112,7 +113,7 @@ static void log_round(struct schedule *s, struct job *job)
     }
 }
 
-/* Whether to try again at the next look: nothing could be done without the database, or without its tables. */
+/* Whether to try again before long: nothing could be done without the database, or without its tables. */
 static int is_too_early(int code)
 {
     return db_unavailable(code) || code == -ENXIO;
@@ -131,7 +132,7 @@ static void sync_once(struct schedule *s)
         s->rounds += !again;
         if (s->options.ended && code != -ECANCELED)
             s->options.ended(s->options.arg, &job, !s->options.rounds || s->rounds < s->options.rounds);
-        s->next_sync_ms = started_ms + (again ? LOOK_MS : s->options.interval_s * INT64_C(1000));
+        s->next_sync_ms = started_ms + (again ? RETRY_MS : s->options.interval_s * INT64_C(1000));
     }
     job_release(&job);
 }
@@ -207,18 +208,20 @@ static void clean(struct schedule *s)
                   LOG_INT("uploads", forgotten));
 }
 
-/* Asks once for each day; when the next one comes. */
+/* Asks once for each day. In how many milliseconds to come back for the next one. */
 static int64_t clean_if_due(struct schedule *s)
 {
-    struct schedule_day day = schedule_day(clock_realtime_us() / 1000000, store_config(s->options.store)->cleanup_at);
+    int64_t now_us = clock_realtime_us();
+    struct schedule_day day = schedule_day(now_us / 1000000, store_config(s->options.store)->cleanup_at);
     if (strcmp(day.day, s->day) != 0) {
         int taken = take_day(s, &day);
-        if (taken >= 0)
-            memcpy(s->day, day.day, sizeof s->day);
-        if (taken > 0)
+        if (taken < 0)
+            return RETRY_MS;
+        memcpy(s->day, day.day, sizeof s->day);
+        if (taken)
             clean(s);
     }
-    return day.next_s;
+    return day.next_s * 1000 - now_us / 1000;
 }
 
 /* The thread */
@@ -229,13 +232,10 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /* Returns whether to go on. */
-static int wait_for_look(struct schedule *s, int64_t next_clean_s)
+static int wait_for_look(struct schedule *s, int64_t clean_ms)
 {
-    int64_t now_ms = clock_monotonic_ms(), until_clean_ms = next_clean_s * 1000 - clock_realtime_us() / 1000;
-    int64_t until_ms = earlier(now_ms + LOOK_MS, s->next_sync_ms);
-    if (until_clean_ms > 0)
-        until_ms = earlier(until_ms, now_ms + until_clean_ms);
-    struct timespec until = clock_timespec(until_ms * 1000000);
+    int64_t until_ms = clock_monotonic_ms() + earlier(LOOK_MS, clean_ms > 0 ? clean_ms : 0);
+    struct timespec until = clock_timespec(earlier(until_ms, s->next_sync_ms) * 1000000);
     pthread_mutex_lock(&s->lock);
     while (!s->stopping && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
         ;
@@ -258,7 +258,7 @@ static void announce_end(struct schedule *s)
 static void *run(void *arg)
 {
     struct schedule *s = arg;
-    int64_t next_clean_s;
+    int64_t clean_ms;
     do {
         if (clock_monotonic_ms() >= s->next_sync_ms)
             sync_once(s);
@@ -267,8 +267,8 @@ static void *run(void *arg)
         db_deadline(clock_monotonic_ms() + QUERY_MS);
         measure(s->options.store);
         db_deadline(INT64_MAX);
-        next_clean_s = clean_if_due(s);
-    } while (wait_for_look(s, next_clean_s));
+        clean_ms = clean_if_due(s);
+    } while (wait_for_look(s, clean_ms));
     announce_end(s);
     return NULL;
 }

@@ -140,9 +140,15 @@ static int complete(struct round *r, const struct upload *u, int present, struct
     return 0;
 }
 
+/* Nothing is wrong with the upload: the storage is not there, or is none at present. */
+static int is_out_of_reach(int code)
+{
+    return code == -ENOTCONN || code == -ETIMEDOUT || code == -ECONNRESET || code == -EPROTO;
+}
+
 static int give_up(struct round *r, const struct upload *u, const struct error *why, struct error *e)
 {
-    int waits = why->code == -ENOTCONN || why->code == -ETIMEDOUT;
+    int waits = is_out_of_reach(why->code);
     metric_inc(METRIC_upload_failures);
     int code = insist(r, u, waits ? UPLOADS_PENDING : UPLOADS_FAILED, why, e);
     if (code < 0)

@@ -124,6 +124,8 @@ static int put(struct sync_move *m, const char *key, struct error *e)
     struct s3_object object;
     struct s3_call call = call_for(m, m->upload->size);
     int r = s3_put(m->s3, &call, m->origin->bucket, key, &body, m->upload->mime, m->upload->sha256, &object, e);
+    if (r == -ESTALE && !m->reading.code)
+        return error_set(e, -EBADMSG, "its row is damaged: the bytes are not what they were when it came");
     if (r < 0 && m->reading.code)
         *e = m->reading;
     return r < 0 && m->reading.code ? m->reading.code : r;

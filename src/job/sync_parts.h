@@ -20,8 +20,8 @@ struct sync_move {
 void sync_move_init(struct sync_move *m, struct store *store, struct s3 *s3, const atomic_int *cancel);
 void sync_move_release(struct sync_move *m);
 
-/* Sees to it that the bucket has the upload. 0; 1: it had it already; -ENOTCONN, -ETIMEDOUT: it can't be reached, or
- * the database can't (m->reading); -ECANCELED; -ENOENT: somebody else has completed it; else it fails. */
+/* Sees to it that the bucket has the upload. 0; 1: it had it already; what s3_put says; or, when m->reading is set, why
+ * the upload can't be read: -ENOENT, somebody else has completed it. */
 int sync_move(struct sync_move *m, const struct upload *u, const struct image_origin *origin, struct error *e)
     __attribute__((warn_unused_result));
 

@@ -7,6 +7,7 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
+#include "tier/tier_object.h"
 #include "tier/tier_redis.h"
 
 #define QUERY_TIMEOUT_MS 60000
@@ -48,7 +49,11 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         goto fail;
     store->config = config;
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
-    store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
+    r = tier_object_open(&store->objects, config, e);
+    if (r < 0)
+        goto fail;
+    store->disk =
+        tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes, TIER_OBJECT_MAX_BYTES);
     if (config->memory_items)
         store->memory = tier_memory_new(config->memory_bytes, config->memory_items, config->memory_ttl_s);
     store->memo = memo_new();
@@ -80,6 +85,7 @@ void store_close(struct store *store)
     tier_memory_free(store->memory);
     tier_redis_free(store->redis);
     tier_disk_free(store->disk);
+    tier_object_close(store->objects);
     tier_db_free(store->db);
     db_pool_close(store->pool);
     free(store);
