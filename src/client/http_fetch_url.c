@@ -23,10 +23,14 @@ static void release(struct parts *p)
 static int take(CURLU *url, struct parts *ret)
 {
     struct parts p = {NULL, NULL, NULL};
-    if (curl_url_get(url, CURLUPART_SCHEME, &p.scheme, 0) || curl_url_get(url, CURLUPART_HOST, &p.host, 0) ||
-        curl_url_get(url, CURLUPART_PORT, &p.port, CURLU_DEFAULT_PORT)) {
+    CURLUcode failed = curl_url_get(url, CURLUPART_SCHEME, &p.scheme, 0);
+    if (!failed)
+        failed = curl_url_get(url, CURLUPART_HOST, &p.host, 0);
+    if (!failed)
+        failed = curl_url_get(url, CURLUPART_PORT, &p.port, CURLU_DEFAULT_PORT);
+    if (failed) {
         release(&p);
-        return -ENOMEM;
+        return failed == CURLUE_OUT_OF_MEMORY ? -ENOMEM : -EINVAL; /* such as file:///name, which has no host */
     }
     *ret = p;
     return 0;
@@ -94,13 +98,13 @@ int fetch_url_open(CURLU **ret, const struct fetch_policy *policy, const char *t
     CURLU *url;
     struct parts p;
     int r = parse(&url, text);
-    if (r == -EINVAL)
-        return error_set(e, -EPERM, "no URL that may be fetched: it is malformed, or has a user or another scheme");
     if (r == 0) {
         r = take(url, &p);
         if (r < 0)
             curl_url_cleanup(url);
     }
+    if (r == -EINVAL)
+        return error_set(e, -EPERM, "no URL that may be fetched: it is malformed, or has a user or another scheme");
     if (r < 0)
         return error_set(e, -ENOMEM, "out of memory");
     (void)printable(host, 128, p.host);
