@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/make_folder.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
 #include "tier/tier_disk_stale.h"
@@ -149,27 +150,6 @@ const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const cha
 {
     struct root *root = find(disk, collection);
     return root ? tier_disk_gate_ops(root->gate) : NULL;
-}
-
-/* Makes the folder and those above it. */
-static int make_folder(const char *path, struct error *e)
-{
-    char *part = strdup(path);
-    if (!part)
-        return error_set(e, -ENOMEM, "out of memory");
-    int r = 0;
-    for (char *at = part + 1; r == 0; at++) {
-        at += strcspn(at, "/");
-        char end = *at;
-        *at = '\0';
-        if (mkdir(part, 0777) < 0 && errno != EEXIST)
-            r = error_set(e, -errno, "the folder %s can't be made: %s", part, strerror(errno));
-        if (!end)
-            break;
-        *at = end;
-    }
-    free(part);
-    return r;
 }
 
 static int open_root(struct root *root, enum tier_disk_folder folder, struct error *e)
