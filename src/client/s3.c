@@ -150,6 +150,8 @@ int s3_ask_once(struct s3 *s3, const struct s3_call *call, const struct s3_reque
                               .sink = request->gathered ? &sink : request->sink,
                               .max_bytes = INT64_MAX,
                               .signature = &signature,
+                              .connect_ms = call->connect_ms,
+                              .stalled_s = call->stalled_s,
                               .deadline_ms = call->deadline_ms,
                               .cancel = call->cancel};
     r = fetch(s3->pool, &f, ret, e);

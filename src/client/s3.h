@@ -54,9 +54,10 @@ int s3_url_parse(const struct s3 *s3, const char *url, char **ret_bucket, char *
 
 /* How long one call may take. */
 struct s3_call {
-    int64_t deadline_ms;      /* clock_monotonic_ms; repetitions and pauses included */
-    int attempts;             /* in a row without any progress; 0: S3_ATTEMPTS */
-    const atomic_int *cancel; /* may be NULL */
+    int64_t deadline_ms;       /* clock_monotonic_ms; repetitions and pauses included */
+    int attempts;              /* in a row without any progress; 0: S3_ATTEMPTS */
+    const atomic_int *cancel;  /* may be NULL */
+    int connect_ms, stalled_s; /* of each request, as fetch_request has them */
 };
 
 /* What is known of an object. */

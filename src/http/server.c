@@ -38,6 +38,7 @@
 #include "http/upload_form.h"
 #include "store/store.h"
 #include "store/store_object.h"
+#include "store/store_proxy.h"
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
@@ -49,6 +50,7 @@
 #define BODY_BYTES_PER_MS 1000               /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
+#define GIVE_UP_MS        2000  /* before the end, for those that wait for an origin */
 
 /* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
  */
@@ -557,6 +559,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
     if (r == 0)
         r = store_fetch_start(service->store, e);
+    if (r == 0)
+        r = store_proxy_start(service->store, e);
     for (int i = 0; i < POOLS && r == 0; i++)
         if ((r = workers_start(&s->workers[i], pools[i].threads, WORKERS_QUEUE, work, s)) < 0)
             r = error_set(e, r, "no threads: %s", strerror(-r));
@@ -589,6 +593,9 @@ static void begin_stop(struct http_server *s)
 static int end_requests(struct http_server *s, int64_t deadline_ms)
 {
     begin_stop(s);
+    while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms) > GIVE_UP_MS)
+        usleep(ROUND_US);
+    store_proxy_give_up(s->service.store);
     while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
         usleep(ROUND_US);
     atomic_store(&s->closing, 1);
@@ -612,7 +619,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
             return -ETIMEDOUT;
         usleep(ROUND_US);
     }
-    if (store_fetch_stop(s->service.store, deadline_ms) < 0)
+    if (store_fetch_stop(s->service.store, deadline_ms) < 0 || store_proxy_stop(s->service.store, deadline_ms) < 0)
         return -ETIMEDOUT;
     for (int i = 0; i < POOLS; i++)
         if (s->workers[i])

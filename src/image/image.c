@@ -71,7 +71,8 @@ int64_t image_bytes_held(void)
 static struct image *make(const struct image_meta *meta, size_t bytes)
 {
     size_t strings = room(meta->key.collection) + room(meta->key.path) + room(meta->content_type) +
-                     room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url);
+                     room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url) +
+                     room(meta->etag);
     struct owned_image *own = malloc(sizeof *own + strings + bytes + 1);
     if (!own)
         return NULL;
@@ -86,6 +87,7 @@ static struct image *make(const struct image_meta *meta, size_t bytes)
     image->meta.variant = keep(&at, meta->variant);
     image->meta.mime = keep(&at, meta->mime);
     image->meta.url = keep(&at, meta->url);
+    image->meta.etag = keep(&at, meta->etag);
     image->bytes = (unsigned char *)at;
     image->fd = -1;
     own->held = (int64_t)bytes;

@@ -47,6 +47,8 @@ struct image_meta {
     int64_t accessed_us;
     int64_t access_count;
     int64_t deleted_us; /* 0: not in the trash */
+    const char *etag;   /* of what comes from an origin: its name for this content, quotes included; NULL: none */
+    int64_t checked_us; /* likewise: when the origin last said that it is still this; 0: some time ago */
 };
 
 /* Bytes and meta in one allocation, shared by reference count, never changed once shared. Or an open file that holds

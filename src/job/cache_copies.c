@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "tier/copy_note.h"
+#include "tier/tier_copies.h"
 
-#define MD5_DIGITS 32
-#define DAY_US     INT64_C(86400000000)
+#define DAY_US INT64_C(86400000000)
 
 struct visit {
     int64_t before_us; /* files modified at that time or before */
@@ -21,16 +22,10 @@ struct visit {
     int failed; /* -errno of the first that could not be removed */
 };
 
-static int is_copy(const char *name)
-{
-    size_t n = strspn(name, "0123456789abcdef");
-    return n == MD5_DIGITS && (!name[n] || name[n] == '.') && !strchr(name + n, '/');
-}
-
 static void visit_file(struct visit *v, int folder, const char *name)
 {
     struct stat st;
-    if (!is_copy(name) || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+    if (!copy_name_is(name) || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
         clock_ns(st.st_mtim) / 1000 > v->before_us)
         return;
     if (v->remove && unlinkat(folder, name, 0) < 0) {
@@ -38,6 +33,8 @@ static void visit_file(struct visit *v, int folder, const char *name)
             v->failed = -errno;
         return;
     }
+    if (v->remove)
+        tier_copies_drop_note(folder, name);
     v->tally.images++;
     v->tally.bytes += st.st_size;
 }
@@ -60,6 +57,8 @@ static int visit_collection(struct visit *v, const char *cache_dir, const char *
     const struct dirent *entry;
     while ((entry = readdir(folder)))
         visit_file(v, dirfd(folder), entry->d_name);
+    if (v->remove)
+        tier_copies_sweep_notes(dirfd(folder));
     closedir(folder);
     if (v->failed)
         return error_set(e, v->failed, "PERDURA_CACHE_DIR: not all of %s can be removed: %s", path,

@@ -14,7 +14,8 @@
 int cache_copies_count(const struct config *config, const char *collection, struct store_tally *ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Removes copies whose files were not modified for `days` (0: all), of all collections with an origin; `dry_run`: only
+/* Removes copies that their origins have not confirmed for `days` (0: all; a file's modification time is when it was
+ * fetched or confirmed), of all collections with an origin; `dry_run`: only
  * counts them. *ret is what went, even when some could not. */
 int cache_copies_clean(const struct config *config, int days, int dry_run, struct store_tally *ret, struct error *e)
     __attribute__((warn_unused_result));

@@ -21,6 +21,7 @@
 
 struct absent {
     int64_t until_ms;
+    int code;
     UT_hash_handle hh;
     unsigned name_len;
     char name[]; /* image_key_name */
@@ -117,7 +118,7 @@ static void drop_filling(struct memo *m, struct filling *one)
     one->forgotten = 1;
 }
 
-void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
+void memo_add_useless(struct memo *m, const struct image_key *key, int code, uint64_t version)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
@@ -125,6 +126,7 @@ void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t versi
     if (!one)
         return;
     one->until_ms = clock_monotonic_ms() + ABSENT_MS;
+    one->code = code;
     one->name_len = len;
     memcpy(one->name, name, len);
     pthread_mutex_lock(&m->lock);
@@ -140,7 +142,12 @@ void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t versi
     pthread_mutex_unlock(&m->lock);
 }
 
-int memo_is_absent(struct memo *m, const struct image_key *key)
+void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
+{
+    memo_add_useless(m, key, -ENOENT, version);
+}
+
+int memo_is_useless(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
@@ -151,8 +158,14 @@ int memo_is_absent(struct memo *m, const struct image_key *key)
         drop_absent(m, one);
         one = NULL;
     }
+    int code = one ? one->code : 0;
     pthread_mutex_unlock(&m->lock);
-    return one != NULL;
+    return code;
+}
+
+int memo_is_absent(struct memo *m, const struct image_key *key)
+{
+    return memo_is_useless(m, key) == -ENOENT;
 }
 
 struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version)
