@@ -251,7 +251,7 @@ static int tell(const struct transfer *t, CURLcode code, struct error *e)
     case CURLE_ABORTED_BY_CALLBACK:
     case CURLE_READ_ERROR:
     case CURLE_WRITE_ERROR:
-        if (t->failed == -EFBIG)
+        if (t->failed == -EFBIG && t->received > t->request->max_bytes)
             return error_set(e, -EFBIG, "%s: answers with more than the %lld bytes that are accepted", t->host,
                              (long long)t->request->max_bytes);
         if (t->failed)

@@ -143,10 +143,12 @@ static int judge(struct tier_object *o, int code, int local, const struct error 
     case -ENOMEM:
         return error_set(e, code, "%s", said->text);
     case -EFBIG:
+        note(o, 1, "");
+        return error_set(e, -EBADMSG, "is damaged: its object has more bytes than its row says");
     case -EIO:
     case -ESTALE:
         note(o, 1, "");
-        return error_set(e, code == -EFBIG ? -EBADMSG : -EHOSTDOWN, "%s", said->text);
+        return error_set(e, -EHOSTDOWN, "%s", said->text);
     default:
         note(o, 0, said->text);
         return error_set(e, -EHOSTDOWN, "%s", said->text);
