@@ -334,7 +334,7 @@ static int count(struct round *r, struct uploads_count *ret, struct error *e)
 
 static int run_counted(struct round *r, struct error *e)
 {
-    struct uploads_count before, after;
+    struct uploads_count before = {0}, after = {0};
     if (!r->buckets_len)
         return 0;
     int code = count(r, &before, e);
