@@ -166,10 +166,9 @@ static int add_entry(struct origins *list, char *entry, const struct config *c, 
         r = take(entry, strlen(entry), &o.collection);
     if (r == 0)
         r = parse_place(&o, place, e);
-    if (r == 0)
-        r = append(list, &o);
-    if (r < 0)
-        release_item(&o);
+    if (r == 0 && (r = append(list, &o)) == 0)
+        return 0;
+    release_item(&o);
     return r;
 }
 

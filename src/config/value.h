@@ -45,7 +45,7 @@ struct value_type {
 };
 
 struct value {
-    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, ENDPOINT, BUCKET, lists but WORDS; else NULL */
+    char *text;     /* all kinds but those of the next line; NULL for these */
     int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; DAYTIME; ENUM: index of the word; WORDS: a bit for each */
 };
 

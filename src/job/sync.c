@@ -40,6 +40,7 @@ struct round {
     pthread_mutex_t lock; /* over what follows, and while `told` runs */
     pthread_cond_t changed;
     int over;
+    int begun; /* the database was asked, and there are buckets: worth counting as a job */
     int buckets_len;
     struct bucket buckets[UPLOADS_COLLECTIONS];
     int moved, missed; /* in this pass */
@@ -333,10 +334,11 @@ static int count(struct round *r, struct uploads_count *ret, struct error *e)
 
 static int run_counted(struct round *r, struct error *e)
 {
-    struct uploads_count before, after;
+    struct uploads_count before = {0}, after = {0};
     if (!r->buckets_len)
         return 0;
     int code = count(r, &before, e);
+    r->begun = code == 0;
     if (code < 0 || before.pending + before.failed == 0)
         return code;
     atomic_store(&r->job->expected, before.pending + before.failed);
@@ -369,7 +371,8 @@ int sync_run(struct job *job, const struct sync_options *options)
         job_fail(job, &why);
     pthread_cond_destroy(&r.changed);
     pthread_mutex_destroy(&r.lock);
-    job_record(job);
+    if (r.begun)
+        job_record(job);
     return job->failure.code;
 }
 

@@ -49,6 +49,12 @@ json_t *sync_stats_describe_uploads(const struct uploads_count *count)
                      (json_int_t)count->oldest_s, "reason", *count->why ? json_string(count->why) : json_null());
 }
 
+/* Those that an app would call temporary files. */
+static json_int_t unsynced(const struct uploads_count *count)
+{
+    return count->pending + count->failed;
+}
+
 static json_t *last_sync(const struct sync_stats *s)
 {
     if (!s->synced)
@@ -64,17 +70,16 @@ json_t *sync_stats_describe(const struct sync_stats *s)
     for (int i = 0; i < s->len; i++) {
         const struct sync_stats_collection *c = &s->collections[i];
         json_object_set_new(types, c->name,
-                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "temp_files",
-                                      (json_int_t)(c->uploads.pending + c->uploads.failed), "temp_bytes",
-                                      (json_int_t)c->uploads.bytes, "pending", (json_int_t)c->uploads.pending, "failed",
-                                      (json_int_t)c->uploads.failed, "cache_files", (json_int_t)c->copies.images,
-                                      "cache_bytes", (json_int_t)c->copies.bytes));
+                            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "temp_files", unsynced(&c->uploads),
+                                      "temp_bytes", (json_int_t)c->uploads.bytes, "pending",
+                                      (json_int_t)c->uploads.pending, "failed", (json_int_t)c->uploads.failed,
+                                      "cache_files", (json_int_t)c->copies.images, "cache_bytes",
+                                      (json_int_t)c->copies.bytes));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "total_temp_files",
-                     (json_int_t)(s->uploads.all.pending + s->uploads.all.failed), "total_temp_bytes",
-                     (json_int_t)s->uploads.all.bytes, "total_cache_files", (json_int_t)s->copies.images,
-                     "total_cache_bytes", (json_int_t)s->copies.bytes, "by_type", types, "uploads",
-                     sync_stats_describe_uploads(&s->uploads.all), "last_sync", last_sync(s));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "total_temp_files", unsynced(&s->uploads.all),
+                     "total_temp_bytes", (json_int_t)s->uploads.all.bytes, "total_cache_files",
+                     (json_int_t)s->copies.images, "total_cache_bytes", (json_int_t)s->copies.bytes, "by_type", types,
+                     "uploads", sync_stats_describe_uploads(&s->uploads.all), "last_sync", last_sync(s));
 }
 
 json_t *sync_stats_describe_one(const struct sync_stats *s, const char *collection, const struct config *config)
@@ -84,7 +89,7 @@ json_t *sync_stats_describe_one(const struct sync_stats *s, const char *collecti
         if (strcmp(s->collections[i].name, collection) == 0)
             found = s->collections[i];
     json_t *uploads = sync_stats_describe_uploads(&found.uploads);
-    json_object_set_new(uploads, "total_files", json_integer(found.uploads.pending + found.uploads.failed));
+    json_object_set_new(uploads, "total_files", json_integer(unsynced(&found.uploads)));
     return json_pack("{s:{s:I, s:I, s:s}, s:o, s:{s:s, s:s, s:i, s:o}}", "cache", "total_files",
                      (json_int_t)found.copies.images, "bytes", (json_int_t)found.copies.bytes, "folder",
                      config->cache_dir, "temp_uploads", uploads, "system", "type", collection, "version",
