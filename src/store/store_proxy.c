@@ -158,6 +158,7 @@ static void end_stale(struct store_proxy *p, struct flight *flight, const struct
         return;
     }
     metric_inc(METRIC_stale);
+    metric_add(METRIC_reads, metric_tier(flight->stale.tier), METRIC_none, 1);
     land_and_end(p, flight, flight->copy, &flight->stale);
 }
 
@@ -405,6 +406,7 @@ static void got_from_redis(void *arg, int index, struct image *image, int refres
     if (!image) {
         metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_redis, METRIC_none, 1);
     } else if (!store_proxy_is_fresh(p->store, image->meta.checked_us)) {
+        metric_add(METRIC_read_misses, METRIC_tier_redis, METRIC_none, 1);
         set_copy(flight, image, COPY_IN_REDIS);
     } else {
         metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
@@ -476,7 +478,7 @@ static void run_disk(void *arg, struct workers *w)
             land_and_end(p, flight, copy, &hit);
             image_unref(copy);
         } else {
-            metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+            metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
             set_copy(flight, copy, COPY_ON_DISK);
             look_below(p, flight);
         }
