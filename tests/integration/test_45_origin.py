@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -574,6 +575,28 @@ def test_a_disk_that_takes_nothing_is_no_failure(
     is_answer(http.get("/proxy-image/legacy/large.jpg"), "MISS", "origin", LARGE)
     is_answer(http.get("/proxy-image/legacy/large.jpg"), "MISS", "origin", LARGE)
     wait_until(lambda: http.get(URL)["X-Cache-Status"] == "HIT", WAIT_S, "the image in memory")
+
+
+def test_a_disk_that_is_full_is_no_failure(start: Callable[..., Served], origin: Origin, perdura: Perdura) -> None:
+    folder = perdura.folder / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=755", "tmpfs", folder]
+    mount = subprocess.run(command, capture_output=True, text=True)
+    if mount.returncode != 0:
+        pytest.skip(f"no filesystem can be mounted here: {mount.stderr.splitlines()[0]}")
+    try:
+        contents = [images.sized("jpeg", size, size) for size in (5_000_000, 900_000, 2_000_000, 900_000, 900_000)]
+        http = start(PERDURA_CACHE_DIR=str(folder))
+        for number, content in enumerate(contents):
+            origin.put(f"{number}.jpg", content, "image/jpeg")
+            is_answer(http.get(f"/proxy-image/legacy/{number}.jpg"), "MISS", "origin", content)
+        http.stop()
+        left = [path for path in folder.glob("**/*") if path.is_file()]
+        assert all(path.read_bytes() in contents for path in left if path.parent.name == "legacy")
+        assert sum(path.stat().st_size for path in left) < 3 << 20
+        assert not [path for path in left if "tmp." in str(path)], "what could not be written whole is gone"
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 # Redis
