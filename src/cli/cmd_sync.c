@@ -142,6 +142,8 @@ static int run(struct cli *cli)
     struct store *store = cli_store(cli, &e);
     if (!store || (!stats && cli->config.image_origins_len && sync_check_settings(&cli->config, &e) < 0))
         return cli_fail_settings(&e);
+    if (!stats && !cli->config.image_origins_len)
+        fprintf(stderr, "perdura: PERDURA_ORIGINS names no bucket that uploads could be moved to\n");
     return stats ? run_stats(cli, store) : run_sync(cli, store);
 }
 
