@@ -232,10 +232,15 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
 
 int store_objects_due(struct store *store, int64_t *ret, struct error *e)
 {
+    char base[TIER_OBJECT_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
+    *ret = 0;
+    if (!tier_object_takes(store->objects))
+        return 0;
     db_params_init(&params);
     db_param_int(&params, STORE_OBJECT_GRACE_S);
+    db_param_text(&params, tier_object_base(store->objects, base));
     int r = store_query(store, &sql_object_count, &params, &rows, e);
     if (r < 0)
         return r;
@@ -257,6 +262,7 @@ static int remove_one(struct store *store, const char *url, struct error *e)
 
 int store_objects_remove(struct store *store, int *ret, struct error *e)
 {
+    char base[TIER_OBJECT_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
     *ret = 0;
@@ -268,6 +274,7 @@ int store_objects_remove(struct store *store, int *ret, struct error *e)
     if (r < 0)
         return r;
     db_param_int(&params, REMOVE_MOST);
+    db_param_text(&params, tier_object_base(store->objects, base));
     r = store_query(store, &sql_object_remove, &params, &rows, e);
     if (r < 0)
         return r;

@@ -15,7 +15,9 @@
  *  4. Of an object that is there already nothing is taken for granted: it is put again. So a transfer that began before
  *     a removal and ended behind it has brought the object back before it was compared.
  *
- * Objects that were put but whose row never came are removed likewise. What is not in image_object is never removed. */
+ * Objects that were put but whose row never came are removed likewise. What is not in image_object is never removed,
+ * nor what lies in another bucket than the present one. Two databases must not share a bucket and prefix: one does not
+ * know what the other needs. */
 #ifndef STORE_STORE_OBJECT_H
 #define STORE_STORE_OBJECT_H
 
@@ -68,7 +70,7 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
  * temporary files go. */
 int store_spool(struct store *store, int *ret_fd, struct error *e) __attribute__((warn_unused_result));
 
-/* How many objects are due to be removed; and removes up to 100 of them: *ret is how many went. */
+/* How many objects are due to be removed (0 without a bucket); and removes up to 100 of them: *ret is how many went. */
 int store_objects_due(struct store *store, int64_t *ret, struct error *e) __attribute__((warn_unused_result));
 int store_objects_remove(struct store *store, int *ret, struct error *e) __attribute__((warn_unused_result));
 
