@@ -89,11 +89,17 @@ static long read_file(void *arg, int64_t offset, void *dst, size_t n)
     return got < 0 ? -errno : got;
 }
 
-int store_upload(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                 const atomic_int *cancel, struct error *e)
+int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
+                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
 {
     const struct fetch_body body = {.len = meta->size, .read_at = read_file, .arg = &fd};
-    return upload(store, meta, &body, url, cancel, e);
+    struct stat now;
+    int r = upload(store, meta, &body, url, cancel, e);
+    if (r == 0 && fstat(fd, &now) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
+    if (r == 0 && (now.st_size != since->st_size || clock_ns(now.st_mtim) != clock_ns(since->st_mtim)))
+        return error_set(e, -ESTALE, "changed while it was uploaded: store it again");
+    return r;
 }
 
 static long read_bytes(void *arg, int64_t offset, void *dst, size_t n)

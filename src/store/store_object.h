@@ -22,6 +22,7 @@
 #define STORE_STORE_OBJECT_H
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "store/store.h"
 #include "tier/tier_object.h"
@@ -38,9 +39,11 @@ int store_place(struct store *store, int64_t size, struct error *e) __attribute_
 int64_t store_max_bytes(const struct store *store);
 
 /* Puts the first meta->size bytes of an open file, which meta describes, into object storage, as 1. has it; meta->url
- * becomes `url`. The codes of tier_object.h, those of the database, and -EAGAIN: it is being removed. */
-int store_upload(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                 const atomic_int *cancel, struct error *e) __attribute__((warn_unused_result));
+ * becomes `url`. `since` is the file's state from before it was described: when it has another size or modification
+ * time by the end, -ESTALE. The codes of tier_object.h, those of the database, and -EAGAIN: it is being removed. */
+int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
+                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* Likewise for bytes in memory. */
 int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[TIER_OBJECT_URL_SIZE],
