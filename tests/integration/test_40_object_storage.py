@@ -231,6 +231,16 @@ def test_get_writes_it_out_and_heals(perdura: Perdura, bucket: str) -> None:
     assert perdura.run("get", "a.jpg").stdout_bytes == data
 
 
+def test_folder_that_can_not_be_written_to(perdura: Perdura, bucket: str, serve: Callable[..., Served]) -> None:
+    """Its images are served all the same, from files without a name."""
+    data = large(perdura, "a.jpg")
+    perdura.run("cache-all")
+    http = serve(PERDURA_RESTORE="none", PERDURA_MEDIA_ROOT="/proc/nowhere", PERDURA_MEMORY_ITEMS="0")
+    answer = http.get(url_of("a.jpg"))
+    assert (answer.status, answer.body) == (200, data)
+    assert http.get(url_of("a.jpg"), Range="bytes=5-9").body == data[5:10]
+
+
 def test_limits_of_an_upload(perdura: Perdura, bucket: str, serve: Callable[..., Served]) -> None:
     http = serve(PERDURA_MAX_UPLOAD="200 KiB")
     data = images.sized("jpeg", 200 * 1024, 1)
