@@ -169,6 +169,7 @@ class S3rver(Storage):
 
     key = "S3RVER"
     secret = "S3RVER"
+    ENDING = "._S3rver_object"
     program = BUILD / "s3rver" / "node_modules" / "s3rver" / "bin" / "s3rver.js"
 
     @classmethod
@@ -176,6 +177,22 @@ class S3rver(Storage):
         if not shutil.which("node") or not cls.program.is_file():
             return "`make s3rver` fetches s3rver, which needs npm"
         return None if Path(AWS).exists() else "no awscli"
+
+    # Its folder shows what it has, and awscli takes its time. Swift's tests use that alone.
+
+    def make_bucket(self, bucket: str) -> str:
+        (self.folder / "data" / bucket).mkdir()
+        return bucket
+
+    def objects(self, bucket: str, prefix: str = "") -> dict[str, int]:
+        root = self.folder / "data" / bucket
+        found = {str(path.relative_to(root)): path.stat().st_size for path in root.rglob(f"*{self.ENDING}")}
+        keys = {path.removesuffix(self.ENDING): size for path, size in found.items()}
+        return {key: size for key, size in keys.items() if key.startswith(prefix)}
+
+    def remove(self, bucket: str, key: str) -> None:
+        for path in (self.folder / "data" / bucket).glob(f"{key}._S3rver_*"):
+            path.unlink()
 
     def commands(self) -> list[tuple[list[str | Path], int]]:
         node = shutil.which("node") or "node"

@@ -115,9 +115,10 @@ static int run_sync(struct cli *cli, struct store *store)
         cleaned = clean_copies(cli, &copies);
         if (!cli->dry_run && uploads_purge(store, &forgotten, &e) < 0)
             cleaned = cli_fail(&e);
-        if (!cli->json)
+        if (cli->json)
+            report.more = describe_copies(&copies);
+        else
             print_copies(cli, &copies);
-        report.more = describe_copies(&copies);
     }
     int waiting = job_counted(&job, SYNC_WAITING) > 0;
     int code = report_end(&report, SYNC_FAILED);
@@ -141,6 +142,8 @@ static int run(struct cli *cli)
     struct store *store = cli_store(cli, &e);
     if (!store || (!stats && cli->config.image_origins_len && sync_check_settings(&cli->config, &e) < 0))
         return cli_fail_settings(&e);
+    if (!stats && !cli->config.image_origins_len)
+        fprintf(stderr, "perdura: PERDURA_ORIGINS names no bucket that uploads could be moved to\n");
     return stats ? run_stats(cli, store) : run_sync(cli, store);
 }
 

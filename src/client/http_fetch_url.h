@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "client/http_fetch.h"
 
-/* Parses `url` and holds it against the policy. *ret is freed by curl_url_cleanup. Writes the host, made fit to be
+/* Parses `text` and holds it against the policy. *ret is freed by curl_url_cleanup. Writes the host, made fit to be
  * shown, to `host`. 0, -EPERM, -ENOMEM. */
-int fetch_url_open(CURLU **ret, const struct fetch_policy *policy, const char *url, char host[128], struct error *e)
+int fetch_url_open(CURLU **ret, const struct fetch_policy *policy, const char *text, char host[128], struct error *e)
     __attribute__((warn_unused_result));
 
 #endif

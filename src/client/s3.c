@@ -221,6 +221,8 @@ int s3_ask(struct s3 *s3, const struct s3_call *call, const struct s3_request *r
            struct error *e)
 {
     struct s3_patience patience = {0};
+    ret->status = 0;
+    ret->retry_after_s = -1;
     for (;;) {
         int r = s3_ask_once(s3, call, request, ret, e);
         if (r == 0 && is_answered(ret))

@@ -15,7 +15,7 @@
  *   -ETIMEDOUT   the deadline
  *   -EPROTO      it answers as no S3 does
  *   -EIO         what it has is not what was sent
- *   -ESTALE      the object was replaced while it was read; the body is not what its sha256 says (s3_put)
+ *   -ESTALE      the object was replaced while it was read
  *   -ERANGE      the range begins behind the object's end
  *   -EFBIG       the object is larger than it may be
  *   -ECANCELED   *cancel was set
@@ -92,7 +92,8 @@ int s3_head(struct s3 *s3, const struct s3_call *call, const char *bucket, const
 
 /* Stores an object, in parts when it is larger than S3_PART_BYTES, and makes sure of it: when this returns 0, the
  * storage has told the object's size and its checksum, or all of it was read back and compared. What a failed upload in
- * parts left is removed. `sha256` is the body's; NULL: it is computed. */
+ * parts left is removed. `sha256` is the body's, which must not change meanwhile: not every storage compares it. NULL:
+ * it is computed. */
 int s3_put(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *key,
            const struct fetch_body *body, const char *content_type, const unsigned char *sha256, struct s3_object *ret,
            struct error *e) __attribute__((warn_unused_result));

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "client/s3_request.h"
-#include "codec/base64.h"
 #include "codec/url.h"
 
 #define PIECE_BYTES   (64 << 10)
@@ -15,59 +14,56 @@
 #define ETAG_MD5_SIZE 64
 
 #define UNREADABLE "can't be read for its upload: %s"
-#define CHANGED    "changed while it was uploaded"
 
-/* What is known of some bytes before they are sent. */
-struct sums {
-    unsigned char sha256[DIGEST_SHA256_LEN], md5[DIGEST_MD5_LEN];
-};
-
-/* A part of a body, as a body. */
+/* A part of a body, as a body of its own, whose MD5 is taken while it is sent. */
 struct window {
     const struct fetch_body *whole;
-    int64_t from;
+    int64_t from, len;
+    int64_t summed; /* so much of it is in `md5` */
+    struct digest md5;
 };
 
-static long read_window(void *arg, int64_t offset, void *dst, size_t n)
+/* A transfer that is repeated begins anew, and its sum with it. */
+static int sum(struct window *w, int64_t offset, const void *bytes, size_t n)
 {
-    const struct window *w = arg;
-    return w->whole->read_at(w->whole->arg, w->from + offset, dst, n);
-}
-
-/* `also` (may be NULL) gets all bytes, too. */
-static int add_all(const struct fetch_body *body, struct digest *sha256, struct digest *md5, struct digest *also)
-{
-    char *piece = malloc(PIECE_BYTES);
-    int r = piece ? 0 : -ENOMEM;
-    for (int64_t at = 0; r == 0 && at < body->len;) {
-        size_t n = body->len - at < PIECE_BYTES ? (size_t)(body->len - at) : PIECE_BYTES;
-        long got = body->read_at(body->arg, at, piece, n);
-        r = got > 0 ? digest_add(md5, piece, (size_t)got) : got < 0 ? (int)got : -EIO;
-        if (r == 0)
-            r = digest_add(sha256, piece, (size_t)got);
-        if (r == 0 && also)
-            r = digest_add(also, piece, (size_t)got);
-        at += got;
+    int r = 0;
+    if (offset != w->summed) {
+        (void)digest_end(&w->md5, NULL);
+        r = offset ? -EIO : digest_start(&w->md5, DIGEST_MD5);
+        w->summed = 0;
     }
-    free(piece);
+    if (r == 0)
+        r = digest_add(&w->md5, bytes, n);
+    w->summed += (int64_t)n;
     return r;
 }
 
-static int sum_up(const struct fetch_body *body, struct sums *ret, struct digest *also)
+static long read_window(void *arg, int64_t offset, void *dst, size_t n)
 {
-    struct digest sha256, md5;
-    int r = digest_start(&sha256, DIGEST_SHA256);
-    if (r < 0)
-        return r;
-    r = digest_start(&md5, DIGEST_MD5);
+    struct window *w = arg;
+    long got = w->whole->read_at(w->whole->arg, w->from + offset, dst, n);
+    int r = got > 0 ? sum(w, offset, dst, (size_t)got) : 0;
+    return r < 0 ? r : got;
+}
+
+/* The SHA-256 of n bytes of a body. */
+static int hash(const struct fetch_body *body, int64_t from, int64_t n, unsigned char ret[DIGEST_SHA256_LEN])
+{
+    char *piece = malloc(PIECE_BYTES);
+    struct digest sha256;
+    int r = piece ? digest_start(&sha256, DIGEST_SHA256) : -ENOMEM;
     if (r < 0) {
-        digest_end(&sha256, NULL);
+        free(piece);
         return r;
     }
-    r = add_all(body, &sha256, &md5, also);
-    int ended = digest_end(&sha256, r < 0 ? NULL : ret->sha256);
-    int ended_too = digest_end(&md5, r < 0 ? NULL : ret->md5);
-    return r < 0 ? r : ended < 0 ? ended : ended_too;
+    for (int64_t at = 0; r == 0 && at < n;) {
+        long got = body->read_at(body->arg, from + at, piece, n - at < PIECE_BYTES ? (size_t)(n - at) : PIECE_BYTES);
+        r = got > 0 ? digest_add(&sha256, piece, (size_t)got) : got < 0 ? (int)got : -EIO;
+        at += got;
+    }
+    int ended = digest_end(&sha256, r < 0 ? NULL : ret);
+    free(piece);
+    return r < 0 ? r : ended;
 }
 
 /* An upload. */
@@ -76,30 +72,38 @@ struct put {
     const struct s3_call *call;
     const char *bucket, *key, *content_type;
     const struct fetch_body *body;
-    char etag[ETAG_MD5_SIZE]; /* that the storage should tell: from the MD5 of what is sent */
+    const unsigned char *sha256; /* the body's */
+    char etag[ETAG_MD5_SIZE];    /* that the storage should tell: from the MD5 of what was sent */
     char upload_id[S3_XML_UPLOAD_ID_SIZE];
-    struct digest parts;           /* in parts: MD5 of the parts' MD5s */
-    struct digest whole;           /* and the SHA-256 of all of them */
-    const unsigned char *expected; /* what that has to be; NULL: anything */
-    unsigned char sha256[DIGEST_SHA256_LEN];
+    struct digest parts; /* in parts: MD5 of the parts' MD5s */
 };
 
-/* Sends bytes as an object, or as the part that the query names, and tells the ETag. */
-static int send_bytes(const struct put *p, const struct fetch_body *body, const struct sums *sums, const char *query,
-                      struct fetch_answer *ret, struct error *e)
+static void hex(char *dst, const unsigned char *bytes, size_t n)
 {
-    char md5[64] = "Content-MD5: ", type[160];
-    size_t n = strlen(md5);
-    md5[n + base64_encode(md5 + n, sums->md5, sizeof sums->md5)] = '\0';
+    for (size_t i = 0; i < n; i++)
+        (void)snprintf(dst + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* Sends bytes as an object, or as the part that the query names, and tells their MD5 and the answer. */
+static int send_bytes(const struct put *p, struct window *w, const unsigned char *sha256, const char *query,
+                      unsigned char md5[DIGEST_MD5_LEN], struct fetch_answer *ret, struct error *e)
+{
+    const struct fetch_body body = {.len = w->len, .read_at = read_window, .arg = w};
+    char type[160];
+    int r = digest_start(&w->md5, DIGEST_MD5);
+    if (r < 0)
+        return error_set(e, r, "out of memory");
     (void)snprintf(type, sizeof type, "Content-Type: %s", p->content_type);
     struct s3_request request = {.method = FETCH_PUT,
                                  .bucket = p->bucket,
                                  .key = p->key,
                                  .query = query,
-                                 .headers = {md5, query ? NULL : type},
-                                 .body = body,
-                                 .sha256 = sums->sha256};
-    return s3_ask(p->s3, p->call, &request, ret, e);
+                                 .headers = {query ? NULL : type},
+                                 .body = &body,
+                                 .sha256 = sha256};
+    r = s3_ask(p->s3, p->call, &request, ret, e);
+    int ended = digest_end(&w->md5, r < 0 ? NULL : md5);
+    return r == 0 && ended < 0 ? error_set(e, ended, "OpenSSL failed") : r;
 }
 
 /* In parts: Amazon S3 API reference, CreateMultipartUpload, UploadPart, CompleteMultipartUpload. */
@@ -135,26 +139,24 @@ static int part_query(const struct put *p, int number, struct buf *query)
 
 static int send_part(struct put *p, int number, struct buf *query, struct buf *list, struct error *e)
 {
+    unsigned char sha256[DIGEST_SHA256_LEN], md5[DIGEST_MD5_LEN];
     int64_t from = (number - 1) * S3_PART_BYTES, left = p->body->len - from;
-    struct window window = {.whole = p->body, .from = from};
-    struct fetch_body body = {
-        .len = left < S3_PART_BYTES ? left : S3_PART_BYTES, .read_at = read_window, .arg = &window};
-    struct sums sums;
+    struct window window = {.whole = p->body, .from = from, .len = left < S3_PART_BYTES ? left : S3_PART_BYTES};
     struct fetch_answer answer;
-    int r = sum_up(&body, &sums, &p->whole);
-    if (r == 0)
-        r = digest_add(&p->parts, sums.md5, sizeof sums.md5);
+    int r = hash(p->body, from, window.len, sha256);
     if (r == 0)
         r = part_query(p, number, query);
     if (r < 0)
         return error_set(e, r, UNREADABLE, strerror(-r));
-    r = send_bytes(p, &body, &sums, query->data, &answer, e);
+    r = send_bytes(p, &window, sha256, query->data, md5, &answer, e);
     if (r < 0)
         return r;
     /* It is repeated as XML's text; no ETag has what would have to be escaped there. */
     if (strpbrk(answer.etag, "<>&"))
         return error_set(e, -EPROTO, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
-    r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
+    r = digest_add(&p->parts, md5, sizeof md5);
+    if (r == 0)
+        r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
     return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
@@ -211,17 +213,9 @@ static int send_parts(struct put *p, int count, struct error *e)
     struct buf query, list;
     buf_init(&query, 8192);
     buf_init(&list, COMPLETE_MAX);
-    int r = digest_start(&p->whole, DIGEST_SHA256);
-    int begun = r == 0;
-    if (r == 0)
-        r = buf_addstr(&list, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    int r = buf_addstr(&list, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
     for (int i = 1; r == 0 && i <= count; i++)
         r = send_part(p, i, &query, &list, e);
-    int ended = begun ? digest_end(&p->whole, p->sha256) : 0;
-    if (r == 0)
-        r = ended;
-    if (r == 0 && p->expected && memcmp(p->sha256, p->expected, sizeof p->sha256) != 0)
-        r = error_set(e, -ESTALE, CHANGED);
     if (r == 0)
         r = buf_addstr(&list, "</CompleteMultipartUpload>");
     if (r == 0)
@@ -231,12 +225,6 @@ static int send_parts(struct put *p, int count, struct error *e)
     buf_release(&query);
     buf_release(&list);
     return r;
-}
-
-static void hex(char *dst, const unsigned char *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        (void)snprintf(dst + 2 * i, 3, "%02x", bytes[i]);
 }
 
 static int put_parts(struct put *p, struct error *e)
@@ -263,18 +251,16 @@ static int put_parts(struct put *p, struct error *e)
 
 static int put_whole(struct put *p, struct error *e)
 {
+    struct window window = {.whole = p->body, .len = p->body->len};
     struct fetch_answer answer;
-    struct sums sums;
+    unsigned char md5[DIGEST_MD5_LEN];
     char digits[2 * DIGEST_MD5_LEN + 1];
-    int r = sum_up(p->body, &sums, NULL);
+    int r = send_bytes(p, &window, p->sha256, NULL, md5, &answer, e);
     if (r < 0)
-        return error_set(e, r, UNREADABLE, strerror(-r));
-    memcpy(p->sha256, sums.sha256, sizeof p->sha256);
-    if (p->expected && memcmp(p->sha256, p->expected, sizeof p->sha256) != 0)
-        return error_set(e, -ESTALE, CHANGED);
-    hex(digits, sums.md5, sizeof sums.md5);
+        return r;
+    hex(digits, md5, sizeof md5);
     (void)snprintf(p->etag, sizeof p->etag, "\"%s\"", digits);
-    return send_bytes(p, p->body, &sums, NULL, &answer, e);
+    return 0;
 }
 
 /* Afterwards */
@@ -319,13 +305,17 @@ int s3_put(struct s3 *s3, const struct s3_call *call, const char *bucket, const 
            const struct fetch_body *body, const char *content_type, const unsigned char *sha256, struct s3_object *ret,
            struct error *e)
 {
+    unsigned char computed[DIGEST_SHA256_LEN];
     struct put p = {.s3 = s3,
                     .call = call,
                     .bucket = bucket,
                     .key = key,
                     .content_type = content_type,
                     .body = body,
-                    .expected = sha256};
-    int r = body->len > S3_PART_BYTES ? put_parts(&p, e) : put_whole(&p, e);
+                    .sha256 = sha256 ? sha256 : computed};
+    int r = sha256 ? 0 : hash(body, 0, body->len, computed);
+    if (r < 0)
+        return error_set(e, r, UNREADABLE, strerror(-r));
+    r = body->len > S3_PART_BYTES ? put_parts(&p, e) : put_whole(&p, e);
     return r < 0 ? r : verify(&p, ret, e);
 }

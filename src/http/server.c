@@ -54,7 +54,7 @@
 
 /* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
  */
-enum pool { POOL_READ, POOL_WRITE, POOL_PATIENT, POOLS };
+enum pool { POOL_READ, POOL_WRITE, POOL_LARGE, POOL_PATIENT, POOLS };
 
 static const struct {
     int threads;
@@ -63,6 +63,7 @@ static const struct {
 } pools[POOLS] = {
     [POOL_READ] = {4, 1500},
     [POOL_WRITE] = {4, 5000},
+    [POOL_LARGE] = {8, 5000}, /* bodies on their way to object storage, which takes longer (limit_of_body) */
     [POOL_PATIENT] = {2, 600000},
 };
 
@@ -342,6 +343,7 @@ static void work(void *arg, struct workers *w)
 static enum pool pool_of(const struct http_exchange *x)
 {
     return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
+           : x->body_fd >= 0                                 ? POOL_LARGE
            : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
                                                              : POOL_WRITE;
 }

@@ -38,7 +38,10 @@ static int upload(struct job *job, const struct image_meta *meta, const struct i
 {
     char url[TIER_OBJECT_URL_SIZE];
     struct image_meta moved = *meta;
-    int r = image_is_linked(image) ? store_upload(job->store, &moved, spool, url, &job->stopped, e)
+    struct stat st = {0};
+    if (spool >= 0 && fstat(spool, &st) < 0)
+        return error_set(e, -errno, "its temporary file can't be looked at");
+    int r = image_is_linked(image) ? store_upload(job->store, &moved, spool, &st, url, &job->stopped, e)
                                    : store_upload_bytes(job->store, &moved, image->bytes, url, &job->stopped, e);
     return r < 0 ? r : store_move(job->store, meta, NULL, url, e);
 }

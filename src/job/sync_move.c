@@ -118,14 +118,35 @@ static int look(struct sync_move *m, const char *key, struct error *e)
     return r != 0 ? r : resolve(m, &object, e);
 }
 
+/* Not every storage compares what comes with the sha256 that was told: what is damaged must not get there. */
+static int check_bytes(struct sync_move *m)
+{
+    struct digest digest;
+    unsigned char seen[DIGEST_SHA256_LEN];
+    int64_t parts = m->upload->parts ? m->upload->parts : 1, size = 0;
+    int r = digest_start(&digest, DIGEST_SHA256);
+    if (r < 0)
+        return error_set(&m->reading, r, "no SHA-256: OpenSSL fails");
+    for (int64_t i = 0; r == 0 && i < parts; i++) {
+        r = have_part(m, i);
+        if (r == 0 && digest_add(&digest, m->buf.data, m->buf.len) < 0)
+            r = error_set(&m->reading, -EIO, "no SHA-256: OpenSSL fails");
+        size += r == 0 ? (int64_t)m->buf.len : 0;
+    }
+    int ended = digest_end(&digest, seen);
+    if (r == 0 && (ended < 0 || size != m->upload->size || memcmp(seen, m->upload->sha256, sizeof seen) != 0))
+        r = error_set(&m->reading, -EBADMSG, "its row is damaged: the bytes are not what they were when it came");
+    return r;
+}
+
 static int put(struct sync_move *m, const char *key, struct error *e)
 {
     const struct fetch_body body = {.len = m->upload->size, .read_at = read_at, .arg = m};
     struct s3_object object;
     struct s3_call call = call_for(m, m->upload->size);
-    int r = s3_put(m->s3, &call, m->origin->bucket, key, &body, m->upload->mime, m->upload->sha256, &object, e);
-    if (r == -ESTALE && !m->reading.code)
-        return error_set(e, -EBADMSG, "its row is damaged: the bytes are not what they were when it came");
+    int r = check_bytes(m);
+    if (r == 0)
+        r = s3_put(m->s3, &call, m->origin->bucket, key, &body, m->upload->mime, m->upload->sha256, &object, e);
     if (r < 0 && m->reading.code)
         *e = m->reading;
     return r < 0 && m->reading.code ? m->reading.code : r;

@@ -74,7 +74,7 @@ int take_in_upload(struct store *store, const struct take_in_file *f, struct ima
     if (r < 0)
         return r;
     if (file.st.st_size == meta->size && clock_ns(file.st.st_mtim) == meta->mtime_ns)
-        r = store_upload(store, meta, file.fd, url, cancel, e);
+        r = store_upload(store, meta, file.fd, &file.st, url, cancel, e);
     else
         r = error_set(e, -ESTALE, "changed before its upload");
     readfile_close(&file);

@@ -89,11 +89,17 @@ static long read_file(void *arg, int64_t offset, void *dst, size_t n)
     return got < 0 ? -errno : got;
 }
 
-int store_upload(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                 const atomic_int *cancel, struct error *e)
+int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
+                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
 {
     const struct fetch_body body = {.len = meta->size, .read_at = read_file, .arg = &fd};
-    return upload(store, meta, &body, url, cancel, e);
+    struct stat now;
+    int r = upload(store, meta, &body, url, cancel, e);
+    if (r == 0 && fstat(fd, &now) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
+    if (r == 0 && (now.st_size != since->st_size || clock_ns(now.st_mtim) != clock_ns(since->st_mtim)))
+        return error_set(e, -ESTALE, "changed while it was uploaded: store it again");
+    return r;
 }
 
 static long read_bytes(void *arg, int64_t offset, void *dst, size_t n)
@@ -145,35 +151,6 @@ static void publish(struct store *store, struct staging *staging, struct atomicf
     metric_add(METRIC_heals, METRIC_none, METRIC_none, file->result == 0);
 }
 
-int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, const atomic_int *cancel,
-                       struct image **ret, struct error *e)
-{
-    const struct image_meta *meta = &linked->meta;
-    struct atomicfile file = {0};
-    struct staging *staging;
-    int fd;
-    int r = tier_disk_staging(store->disk, meta->key.collection, &staging, e);
-    if (r == 0)
-        r = atomicfile_open(staging, &file, &fd, e);
-    if (r < 0)
-        return r;
-    r = store_download(store, meta, fd, cancel, e);
-    int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (r == 0 && kept < 0)
-        r = error_set(e, -errno, "no more files can be opened");
-    r = atomicfile_close(staging, &file, fd, meta->mtime_ns, r, e);
-    struct image *image = r == 0 ? image_new_file(meta, kept) : NULL;
-    if (!image) {
-        if (kept >= 0)
-            close(kept);
-        atomicfile_drop(staging, &file);
-        return r < 0 ? r : error_set(e, -ENOMEM, "out of memory");
-    }
-    publish(store, staging, &file, meta, mark);
-    *ret = image;
-    return 0;
-}
-
 int store_spool(struct store *store, int *ret_fd, struct error *e)
 {
     struct staging *staging;
@@ -190,6 +167,51 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
     if (fd < 0)
         return error_set(e, -errno, "can't be kept until it is stored: %s", strerror(errno));
     *ret_fd = fd;
+    return 0;
+}
+
+/* Into a file without a name, where none of its own can be: a folder that is not there, or can't be written to. */
+static int fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
+                         struct image **ret, struct error *e)
+{
+    int fd;
+    int r = store_spool(store, &fd, e);
+    if (r < 0)
+        return r;
+    r = store_download(store, meta, fd, cancel, e);
+    struct image *image = r == 0 ? image_new_file(meta, fd) : NULL;
+    if (!image) {
+        close(fd);
+        return r < 0 ? r : error_set(e, -ENOMEM, "out of memory");
+    }
+    *ret = image;
+    return 0;
+}
+
+int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, const atomic_int *cancel,
+                       struct image **ret, struct error *e)
+{
+    const struct image_meta *meta = &linked->meta;
+    struct atomicfile file = {0};
+    struct staging *staging;
+    int fd;
+    if (tier_disk_staging(store->disk, meta->key.collection, &staging, NULL) < 0 ||
+        atomicfile_open(staging, &file, &fd, NULL) < 0)
+        return fetch_unnamed(store, meta, cancel, ret, e);
+    int r = store_download(store, meta, fd, cancel, e);
+    int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (r == 0 && kept < 0)
+        r = error_set(e, -errno, "no more files can be opened");
+    r = atomicfile_close(staging, &file, fd, meta->mtime_ns, r, e);
+    struct image *image = r == 0 ? image_new_file(meta, kept) : NULL;
+    if (!image) {
+        if (kept >= 0)
+            close(kept);
+        atomicfile_drop(staging, &file);
+        return r < 0 ? r : error_set(e, -ENOMEM, "out of memory");
+    }
+    publish(store, staging, &file, meta, mark);
+    *ret = image;
     return 0;
 }
 
@@ -232,10 +254,15 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
 
 int store_objects_due(struct store *store, int64_t *ret, struct error *e)
 {
+    char base[TIER_OBJECT_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
+    *ret = 0;
+    if (!tier_object_takes(store->objects))
+        return 0;
     db_params_init(&params);
     db_param_int(&params, STORE_OBJECT_GRACE_S);
+    db_param_text(&params, tier_object_base(store->objects, base));
     int r = store_query(store, &sql_object_count, &params, &rows, e);
     if (r < 0)
         return r;
@@ -257,6 +284,7 @@ static int remove_one(struct store *store, const char *url, struct error *e)
 
 int store_objects_remove(struct store *store, int *ret, struct error *e)
 {
+    char base[TIER_OBJECT_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
     *ret = 0;
@@ -268,6 +296,7 @@ int store_objects_remove(struct store *store, int *ret, struct error *e)
     if (r < 0)
         return r;
     db_param_int(&params, REMOVE_MOST);
+    db_param_text(&params, tier_object_base(store->objects, base));
     r = store_query(store, &sql_object_remove, &params, &rows, e);
     if (r < 0)
         return r;

@@ -15,11 +15,14 @@
  *  4. Of an object that is there already nothing is taken for granted: it is put again. So a transfer that began before
  *     a removal and ended behind it has brought the object back before it was compared.
  *
- * Objects that were put but whose row never came are removed likewise. What is not in image_object is never removed. */
+ * Objects that were put but whose row never came are removed likewise. What is not in image_object is never removed,
+ * nor what lies in another bucket than the present one. Two databases must not share a bucket and prefix: one does not
+ * know what the other needs. */
 #ifndef STORE_STORE_OBJECT_H
 #define STORE_STORE_OBJECT_H
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "store/store.h"
 #include "tier/tier_object.h"
@@ -36,9 +39,11 @@ int store_place(struct store *store, int64_t size, struct error *e) __attribute_
 int64_t store_max_bytes(const struct store *store);
 
 /* Puts the first meta->size bytes of an open file, which meta describes, into object storage, as 1. has it; meta->url
- * becomes `url`. The codes of tier_object.h, those of the database, and -EAGAIN: it is being removed. */
-int store_upload(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                 const atomic_int *cancel, struct error *e) __attribute__((warn_unused_result));
+ * becomes `url`. `since` is the file's state from before it was described: when it has another size or modification
+ * time by the end, -ESTALE. The codes of tier_object.h, those of the database, and -EAGAIN: it is being removed. */
+int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
+                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* Likewise for bytes in memory. */
 int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[TIER_OBJECT_URL_SIZE],
@@ -68,7 +73,7 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
  * temporary files go. */
 int store_spool(struct store *store, int *ret_fd, struct error *e) __attribute__((warn_unused_result));
 
-/* How many objects are due to be removed; and removes up to 100 of them: *ret is how many went. */
+/* How many objects are due to be removed (0 without a bucket); and removes up to 100 of them: *ret is how many went. */
 int store_objects_due(struct store *store, int64_t *ret, struct error *e) __attribute__((warn_unused_result));
 int store_objects_remove(struct store *store, int *ret, struct error *e) __attribute__((warn_unused_result));
 

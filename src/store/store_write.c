@@ -58,7 +58,7 @@ static int is_damaged(struct store *store, const struct image_key *key)
     return r == -EBADMSG;
 }
 
-/* What is to be written: bytes, or else an open file. */
+/* What is to be written: an open file, or else (fd -1) bytes. */
 struct content {
     const void *bytes;
     int fd;
@@ -67,13 +67,13 @@ struct content {
 static int describe(struct store *store, struct image_meta *meta, const struct content *from, struct error *e)
 {
     int r = safepath_check(meta->key.path, strlen(meta->key.path), e);
-    if (r == 0 && from->bytes)
+    if (r == 0 && from->fd < 0)
         r = image_describe(meta, from->bytes, (size_t)meta->size, e);
     else if (r == 0)
         r = image_describe_file(meta, from->fd, meta->size, e);
     if (r < 0)
         return r;
-    r = from->bytes ? tier_db_accepts(store->db, meta->size, e) : store_place(store, meta->size, e);
+    r = from->fd < 0 ? tier_db_accepts(store->db, meta->size, e) : store_place(store, meta->size, e);
     return r < 0 ? r : 0;
 }
 
@@ -115,7 +115,7 @@ static void copy_upwards(struct store *store, const struct image *image)
 
 static struct image *image_from(const struct image_meta *meta, const struct content *from)
 {
-    if (from->bytes) {
+    if (from->fd < 0) {
         struct image *image = image_new(meta);
         if (image)
             memcpy(image->bytes, from->bytes, (size_t)meta->size);
@@ -143,7 +143,10 @@ static int write_content(struct store *store, struct image_meta *meta, const str
                          enum store_written *ret, struct error *e)
 {
     char url[TIER_OBJECT_URL_SIZE];
+    struct stat since = {0};
     int64_t now_ns = meta->mtime_ns;
+    if (from->fd >= 0 && fstat(from->fd, &since) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
     int stored = accept(store, meta, from, ret, e);
     if (stored < 0)
         return stored;
@@ -154,7 +157,7 @@ static int write_content(struct store *store, struct image_meta *meta, const str
         meta->mtime_ns = now_ns;
         stored = 0;
     }
-    int r = stored || from->bytes || meta->url ? 0 : store_upload(store, meta, from->fd, url, NULL, e);
+    int r = stored || from->fd < 0 || meta->url ? 0 : store_upload(store, meta, from->fd, &since, url, NULL, e);
     if (r < 0)
         return r;
     struct image *image = image_from(meta, from);
@@ -185,8 +188,11 @@ int store_offer_file(struct store *store, struct image_meta *meta, int fd, char 
 {
     const struct content from = {.fd = fd};
     enum store_written written;
+    struct stat since;
+    if (fstat(fd, &since) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
     int stored = meta->size > tier_db_inline_max(store->db) ? accept(store, meta, &from, &written, e) : 1;
-    return stored == 0 ? store_upload(store, meta, fd, url, NULL, e) : stored < 0 ? stored : 0;
+    return stored == 0 ? store_upload(store, meta, fd, &since, url, NULL, e) : stored < 0 ? stored : 0;
 }
 
 /* A small one is read, for it goes into the row. */

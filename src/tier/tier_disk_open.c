@@ -164,7 +164,7 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
 {
     struct tier_disk_known *known = tier_disk_known(disk);
     struct image_meta meta = {.key = *key};
-    struct readfile file;
+    struct readfile file = {.fd = -1};
     int root;
     int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, e);
     if (r == 0)

@@ -111,6 +111,12 @@ const char *tier_object_url(const struct tier_object *o, const unsigned char sha
     return ret;
 }
 
+const char *tier_object_base(const struct tier_object *o, char ret[TIER_OBJECT_URL_SIZE])
+{
+    (void)snprintf(ret, TIER_OBJECT_URL_SIZE, "s3://%.64s/%.900s", o->bucket, o->prefix);
+    return ret;
+}
+
 int64_t tier_object_patience_ms(int64_t bytes)
 {
     return PATIENCE_MS + bytes / SLOWEST_PER_MS;

@@ -42,6 +42,9 @@ int tier_object_takes(const struct tier_object *o);
 const char *tier_object_url(const struct tier_object *o, const unsigned char sha256[DIGEST_SHA256_LEN],
                             char ret[TIER_OBJECT_URL_SIZE]);
 
+/* What all these URLs begin with. There must be a bucket. */
+const char *tier_object_base(const struct tier_object *o, char ret[TIER_OBJECT_URL_SIZE]);
+
 /* How long the transfer of so many bytes may take. */
 int64_t tier_object_patience_ms(int64_t bytes);
 

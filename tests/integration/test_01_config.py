@@ -24,6 +24,7 @@ NEEDS_DATABASE = [
     ("check",),
     ("fsck",),
     ("cleanup",),
+    ("sync-temp-images", "--stats"),
 ]
 SECRET = "hunter2-Sesam"
 

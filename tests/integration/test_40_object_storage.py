@@ -82,7 +82,7 @@ def large(perdura: Perdura, path: str, seed: object = 1, nbytes: int = 100_000) 
 
 def one_line(result: Result) -> str:
     assert result.code != 0
-    lines = result.stderr.splitlines()
+    lines = [line for line in result.stderr.splitlines() if line.startswith("perdura: ")]  # and no word of progress
     assert len(lines) == 1, result.stderr
     return lines[0]
 
@@ -102,7 +102,7 @@ def test_in_wiped_and_back(perdura: Perdura, serve: Callable[..., Served], stora
     pictures = {
         "http.jpg": images.sized("jpeg", INLINE_MAX + 1, "http"),
         "put.png": images.sized("png", 17 * MIB, "put"),
-        "cached.jpg": images.sized("jpeg", 6 * MIB, "cached"),
+        "cached.jpg": images.sized("jpeg", INLINE_MAX + 3, "cached"),
         "inline.jpg": images.sized("jpeg", INLINE_MAX, "inline"),
     }
     write(perdura.media / "cached.jpg", pictures["cached.jpg"])
@@ -112,7 +112,7 @@ def test_in_wiped_and_back(perdura: Perdura, serve: Callable[..., Served], stora
     perdura.run("put", perdura.folder / "put.png")
     http = serve()
     assert http.put(url_of("http.jpg"), pictures["http.jpg"]).status == 201
-    pictures["watched.jpg"] = images.sized("jpeg", 7 * MIB, "watched")
+    pictures["watched.jpg"] = images.sized("jpeg", INLINE_MAX + 2, "watched")
     write(perdura.media / "watched.jpg", pictures["watched.jpg"])
     assert http.post("/image-cache/flush").status == 200
     http.stop()
@@ -173,9 +173,10 @@ def test_transfers_that_break(perdura: Perdura, storage: Storage) -> None:
 
 
 @pytest.mark.skipif(any(name in os.environ for name in SANITIZERS), reason="sanitizers take memory of their own")
-def test_memory_stays_small(perdura: Perdura, storage: Storage) -> None:
+@pytest.mark.parametrize("name", sorted(SERVERS) if MANY else ["s3rver"])
+def test_memory_stays_small(perdura: Perdura, request: pytest.FixtureRequest, name: str) -> None:
     """Eight transfers at once hold none of their images."""
-    use(perdura, storage)
+    use(perdura, request.getfixturevalue(name))
     count = MANY or 8
     rng = random.Random(5)
     sizes = [INLINE_MAX + 1, 50 * MIB] + [rng.randint(INLINE_MAX + 1, 50 * MIB) for _ in range(count - 2)]
@@ -228,6 +229,16 @@ def test_get_writes_it_out_and_heals(perdura: Perdura, bucket: str) -> None:
     assert perdura.run("get", "a.jpg").stdout_bytes == data
     assert (perdura.media / "a.jpg").read_bytes() == data
     assert perdura.run("get", "a.jpg").stdout_bytes == data
+
+
+def test_folder_that_can_not_be_written_to(perdura: Perdura, bucket: str, serve: Callable[..., Served]) -> None:
+    """Its images are served all the same, from files without a name."""
+    data = large(perdura, "a.jpg")
+    perdura.run("cache-all")
+    http = serve(PERDURA_RESTORE="none", PERDURA_MEDIA_ROOT="/proc/nowhere", PERDURA_MEMORY_ITEMS="0")
+    answer = http.get(url_of("a.jpg"))
+    assert (answer.status, answer.body) == (200, data)
+    assert http.get(url_of("a.jpg"), Range="bytes=5-9").body == data[5:10]
 
 
 def test_limits_of_an_upload(perdura: Perdura, bucket: str, serve: Callable[..., Served]) -> None:
