@@ -11,7 +11,7 @@ comma   := ,
 # Each compiler and each set of sanitizers has a folder of its own; other changes of flags build anew.
 B       := build/$(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)$(addprefix -,$(filter-out cc gcc,$(notdir $(CC))))
 
-PKGS    := libpq openssl jansson libmicrohttpd hiredis libzstd
+PKGS    := libpq openssl jansson libmicrohttpd hiredis libzstd libcurl expat
 WARN    := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla $(if $(DEVELOPER),-Werror)
 # Sanitizers and code that is not optimized do not go with it.
 FORTIFY = $(if $(SAN),,$(if $(filter -O1 -O2 -O3 -Os,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))
@@ -43,7 +43,7 @@ FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 10
 
-.PHONY: all help run test express unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
+.PHONY: all help run test express s3rver unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
 	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
@@ -151,6 +151,14 @@ build/express/package.json: tests/apps/express/package.json
 	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
 	    { echo "npm can't fetch Express (build/express/npm.log): its test is skipped"; rm -f package.json; }; fi
 
+# A server of object storage, likewise.
+s3rver: build/s3rver/package.json
+build/s3rver/package.json: tests/storage/package.json
+	@mkdir -p $(@D)
+	@if command -v npm > /dev/null; then cp $< $@ && cd $(@D) && \
+	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
+	    { echo "npm can't fetch s3rver (build/s3rver/npm.log): its tests are skipped"; rm -f package.json; }; fi
+
 unit: $(UNIT)
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-unit $(UNIT)
@@ -159,7 +167,8 @@ valgrind: $(UNIT)
 	@mkdir -p build/tmp
 	@exec env RUN_WITH="valgrind -q --error-exitcode=99 --leak-check=full" $(TEST_ENV) src/tools/run-unit $(UNIT)
 
-integration: express
+integration: express s3rver
+fault: s3rver
 integration fault: all
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-pytest tests/$@

@@ -27,7 +27,7 @@ static void print_general_help(void)
     printf("Perdura keeps the images that an app writes to a local folder: in PostgreSQL, and back on disk after a "
            "deploy.\n\nUsage: perdura COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
-        printf("  %-12s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n`perdura COMMAND --help` tells more of each. Settings come from the environment (DATABASE_URL, "
            "PERDURA_MEDIA_ROOT ...),\nfrom --config FILE, or from a flag each (--media-root DIR); `perdura config` "
            "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database cannot be "
@@ -69,7 +69,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
 
 static int exit_code(int code)
 {
-    return db_unavailable(code) ? CLI_UNREACHABLE : CLI_FAILED;
+    return db_unavailable(code) || code == -EHOSTDOWN ? CLI_UNREACHABLE : CLI_FAILED;
 }
 
 int cli_fail(const struct error *e)

@@ -16,6 +16,9 @@ static void print_summary(struct job *job)
     printf("%s for good: %s images (%s) in the trash for more than %d days\n",
            job->dry_run ? "would be deleted" : "deleted", output_number(images, job_counted(job, CLEANUP_PURGED)),
            output_bytes(bytes, job_counted(job, CLEANUP_PURGED_BYTES)), STORE_TRASH_DAYS);
+    if (job_counted(job, CLEANUP_OBJECTS))
+        printf("%s from object storage: %s objects that no image needs\n", job->dry_run ? "would go" : "went",
+               output_number(images, job_counted(job, CLEANUP_OBJECTS)));
 }
 
 static int run(struct cli *cli)
@@ -52,8 +55,9 @@ const struct command command_cleanup = {
     .name = "cleanup",
     .arguments = "",
     .summary = "Move images that nobody asked for in a long time into the trash",
-    .details = "What has been in the trash for 30 days is deleted for good. Files on disk are left alone. Until then\n"
-               "`perdura restore PATH` brings an image back.",
+    .details =
+        "What has been in the trash for 30 days is deleted for good, and later its object. Files on disk are left\n"
+        "alone. Until then `perdura restore PATH` brings an image back.",
     .options = options,
     .run = run,
 };

@@ -22,13 +22,29 @@ static int write_all(int fd, const unsigned char *bytes, size_t n)
     return 0;
 }
 
+static int copy_file(int fd, const struct image *image)
+{
+    unsigned char piece[64 << 10];
+    int r = 0;
+    for (int64_t at = 0; r == 0 && at < image->meta.size;) {
+        ssize_t got = pread(image->fd, piece, sizeof piece, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EIO;
+        r = write_all(fd, piece, (size_t)got);
+        at += got;
+    }
+    return r;
+}
+
 static int write_image(const struct image *image, struct error *e)
 {
     int to_stdout = !output || strcmp(output, "-") == 0;
     int fd = to_stdout ? STDOUT_FILENO : open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(e, -errno, "%s can't be written: %s", output, strerror(errno));
-    int r = write_all(fd, image->bytes, (size_t)image->meta.size);
+    int r = image->bytes ? write_all(fd, image->bytes, (size_t)image->meta.size) : copy_file(fd, image);
     if (!to_stdout && close(fd) < 0 && r == 0)
         r = -errno;
     return r < 0 ? error_set(e, r, "%s can't be written: %s", to_stdout ? "stdout" : output, strerror(-r)) : 0;
@@ -62,7 +78,7 @@ const struct command command_get = {
     .name = "get",
     .arguments = "PATH",
     .summary = "Write one image to stdout",
-    .details = "From disk if it is there, else from the database; then the file is put back, too.",
+    .details = "From disk if it is there, else from the database or object storage; then the file is put back, too.",
     .options = options,
     .run = run,
 };

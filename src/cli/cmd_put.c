@@ -13,10 +13,9 @@
 
 static const char *content_type, *object_id, *variant;
 
-/* Reads the file, which may lie anywhere; whoever names a link means its target. */
-static int read_source(const char *file, size_t max_bytes, struct buf *bytes, struct error *e)
+/* Opens the file, which may lie anywhere; whoever names a link means its target. */
+static int open_source(const char *file, struct readfile *ret, struct error *e)
 {
-    struct stat st;
     char *path = realpath(file, NULL);
     if (!path)
         return error_set(e, -errno, "can't be opened: %s", strerror(errno));
@@ -25,10 +24,42 @@ static int read_source(const char *file, size_t max_bytes, struct buf *bytes, st
     if (root < 0) {
         r = error_set(e, -errno, "can't be opened: %s", strerror(errno));
     } else {
-        r = readfile(root, path[1] ? path + 1 : ".", SAFEPATH_NO_LINKS, max_bytes, bytes, &st, e);
+        r = readfile_open(ret, root, path[1] ? path + 1 : ".", SAFEPATH_NO_LINKS, e);
         close(root);
     }
     free(path);
+    return r;
+}
+
+static int put_small(struct cli *cli, struct image_meta *meta, const struct readfile *file, enum store_written *written,
+                     struct error *e)
+{
+    struct buf bytes;
+    struct stat st;
+    buf_init(&bytes, (size_t)cli->config.inline_max_bytes + 1);
+    int r = readfile_all(file, bytes.max - 1, &bytes, &st, e);
+    if (r == 0) {
+        meta->size = (int64_t)bytes.len;
+        r = cli->dry_run ? store_would_accept(cli->store, meta, bytes.data, written, e)
+                         : store_write(cli->store, meta, bytes.data, written, e);
+    }
+    buf_release(&bytes);
+    return r;
+}
+
+static int put_file(struct cli *cli, struct image_meta *meta, enum store_written *written, struct error *e)
+{
+    struct readfile file;
+    int r = open_source(cli->argv[0], &file, e);
+    if (r < 0)
+        return r;
+    meta->size = file.st.st_size;
+    if (meta->size <= cli->config.inline_max_bytes)
+        r = put_small(cli, meta, &file, written, e);
+    else
+        r = cli->dry_run ? store_would_accept_file(cli->store, meta, file.fd, written, e)
+                         : store_write_file(cli->store, meta, file.fd, written, e);
+    readfile_close(&file);
     return r;
 }
 
@@ -49,14 +80,12 @@ static void print_result(const struct cli *cli, const struct image_meta *meta, e
 static int run(struct cli *cli)
 {
     struct error e = {0};
-    struct buf bytes;
     enum store_written written = STORE_CREATED;
     if (cli->argc < 1 || cli->argc > 2)
         return cli_usage(cli, "takes a file, and the path to store it under if that is another one");
     if (!content_type != !object_id || !object_id != !variant)
         return cli_usage(cli, "--content-type, --object-id and --variant go together");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
+    if (!cli_store(cli, &e))
         return cli_fail_settings(&e);
 
     const char *slash = strrchr(cli->argv[0], '/');
@@ -70,18 +99,10 @@ static int run(struct cli *cli)
         .mtime_ns = clock_realtime_us() * 1000,
     };
     struct image_key source = {meta.key.collection, cli->argv[0]};
-    buf_init(&bytes, (size_t)1 << 30);
-    int r = read_source(cli->argv[0], bytes.max - 1, &bytes, &e);
-    if (r == 0) {
-        meta.size = (int64_t)bytes.len;
-        r = cli->dry_run ? store_would_accept(store, &meta, bytes.data, &written, &e)
-                         : store_write(store, &meta, bytes.data, &written, &e);
-    }
-    int code = r < 0 ? cli_fail_image(&source, &e) : CLI_OK;
-    if (r == 0)
-        print_result(cli, &meta, written);
-    buf_release(&bytes);
-    return code;
+    if (put_file(cli, &meta, &written, &e) < 0)
+        return cli_fail_image(&source, &e);
+    print_result(cli, &meta, written);
+    return CLI_OK;
 }
 
 static const struct cli_option options[] = {

@@ -5,8 +5,10 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "job/describe.h"
+#include "job/sync_stats.h"
 
-#define REDIS_MS 1000
+#define REDIS_MS   1000
+#define OBJECTS_MS 5000
 
 static void print_redis(const struct store_redis_status *redis)
 {
@@ -16,7 +18,26 @@ static void print_redis(const struct store_redis_status *redis)
         printf("redis      down: %s\n", redis->why);
 }
 
-static void print_text(const struct store_status *s, const struct store_redis_status *redis)
+static void print_uploads(const struct uploads_count *u)
+{
+    char pending[OUTPUT_SIZE], failed[OUTPUT_SIZE], bytes[OUTPUT_SIZE], age[OUTPUT_SIZE];
+    if (!u->pending && !u->failed)
+        return;
+    printf("uploads    %s wait for their buckets, %s failed, %s, the oldest for %s s%s%s\n",
+           output_number(pending, u->pending), output_number(failed, u->failed), output_bytes(bytes, u->bytes),
+           output_number(age, u->oldest_s), *u->why ? ": " : "", u->why);
+}
+
+static void print_objects(const struct store_objects_status *objects)
+{
+    if (objects->configured && objects->up)
+        printf("objects    up, %s\n", objects->where);
+    else if (objects->configured)
+        printf("objects    down: %s\n", objects->why);
+}
+
+static void print_text(const struct store_status *s, const struct store_redis_status *redis,
+                       const struct store_objects_status *objects, const struct uploads_count *uploads)
 {
     char n[OUTPUT_SIZE], b[OUTPUT_SIZE], tn[OUTPUT_SIZE], tb[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
     struct store_status_collection sum = describe_total(s);
@@ -24,7 +45,11 @@ static void print_text(const struct store_status *s, const struct store_redis_st
     printf("trash      %s images, %s\n", output_number(tn, sum.trash_images), output_bytes(tb, sum.trash_bytes));
     printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
            output_bytes(b, s->stored_bytes), (long long)s->migration);
+    if (sum.linked_images)
+        printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
+    print_uploads(uploads);
     print_redis(redis);
+    print_objects(objects);
     printf("feed       %lld instances hear of changes at once\n", (long long)s->listeners);
     if (s->collections_len > 1)
         printf("\n");
@@ -42,21 +67,26 @@ static int run(struct cli *cli)
 {
     struct store_status status;
     struct store_redis_status redis;
+    struct uploads_counts uploads;
+    struct store_objects_status objects;
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     struct store *store = cli_store(cli, &e);
     if (!store)
         return cli_fail_settings(&e);
-    if (store_status(store, &status, &e) < 0)
+    if (store_status(store, &status, &e) < 0 || uploads_counts(store, &uploads, &e) < 0)
         return cli_fail(&e);
     store_redis_status(store, REDIS_MS, &redis);
+    store_objects_status(store, OBJECTS_MS, &objects);
     if (cli->json) {
         json_t *body = describe_status(&status);
+        json_object_set_new(body, "uploads", sync_stats_describe_uploads(&uploads.all));
         json_object_set_new(body, "redis", describe_redis(&redis));
+        json_object_set_new(body, "object_storage", describe_objects(&objects));
         output_json(body);
     } else {
-        print_text(&status, &redis);
+        print_text(&status, &redis, &objects, &uploads.all);
     }
     return CLI_OK;
 }

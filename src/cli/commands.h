@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 
+extern const struct command command_auto_sync;
 extern const struct command command_cache_all;
 extern const struct command command_check;
 extern const struct command command_cleanup;
@@ -15,12 +16,14 @@ extern const struct command command_info;
 extern const struct command command_invalidate;
 extern const struct command command_list;
 extern const struct command command_migrate;
+extern const struct command command_migrate_storage;
 extern const struct command command_put;
 extern const struct command command_restore;
 extern const struct command command_rm;
 extern const struct command command_run;
 extern const struct command command_serve;
 extern const struct command command_status;
+extern const struct command command_sync_temp_images;
 extern const struct command command_version;
 extern const struct command command_warmup;
 

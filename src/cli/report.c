@@ -41,6 +41,9 @@ static json_t *counters(struct report *r)
     json_object_set_new(object, "errors", r->errors);
     if (r->files)
         json_object_set_new(object, "files", r->files);
+    if (r->more)
+        json_object_update(object, r->more);
+    json_decref(r->more);
     if (r->job->failure.code)
         json_object_set_new(object, "failure", json_string(r->job->failure.text));
     return object;

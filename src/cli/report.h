@@ -10,6 +10,7 @@ struct report {
     struct job *job;
     json_t *errors; /* with --json: the problems, as {"collection", "path", "error"} */
     json_t *files;  /* those that `check` tells of; NULL but in JSON */
+    json_t *more;   /* likewise: members that the JSON shall have, too */
     struct progress *progress;
     int64_t started_ms;
 };

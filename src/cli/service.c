@@ -16,6 +16,7 @@
 #include "job/access.h"
 #include "job/adaptive.h"
 #include "job/feed.h"
+#include "job/schedule.h"
 #include "job/watch.h"
 
 #define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
@@ -36,7 +37,8 @@ struct service {
     struct feed *feed;
     struct access *access;
     struct adaptive *adaptive; /* NULL: PERDURA_ADAPTIVE_TTL is off */
-    struct http_server *http;  /* NULL: none */
+    struct schedule *schedule;
+    struct http_server *http; /* NULL: none */
     int64_t started_ms;
     char url[ADDRESS_URL_SIZE];
 };
@@ -111,6 +113,14 @@ static int start_adaptive(struct service *s, struct error *e)
     return r < 0 ? error_set(e, r, "no thread to look at the requests of the hour: %s", strerror(-r)) : 0;
 }
 
+static int start_schedule(struct service *s, struct error *e)
+{
+    const struct schedule_options options = {
+        .store = s->store, .interval_s = store_config(s->store)->sync_interval_s, .wake_fd = -1};
+    int r = schedule_start(&s->schedule, &options);
+    return r < 0 ? error_set(e, r, "no thread for what is done at its time: %s", strerror(-r)) : 0;
+}
+
 static int start_http(struct service *s, unsigned parts, struct error *e)
 {
     const struct http_service what = {
@@ -158,6 +168,8 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
     if (r == 0)
         r = start_adaptive(s, &e);
     if (r == 0)
+        r = start_schedule(s, &e);
+    if (r == 0)
         r = start_http(s, parts, &e);
     if (r < 0) {
         int code = r == -EINVAL ? cli_fail_settings(&e) : cli_fail(&e);
@@ -199,6 +211,9 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
     if (http_server_stop(s->http, deadline_ms) < 0)
         return -ETIMEDOUT;
     s->http = NULL;
+    if (schedule_stop(s->schedule, deadline_ms) < 0)
+        return -ETIMEDOUT;
+    s->schedule = NULL;
     adaptive_stop(s->adaptive);
     s->adaptive = NULL;
     if (feed_stop(s->feed, deadline_ms) < 0)
@@ -252,7 +267,8 @@ static int flush(struct service *s, int64_t deadline_ms)
 
 int service_end(struct service *s, int64_t deadline_ms, int code)
 {
-    prepare_cancel(s->prepare); /* it would compete for connections */
+    prepare_cancel(s->prepare); /* they would compete for connections */
+    schedule_cancel(s->schedule);
     if (http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS)) == 0)
         s->http = NULL;
     int flushed = flush(s, deadline_ms);

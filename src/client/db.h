@@ -93,8 +93,9 @@ struct db_params {
 };
 
 void db_params_init(struct db_params *p);
-void db_param_text(struct db_params *p, const char *text);    /* NULL for an SQL null */
-void db_param_int(struct db_params *p, int64_t value);        /* for $n::bigint */
+void db_param_text(struct db_params *p, const char *text);             /* NULL for an SQL null */
+void db_param_bytes(struct db_params *p, const void *bytes, size_t n); /* for $n::bytea, and $n::text without a NUL */
+void db_param_int(struct db_params *p, int64_t value);                 /* for $n::bigint */
 void db_param_time(struct db_params *p, int64_t us);          /* for $n::timestamptz; microseconds since 1970 */
 void db_param_array(struct db_params *p, struct db_array *a); /* for $n::type[]; not empty */
 

@@ -50,6 +50,11 @@ void db_param_text(struct db_params *p, const char *text)
     add(p, text, text ? strlen(text) : 0, 1);
 }
 
+void db_param_bytes(struct db_params *p, const void *bytes, size_t n)
+{
+    add(p, bytes, n, 1);
+}
+
 void db_param_int(struct db_params *p, int64_t value)
 {
     char *at = p->numbers[p->count];

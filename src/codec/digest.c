@@ -24,6 +24,31 @@ int digest_sha256(const void *bytes, size_t n, unsigned char out[DIGEST_SHA256_L
     return 0;
 }
 
+int digest_start(struct digest *d, enum digest_kind kind)
+{
+    pthread_once(&sha256_once, fetch_sha256);
+    d->context = EVP_MD_CTX_new();
+    if (!d->context)
+        return -ENOMEM;
+    if (EVP_DigestInit_ex(d->context, kind == DIGEST_MD5 ? EVP_md5() : sha256, NULL))
+        return 0;
+    digest_end(d, NULL);
+    return -EIO;
+}
+
+int digest_add(struct digest *d, const void *bytes, size_t n)
+{
+    return EVP_DigestUpdate(d->context, bytes, n) ? 0 : -EIO;
+}
+
+int digest_end(struct digest *d, unsigned char *out)
+{
+    int r = !out || EVP_DigestFinal_ex(d->context, out, NULL) ? 0 : -EIO;
+    EVP_MD_CTX_free(d->context);
+    d->context = NULL;
+    return r;
+}
+
 void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN])
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,4 +1,5 @@
-/* SHA-256 (FIPS 180-4), by OpenSSL: the identity of an image's content and its strong ETag. Safe from any thread. */
+/* SHA-256 (FIPS 180-4), by OpenSSL: the identity of an image's content and its strong ETag. Safe from any thread.
+ * Also MD5 (RFC 1321), which object storage names contents by (ETag, Content-MD5), and nothing else here. */
 #ifndef CODEC_DIGEST_H
 #define CODEC_DIGEST_H
 
@@ -10,6 +11,22 @@
 /* Writes the digest of n bytes to out. 0, or -EIO when OpenSSL fails (no provider, no memory; out is undefined). */
 int digest_sha256(const void *bytes, size_t n, unsigned char out[DIGEST_SHA256_LEN])
     __attribute__((warn_unused_result));
+
+/* Of what comes piece by piece:
+ *     digest_start -> [ digest_add ]... -> digest_end, once, whatever failed in between
+ * 0, -ENOMEM, -EIO. */
+#define DIGEST_MD5_LEN 16
+
+enum digest_kind { DIGEST_SHA256, DIGEST_MD5 };
+
+struct digest {
+    void *context;
+};
+
+int digest_start(struct digest *d, enum digest_kind kind) __attribute__((warn_unused_result));
+int digest_add(struct digest *d, const void *bytes, size_t n) __attribute__((warn_unused_result));
+/* `out` has room for the kind's length; NULL: the digest is dropped. */
+int digest_end(struct digest *d, unsigned char *out);
 
 /* Writes the digest in lower-case hexadecimal and a NUL to dst. */
 void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN]);

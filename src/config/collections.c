@@ -14,7 +14,7 @@ static int refuse(const char *name, const char *why, struct error *e)
     return error_set(e, -EINVAL, "has a collection \"%s\" %s; " ACCEPTED, printable(shown, sizeof shown, name), why);
 }
 
-static bool is_name(const char *name)
+bool collections_is_name(const char *name)
 {
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
     return len > 0 && len <= CONFIG_COLLECTION_NAME_MAX && !name[len];
@@ -82,7 +82,7 @@ static int normalise(enum value_kind kind, const char *text, char **ret)
 
 int collections_add(struct collections *c, const char *name, const char *root, const char *url, struct error *e)
 {
-    if (!is_name(name))
+    if (!collections_is_name(name))
         return refuse(name, "whose name is not 1 to 64 of a-z 0-9 _ -", e);
 
     struct config_collection item = {.name = strdup(name)};

@@ -2,6 +2,7 @@
 #ifndef CONFIG_COLLECTIONS_H
 #define CONFIG_COLLECTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -20,6 +21,9 @@ int collections_add(struct collections *c, const char *name, const char *root, c
 /* Appends those of a list `name=folder` or `name=folder@/url`, separated by blanks or commas (which a folder thus
  * cannot hold). Where a folder holds "@/", the last one counts. On failure some may have been added. */
 int collections_parse(struct collections *c, const char *list, struct error *e) __attribute__((warn_unused_result));
+
+/* Whether it can be a collection's name. */
+bool collections_is_name(const char *name);
 
 void collections_release(struct collections *c);
 

@@ -7,7 +7,9 @@
 #include "config/collections.h"
 #include "config/conninfo.h"
 #include "config/dotenv.h"
+#include "config/origins.h"
 #include "config/redis_settings.h"
+#include "config/s3_settings.h"
 #include "config/settings.h"
 #include "config/sources.h"
 
@@ -29,6 +31,9 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_SHA256:
     case VALUE_TOKENS:
     case VALUE_URL_PATHS:
+    case VALUE_ENDPOINT:
+    case VALUE_BUCKET:
+    case VALUE_HOSTS:
         *(char **)field = v->text;
         break;
     case VALUE_BOOL:
@@ -36,6 +41,7 @@ static void store(struct config *c, const struct setting *s, const struct value 
         break;
     case VALUE_INTEGER:
     case VALUE_ENUM:
+    case VALUE_DAYTIME:
         *(int *)field = (int)v->number;
         break;
     case VALUE_WORDS:
@@ -146,6 +152,16 @@ static int load_collections(struct config *c, const struct sources *from, struct
     return r;
 }
 
+static int load_origins(struct config *c, const struct sources *from, struct error *e)
+{
+    struct origins list = {0};
+    struct error why;
+    int r = c->origins_list ? origins_parse(&list, c->origins_list, c, &why) : 0;
+    c->image_origins = list.items;
+    c->image_origins_len = list.len;
+    return r < 0 ? sources_refuse(from, CONFIG_ID_origins_list, &why, e) : 0;
+}
+
 static int load_warnings(struct config *c, char *const *env)
 {
     char *text;
@@ -168,7 +184,11 @@ static int load_from(struct config *c, const struct sources *from, struct error 
     if (r == 0)
         r = load_collections(c, from, e);
     if (r == 0)
+        r = load_origins(c, from, e);
+    if (r == 0)
         r = redis_settings_load(c, from, e);
+    if (r == 0)
+        r = s3_settings_check(c, from, e);
     if (r == 0) {
         r = load_warnings(c, from->env);
         if (r < 0)
@@ -199,6 +219,8 @@ void config_release(struct config *c)
 {
     struct collections list = {.items = c->collections, .len = c->collections_len};
     collections_release(&list);
+    struct origins origins = {.items = c->image_origins, .len = c->image_origins_len};
+    origins_release(&origins);
     for (int id = 0; id < CONFIG_LEN; id++) {
         char **text = text_field(c, &settings[id]);
         if (text)
@@ -217,6 +239,14 @@ const struct config_collection *config_collection(const struct config *c, const 
     for (size_t i = 0; i < c->collections_len; i++)
         if (strcmp(c->collections[i].name, name) == 0)
             return &c->collections[i];
+    return NULL;
+}
+
+const struct image_origin *config_image_origin(const struct config *c, const char *collection)
+{
+    for (size_t i = 0; i < c->image_origins_len; i++)
+        if (strcmp(c->image_origins[i].collection, collection) == 0)
+            return &c->image_origins[i];
     return NULL;
 }
 

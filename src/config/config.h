@@ -51,6 +51,15 @@ struct config_collection {
     char *url;  /* where it is served: "/avatars", no trailing slash, unique; NULL: not served under an own URL */
 };
 
+/* Where a collection's images come from, and its uploads go: a bucket, or a place on the web that is only read. */
+struct image_origin {
+    char *collection; /* as above, and never the name of one with a folder */
+    enum image_origin_kind { IMAGE_ORIGIN_S3, IMAGE_ORIGIN_WEB } kind;
+    char *bucket; /* of IMAGE_ORIGIN_S3 */
+    char *prefix; /* likewise: what the keys begin with, "" or "a/b/"; to be encoded in a URL */
+    char *url;    /* of IMAGE_ORIGIN_WEB: https:// or http://, host in lower case, path with a '/' at its end */
+};
+
 /* Where the value of one setting comes from and how it may be shown. */
 struct config_origin {
     enum config_source source;
@@ -68,6 +77,10 @@ struct config {
     /* `media` (PERDURA_MEDIA_ROOT, PERDURA_MEDIA_URL) first, then PERDURA_COLLECTIONS in their order. */
     struct config_collection *collections;
     size_t collections_len; /* at least 1 after config_load */
+
+    /* PERDURA_ORIGINS, in its order. */
+    struct image_origin *image_origins;
+    size_t image_origins_len;
 
     /* From REDIS_URL or REDIS_HOST and what completes them; hosts_len is 0 when images are not cached in Redis. */
     struct redis_url redis;
@@ -102,6 +115,9 @@ int config_find(const char *name);
 
 /* The collection of that name, NULL when there is none. */
 const struct config_collection *config_collection(const struct config *c, const char *name);
+
+/* The origin of the collection of that name, NULL when it has none. */
+const struct image_origin *config_image_origin(const struct config *c, const char *collection);
 
 /* The names of all collections, or of the one called `only` (none, when there is no such one), ended by NULL. The array
  * is to be freed; NULL when out of memory. */

@@ -72,12 +72,37 @@ int listvalue_is_token(const char *text, size_t n)
     return len == n;
 }
 
+static size_t span(const char *text, size_t n, const char *of)
+{
+    size_t len = 0;
+    while (len < n && text[len] && strchr(of, text[len]))
+        len++;
+    return len;
+}
+
+int listvalue_is_host(const char *text, size_t n)
+{
+    size_t len = n && *text == '[' ? 1 + span(text + 1, n - 1, "0123456789abcdefABCDEF:.")
+                                   : span(text, n, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._");
+    if (len < 1 || (*text == '[' && (len < 3 || len == n || text[len++] != ']')) || *text == '.' || *text == '-')
+        return 0;
+    if (len == n)
+        return 1;
+    size_t digits = n - len - 1;
+    return text[len] == ':' && digits >= 1 && digits <= 5 && span(text + len + 1, digits, "0123456789") == digits;
+}
+
 /* How many bytes of the element are kept, 0 when it is refused. */
 typedef size_t accept_fn(const char *item, size_t n);
 
 static size_t accept_token(const char *item, size_t n)
 {
     return listvalue_is_token(item, n) ? n : 0;
+}
+
+static size_t accept_host(const char *item, size_t n)
+{
+    return listvalue_is_host(item, n) ? n : 0;
 }
 
 static size_t accept_url_path(const char *item, size_t n)
@@ -114,6 +139,11 @@ static int read_list(const char *list, accept_fn *accept, char **ret)
 int listvalue_tokens(const char *list, char **ret)
 {
     return read_list(list, accept_token, ret);
+}
+
+int listvalue_hosts(const char *list, char **ret)
+{
+    return read_list(list, accept_host, ret);
 }
 
 int listvalue_url_paths(const char *list, char **ret)

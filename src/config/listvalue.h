@@ -23,9 +23,13 @@ int listvalue_print_words(const char *words, int64_t bits, struct buf *out) __at
 /* Whether `n` bytes can be a Bearer token: b64token of RFC 6750 section 2.1. */
 int listvalue_is_token(const char *text, size_t n);
 
-/* Reads a list of tokens, or of URL paths (value_url_path; trailing slashes are dropped), to the one form. -EINVAL when
- * one is not that, or there is none; -ENOMEM. */
+/* Whether `n` bytes can be a host, perhaps with ":port": a name, an IPv4 address, an IPv6 address in brackets. */
+int listvalue_is_host(const char *text, size_t n);
+
+/* Reads a list of tokens, of hosts, or of URL paths (value_url_path; trailing slashes are dropped), to the one form.
+ * -EINVAL when one is not that, or there is none; -ENOMEM. */
 int listvalue_tokens(const char *list, char **ret) __attribute__((warn_unused_result));
+int listvalue_hosts(const char *list, char **ret) __attribute__((warn_unused_result));
 int listvalue_url_paths(const char *list, char **ret) __attribute__((warn_unused_result));
 
 #endif

@@ -32,11 +32,15 @@ const struct setting settings[] = {
 #define SIZE_OF_SHA256    sizeof(char *)
 #define SIZE_OF_BOOL      sizeof(bool)
 #define SIZE_OF_INTEGER   sizeof(int)
+#define SIZE_OF_DAYTIME   sizeof(int)
 #define SIZE_OF_BYTES     sizeof(int64_t)
 #define SIZE_OF_ENUM      sizeof(int)
 #define SIZE_OF_WORDS     sizeof(unsigned)
 #define SIZE_OF_TOKENS    sizeof(char *)
 #define SIZE_OF_URL_PATHS sizeof(char *)
+#define SIZE_OF_ENDPOINT  sizeof(char *)
+#define SIZE_OF_BUCKET    sizeof(char *)
+#define SIZE_OF_HOSTS     sizeof(char *)
 #define SETTING(field, ctype, kind, name, aliases, fallback, min, max, ...)                                            \
     _Static_assert(sizeof(ctype) == SIZE_OF_##kind, name ": the C type does not fit the kind");                        \
     _Static_assert((min) <= (max) && (SIZE_OF_##kind != sizeof(int) || (max) <= INT_MAX), name ": limits");            \

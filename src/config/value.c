@@ -10,6 +10,7 @@
 #include "config/conninfo.h"
 #include "config/listvalue.h"
 #include "config/redis_url.h"
+#include "config/s3_settings.h"
 
 #define ACCEPTED_MAX  512
 #define SHA256_DIGITS 64
@@ -88,6 +89,20 @@ static int parse_bytes(const struct value_type *type, const char *text, size_t l
     return check_limits(type, n, ret, e);
 }
 
+/* "2:00", "02:00": an hour and a minute, and nothing else. */
+static int parse_daytime(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
+{
+    const char *p = text, *end = text + len, *minutes;
+    int64_t hour, minute;
+    if (bytesize_digits(&p, end, &hour) < 0 || p - text > 2 || p == end || *p != ':')
+        return refuse(type, e, "is not a time of day");
+    minutes = ++p;
+    if (bytesize_digits(&p, end, &minute) < 0 || p != end || p - minutes != 2 || hour > 23 || minute > 59)
+        return refuse(type, e, "is not a time of day");
+    *ret = hour * 60 + minute;
+    return 0;
+}
+
 bool value_url_path(const char *text, size_t len)
 {
     size_t segment = 0; /* where the present segment starts */
@@ -111,13 +126,15 @@ bool value_url_path(const char *text, size_t len)
 /* Of the lists, `text` is read to its NUL: blanks behind it separate nothing. */
 static int parse_list(const struct value_type *type, const char *text, char **ret, struct error *e)
 {
-    int tokens = type->kind == VALUE_TOKENS;
-    int r = tokens ? listvalue_tokens(text, ret) : listvalue_url_paths(text, ret);
+    const char *what = type->kind == VALUE_TOKENS  ? "is no list of tokens"
+                       : type->kind == VALUE_HOSTS ? "is no list of hosts"
+                                                   : "is no list of URL paths";
+    int r = type->kind == VALUE_TOKENS  ? listvalue_tokens(text, ret)
+            : type->kind == VALUE_HOSTS ? listvalue_hosts(text, ret)
+                                        : listvalue_url_paths(text, ret);
     if (r == -ENOMEM)
         return error_set(e, r, "is too much for the memory left");
-    if (r < 0)
-        return refuse(type, e, tokens ? "is no list of tokens" : "is no list of URL paths");
-    return 0;
+    return r < 0 ? refuse(type, e, what) : 0;
 }
 
 static int parse_words(const struct value_type *type, const char *text, int64_t *ret, struct error *e)
@@ -149,6 +166,10 @@ static int check_text(const struct value_type *type, char *text, struct error *e
         return conninfo_check(text, e);
     if (type->kind == VALUE_REDIS_URL)
         return redis_url_parse(text, &url, e);
+    if (type->kind == VALUE_ENDPOINT && !s3_settings_is_endpoint(text))
+        return refuse(type, e, "is no URL of a server");
+    if (type->kind == VALUE_BUCKET && !s3_settings_is_bucket(text))
+        return refuse(type, e, "is no name of a bucket");
     if (type->kind == VALUE_SHA256 && shorten_sha256(text) < 0)
         return refuse(type, e, "is no SHA-256");
     return 0;
@@ -160,7 +181,8 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
             return refuse(type, e, "holds a control character");
 
-    if (type->kind == VALUE_PATH || type->kind == VALUE_URL_PATH)
+    if (type->kind == VALUE_PATH || type->kind == VALUE_URL_PATH || type->kind == VALUE_ENDPOINT ||
+        type->kind == VALUE_BUCKET)
         while (len > 1 && text[len - 1] == '/')
             len--;
     if (type->kind == VALUE_PATH && len >= PATH_MAX)
@@ -183,7 +205,8 @@ static int parse_text(const struct value_type *type, const char *text, size_t le
 bool value_is_text(enum value_kind kind)
 {
     return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO ||
-           kind == VALUE_REDIS_URL || kind == VALUE_SHA256 || kind == VALUE_TOKENS || kind == VALUE_URL_PATHS;
+           kind == VALUE_REDIS_URL || kind == VALUE_SHA256 || kind == VALUE_TOKENS || kind == VALUE_URL_PATHS ||
+           kind == VALUE_HOSTS || kind == VALUE_ENDPOINT || kind == VALUE_BUCKET;
 }
 
 int value_parse(const struct value_type *type, const char *text, struct value *ret, struct error *e)
@@ -202,7 +225,7 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         return refuse(type, e, "is empty");
 
     int r = -EINVAL;
-    if (type->kind == VALUE_TOKENS || type->kind == VALUE_URL_PATHS)
+    if (type->kind == VALUE_TOKENS || type->kind == VALUE_URL_PATHS || type->kind == VALUE_HOSTS)
         r = parse_list(type, text, &v.text, e);
     else if (value_is_text(type->kind))
         r = parse_text(type, text, len, &v.text, e);
@@ -212,6 +235,8 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         r = parse_integer(type, text, len, &v.number, e);
     else if (type->kind == VALUE_BYTES)
         r = parse_bytes(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_DAYTIME)
+        r = parse_daytime(type, text, len, &v.number, e);
     else if (type->kind == VALUE_ENUM)
         r = parse_enum(type, text, len, &v.number, e);
     else if (type->kind == VALUE_WORDS)
@@ -238,6 +263,8 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
         return buf_addf(out, "%" PRId64, v->number);
     case VALUE_BYTES:
         return bytesize_print(v->number, out);
+    case VALUE_DAYTIME:
+        return buf_addf(out, "%02" PRId64 ":%02" PRId64, v->number / 60, v->number % 60);
     case VALUE_ENUM:
         for (int64_t i = 0; i < v->number; i++)
             word += strcspn(word, " ") + 1;
@@ -252,6 +279,9 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
     case VALUE_SHA256:
     case VALUE_TOKENS:
     case VALUE_URL_PATHS:
+    case VALUE_HOSTS:
+    case VALUE_ENDPOINT:
+    case VALUE_BUCKET:
         break;
     }
     return buf_addstr(out, v->text);
@@ -284,6 +314,8 @@ int value_accepted(const struct value_type *type, struct buf *out)
         if (r == 0)
             r = buf_addstr(out, " to ");
         return r < 0 ? r : bytesize_print(type->max, out);
+    case VALUE_DAYTIME:
+        return buf_addstr(out, "a time from 00:00 to 23:59");
     case VALUE_ENUM:
         return print_words(type->words, " or ", out);
     case VALUE_WORDS:
@@ -293,6 +325,12 @@ int value_accepted(const struct value_type *type, struct buf *out)
         return buf_addstr(out, "tokens of A-Z a-z 0-9 - . _ ~ + / that may end in =, separated by commas");
     case VALUE_URL_PATHS:
         return buf_addstr(out, "URL paths such as /partners, separated by commas");
+    case VALUE_HOSTS:
+        return buf_addstr(out, "hosts such as res.cloudinary.com or images.example:8443, separated by commas");
+    case VALUE_ENDPOINT:
+        return buf_addstr(out, "https://host or https://host:port, without a path; http, too");
+    case VALUE_BUCKET:
+        return buf_addstr(out, "a bucket's name (3 to 63 of a-z 0-9 . -), perhaps with /prefix behind it");
     case VALUE_URL_PATH:
         return buf_addstr(out, "a URL path such as /media");
     case VALUE_CONNINFO:

@@ -27,10 +27,14 @@ enum value_kind {
     VALUE_INTEGER,   /* decimal digits, perhaps after '-' or '+' */
     VALUE_BYTES,     /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
                       * kB, MB, GB (powers of 1000). No fractions */
+    VALUE_DAYTIME,   /* "02:00", as minutes since midnight */
     VALUE_ENUM,      /* one of the words, in any case */
     VALUE_WORDS,     /* a list of some of the words: see listvalue.h for this one and the next two */
     VALUE_TOKENS,    /* a list of Bearer tokens */
-    VALUE_URL_PATHS  /* a list of URL_PATH */
+    VALUE_URL_PATHS, /* a list of URL_PATH */
+    VALUE_HOSTS,     /* a list of hosts, each perhaps with a port: see listvalue.h */
+    VALUE_ENDPOINT,  /* "https://host:port", see s3_settings.h; trailing slashes are dropped */
+    VALUE_BUCKET     /* "bucket" or "bucket/prefix", see s3_settings.h; trailing slashes are dropped */
 };
 
 struct value_type {
@@ -41,8 +45,8 @@ struct value_type {
 };
 
 struct value {
-    char *text;     /* TEXT, PATH, URL_PATH, CONNINFO, REDIS_URL, SHA256, TOKENS, URL_PATHS; else NULL */
-    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; ENUM: index of the word; WORDS: a bit for each */
+    char *text;     /* all kinds but those of the next line; NULL for these */
+    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; DAYTIME; ENUM: index of the word; WORDS: a bit for each */
 };
 
 /* Whether values of this kind are in `text`, not in `number`. */

@@ -16,6 +16,8 @@
 /* From this size on, writeback starts at once, so that the sync before the rename finds little left to do. */
 #define EARLY_WRITEBACK_BYTES (64 * 1024)
 
+#define COPY_BYTES (64 << 10)
+
 /* One call of atomicfile_publish: the folder last opened is kept, for consecutive files often share it. */
 struct publishing {
     struct staging *s;
@@ -43,11 +45,8 @@ static int write_all(int fd, const char *bytes, size_t n)
     return 0;
 }
 
-static int fill(int fd, const void *bytes, size_t n, int64_t mtime_ns)
+static int settle(int fd, int64_t mtime_ns, int64_t n)
 {
-    int r = write_all(fd, bytes, n);
-    if (r < 0)
-        return r;
     if (mtime_ns != INT64_MIN) {
         struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(mtime_ns)};
         if (futimens(fd, times) < 0)
@@ -58,23 +57,74 @@ static int fill(int fd, const void *bytes, size_t n, int64_t mtime_ns)
     return 0;
 }
 
-int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes, size_t n, int64_t mtime_ns,
-                     struct error *e)
+int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct error *e)
 {
     char name[STAGING_NAME_SIZE];
     int fd = staging_create(s, name);
     if (fd < 0)
         return fserror_set(e, fd, "can't be written (its temporary file can't be made)");
 
-    int r = fill(fd, bytes, n, mtime_ns);
+    memcpy(f->name, name, sizeof name);
+    *ret_fd = fd;
+    return 0;
+}
+
+int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
+{
+    struct stat st;
+    int r = outcome < 0 || fstat(fd, &st) == 0 ? outcome : -errno;
+    if (r == 0)
+        r = settle(fd, mtime_ns, st.st_size);
     if (close(fd) < 0 && r == 0) /* NFS may tell of a full disk here. */
         r = -errno;
     if (r < 0) {
-        (void)unlinkat(staging_folder(s), name, 0);
-        return fserror_set(e, r, "can't be written");
+        atomicfile_drop(s, f);
+        return outcome < 0 ? outcome : fserror_set(e, r, "can't be written");
     }
-    memcpy(f->name, name, sizeof name);
     return 0;
+}
+
+int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes, size_t n, int64_t mtime_ns,
+                     struct error *e)
+{
+    int fd;
+    int r = atomicfile_open(s, f, &fd, e);
+    if (r < 0)
+        return r;
+    r = write_all(fd, bytes, n);
+    if (r < 0)
+        fserror_set(e, r, "can't be written");
+    return atomicfile_close(s, f, fd, mtime_ns, r, e);
+}
+
+static int copy_all(int to, int from, int64_t n)
+{
+    char piece[COPY_BYTES];
+    for (int64_t at = 0; at < n;) {
+        size_t wanted = n - at < COPY_BYTES ? (size_t)(n - at) : COPY_BYTES;
+        ssize_t got = pread(from, piece, wanted, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EIO;
+        int r = write_all(to, piece, (size_t)got);
+        if (r < 0)
+            return r;
+        at += got;
+    }
+    return 0;
+}
+
+int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n, int64_t mtime_ns, struct error *e)
+{
+    int fd;
+    int r = atomicfile_open(s, f, &fd, e);
+    if (r < 0)
+        return r;
+    r = copy_all(fd, from, n);
+    if (r < 0)
+        fserror_set(e, r, "can't be written");
+    return atomicfile_close(s, f, fd, mtime_ns, r, e);
 }
 
 void atomicfile_drop(struct staging *s, struct atomicfile *f)

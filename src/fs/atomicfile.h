@@ -48,6 +48,18 @@ struct atomicfile {
 int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes, size_t n, int64_t mtime_ns,
                      struct error *e) __attribute__((warn_unused_result));
 
+/* Likewise for bytes that come piece by piece:
+ *     atomicfile_open -> write(2) to the descriptor, dup(2) of it ... -> atomicfile_close, which closes it
+ * With a code below 0 as `outcome`, or when it fails itself, nothing is left. */
+int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct error *e)
+    __attribute__((warn_unused_result));
+int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Likewise, the first n bytes of an open file. One that has fewer: -EIO. */
+int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n, int64_t mtime_ns, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Syncs and renames `count` temporaries, making folders as needed; each one's outcome is in its `result`. A few files
  * are synced one by one, and their folders too; more get one syncfs(2), and their folders' entries are left to a later
  * staging_sync(). Temporaries that could not be published are removed. Returns the number published, or -errno when

@@ -222,6 +222,41 @@ int readfile_at_once(const struct readfile *f, size_t max_bytes, struct buf *int
     return read_all(f, max_bytes, into, ret_st, ret_fresh, e);
 }
 
+/* One try: 1, 0 when the file moved, -errno. */
+static int try_visit(int fd, readfile_visit_fn *visit, void *arg, struct stat *ret_st, int *ret_fresh, struct error *e)
+{
+    struct stat st, after;
+    int r = fstat(fd, &st) < 0 ? -errno : 1;
+    if (r == 1 && ret_fresh)
+        *ret_fresh = ticks_left_ns(&st) > 0;
+    else if (r == 1)
+        r = wait_out_tick(fd, &st);
+    if (r < 0)
+        return fserror_set(e, r, "can't be looked at");
+    if (r == 0)
+        return 0;
+    r = visit(arg, fd, &st, e);
+    if (fstat(fd, &after) < 0)
+        return fserror_set(e, -errno, "can't be looked at");
+    if (!same(&st, &after)) /* whatever came of it */
+        return 0;
+    *ret_st = st;
+    return r < 0 ? r : 1;
+}
+
+int readfile_visit(const struct readfile *f, readfile_visit_fn *visit, void *arg, struct stat *ret_st, int *ret_fresh,
+                   struct error *e)
+{
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0)
+            sleep_ns(RETRY_NS);
+        int r = try_visit(f->fd, visit, arg, ret_st, ret_fresh, e);
+        if (r != 0)
+            return r < 0 ? r : 0;
+    }
+    return error_set(e, -EBUSY, "is still being written; the next run takes it");
+}
+
 void readfile_close(struct readfile *f)
 {
     if (f->fd >= 0)

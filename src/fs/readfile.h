@@ -47,6 +47,14 @@ int readfile_all(const struct readfile *f, size_t max_bytes, struct buf *into, s
 int readfile_at_once(const struct readfile *f, size_t max_bytes, struct buf *into, struct stat *ret_st, int *ret_fresh,
                      struct error *e) __attribute__((warn_unused_result));
 
+/* As readfile_all, for files that are too large for memory: `visit` reads the st->st_size bytes from the descriptor by
+ * pread(2), and is called again when the file moved meanwhile. What it returns below 0 is returned, with its text.
+ * ret_fresh may be NULL: then a fresh file is waited for. */
+typedef int readfile_visit_fn(void *arg, int fd, const struct stat *st, struct error *e);
+
+int readfile_visit(const struct readfile *f, readfile_visit_fn *visit, void *arg, struct stat *ret_st, int *ret_fresh,
+                   struct error *e) __attribute__((warn_unused_result));
+
 void readfile_close(struct readfile *f);
 
 /* All of it in one call. */

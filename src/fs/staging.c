@@ -308,7 +308,7 @@ int staging_create(struct staging *s, char name[STAGING_NAME_SIZE])
 
     int fd = -1;
     for (int i = 0; i < 2 && fd < 0; i++) {
-        fd = openat(s->place.fd, own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        fd = openat(s->place.fd, own, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (fd >= 0)
             break;
         int r = -errno;

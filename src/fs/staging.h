@@ -39,7 +39,7 @@ int staging_sync(int root_fd) __attribute__((warn_unused_result));
 #define STAGING_NAME_SIZE 32
 
 /* Creates an empty temporary (mode 0666 less umask) and sets `name`. Makes the folder anew when somebody removed it
- * (a media folder being emptied takes it along). Returns a descriptor to write to, or -errno. */
+ * (a media folder being emptied takes it along). Returns a descriptor to write to and to read from, or -errno. */
 int staging_create(struct staging *s, char name[STAGING_NAME_SIZE]) __attribute__((warn_unused_result));
 
 /* The descriptors of the staging folder and of the root; they stay the staging's. */

@@ -75,6 +75,8 @@ static int status_of(int code)
         return 400;
     case -EFBIG:
         return 413;
+    case -EMEDIUMTYPE:
+        return 415;
     case -EBUSY:
         return 409;
     case -ENOTSUP:
@@ -86,6 +88,7 @@ static int status_of(int code)
     case -ENOSPC:
     case -ENXIO:
     case -EROFS:
+    case -EHOSTDOWN:
         return 503;
     default:
         return 500;

@@ -60,8 +60,10 @@ struct http_exchange {
     struct image_key key; /* of routes that name an image; path is in `path` */
     char *path;           /* decoded */
     void *state;          /* the handler's own; freed with the exchange */
-    struct buf body;
-    int is_plain; /* the same URL gets the same answer: no header asks for a part or sets a condition */
+    struct buf body;      /* or, when it is large: */
+    int body_fd;          /* a file that holds it; -1: none */
+    int64_t body_bytes;   /* of either */
+    int is_plain;         /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     struct http_answer answer;
     void (*step)(struct http_exchange *x); /* what a thread that may wait has to do */

@@ -1,5 +1,6 @@
 #include "http/image_answer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "http/server.h"
 #include "job/access.h"
 #include "store/store.h"
+#include "store/store_proxy.h"
 
 /* An SVG can hold scripts: shown by itself, it may do nothing. */
 #define SVG_POLICY "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -21,17 +23,30 @@ static int is_versioned(const struct http_exchange *x)
     return x->raw_query && url_query_has(x->raw_query, strlen(x->raw_query), "v");
 }
 
+/* Where an image comes from. */
+struct source {
+    const char *tier;
+    const char *status; /* of the cache: "HIT" ... */
+};
+
+static struct source source_of(const char *tier)
+{
+    int hit = strcmp(tier, "memory") == 0 || strcmp(tier, "disk") == 0;
+    return (struct source){tier, hit ? "HIT" : "MISS"};
+}
+
 /* What a 304 has to repeat (RFC 9110 section 15.4.5), and what every answer about this image carries. */
-static void add_validators(struct http_exchange *x, const char *etag, int64_t modified_s, const char *tier)
+static void add_validators(struct http_exchange *x, const char *etag, int64_t modified_s, const struct source *source)
 {
     char date[HTTPDATE_SIZE];
-    int hit = strcmp(tier, "memory") == 0 || strcmp(tier, "disk") == 0;
     http_add_header(x, "ETag", "%s", etag);
     http_add_header(x, "Last-Modified", "%s", httpdate_format(date, modified_s));
     http_add_header(x, "Cache-Control", "%s",
                     is_versioned(x) ? "public, max-age=31536000, immutable" : "public, max-age=0, must-revalidate");
-    http_add_header(x, "X-Cache-Status", "%s", hit ? "HIT" : "MISS");
-    http_add_header(x, "X-Cache-Tier", "%s", tier);
+    http_add_header(x, "X-Cache-Status", "%s", source->status);
+    http_add_header(x, "X-Cache-Tier", "%s", source->tier);
+    if (store_proxies(x->service->store, x->key.collection))
+        http_add_header(x, "X-Image-Type", "%s", x->key.collection);
 }
 
 static void add_content(struct http_exchange *x, const struct image_meta *meta)
@@ -81,7 +96,7 @@ int image_conditions(struct http_exchange *x, enum conditional_method method, co
     return (int)status;
 }
 
-static void image_answer(struct http_exchange *x, struct image *image, const char *tier)
+static void image_answer(struct http_exchange *x, struct image *image, const struct source *source)
 {
     char etag[CONDITIONAL_ETAG_SIZE];
     const struct conditional_current now = {conditional_etag(etag, image->meta.sha256),
@@ -91,14 +106,14 @@ static void image_answer(struct http_exchange *x, struct image *image, const cha
     if (x->method == HTTP_GET && range_if_range(http_header(x, "If-Range"), etag, now.modified_s))
         range = range_parse(http_header(x, "Range"), image->meta.size);
     if (status == CONDITIONAL_NOT_MODIFIED) {
-        add_validators(x, etag, now.modified_s, tier);
+        add_validators(x, etag, now.modified_s, source);
         http_answer_empty(x, 304);
         x->answer.image = image_ref(image); /* never sent, but Content-Length has to be that of the 200 */
         x->answer.length = image->meta.size;
     } else if (status == CONDITIONAL_PROCEED && range.status == RANGE_UNSATISFIABLE) {
         refuse_range(x, &range, image->meta.size);
     } else if (status == CONDITIONAL_PROCEED) {
-        add_validators(x, etag, now.modified_s, tier);
+        add_validators(x, etag, now.modified_s, source);
         send_bytes(x, image, &range);
     }
     image_unref(image);
@@ -124,14 +139,16 @@ static void answer_again(struct http_exchange *x, struct store_hot *hot)
             return;
         a->image = NULL;
     }
-    image_answer(x, hot->image, hot->tier);
+    const struct source source = source_of(hot->tier);
+    image_answer(x, hot->image, &source);
 }
 
 static void landed(void *arg, struct image *image, const char *tier, const struct error *why)
 {
     struct http_exchange *x = arg;
+    const struct source source = source_of(image ? tier : "");
     if (image)
-        image_answer(x, image, tier);
+        image_answer(x, image, &source);
     else
         http_answer_error(x, "the image", why);
     if (is_served(x))
@@ -147,7 +164,7 @@ int image_answer_hot(struct http_exchange *x)
         return r;
     answer_again(x, &hot);
     metric_observe(METRIC_read_seconds, metric_tier(hot.tier), METRIC_none, clock_realtime_us() - x->started_us);
-    if (is_served(x))
+    if (is_served(x) && !store_proxies(x->service->store, x->key.collection))
         access_note(x->service->access, &x->key);
     return 0;
 }
@@ -155,6 +172,44 @@ int image_answer_hot(struct http_exchange *x)
 void image_fetch(struct http_exchange *x)
 {
     if (store_fetch(x->service->store, &x->key, landed, x) == 0)
+        return;
+    http_answer_later(x, "too many requests wait: try again");
+    http_done(x);
+}
+
+/* Who asks is not told more of an origin than that; the log tells. */
+static void answer_failure(struct http_exchange *x, const struct error *why)
+{
+    int code = why->code;
+    if (code == -ENOENT)
+        http_answer_problem(x, 404, "the origin of \"%s\" has no such image", x->key.collection);
+    else if (code == -EINVAL)
+        http_answer_problem(x, 502, "what the origin of \"%s\" has there is no image", x->key.collection);
+    else if (code == -EFBIG)
+        http_answer_problem(x, 502, "what the origin of \"%s\" has there is larger than PERDURA_MAX_UPLOAD",
+                            x->key.collection);
+    else if (code == -ENODEV)
+        http_answer_later(x, why->text);
+    else if (store_proxy_is_passing(code))
+        http_answer_later(x, "the image is in no cache, and its origin does not answer: try again");
+    else
+        http_answer_problem(x, 502, "the origin of \"%s\" does not give the image: see the log", x->key.collection);
+}
+
+static void proxied(void *arg, struct image *image, const char *tier, const char *status, const struct error *why)
+{
+    struct http_exchange *x = arg;
+    const struct source source = {tier, status};
+    if (image)
+        image_answer(x, image, &source);
+    else
+        answer_failure(x, why);
+    http_done(x);
+}
+
+void image_fetch_proxied(struct http_exchange *x)
+{
+    if (store_proxy(x->service->store, &x->key, proxied, x) == 0)
         return;
     http_answer_later(x, "too many requests wait: try again");
     http_done(x);

@@ -8,6 +8,9 @@
 /* Reads the image of x->key, answers with it and ends the exchange, which has left the server's thread (http_later). */
 void image_fetch(struct http_exchange *x);
 
+/* Likewise of a collection that has an origin. */
+void image_fetch_proxied(struct http_exchange *x);
+
 /* Answers at once with the image of x->key if it is at hand. -ENOENT: it is not; fetch it. */
 int image_answer_hot(struct http_exchange *x) __attribute__((warn_unused_result));
 

@@ -10,6 +10,7 @@
 #include "job/describe.h"
 #include "job/watch.h"
 #include "store/store.h"
+#include "store/store_object.h"
 
 /* One request of this instance writes an image at a time: nobody comes between the look at the conditions and the
  * write, and files change in the order of the commits. Images share these by their key's hash. */
@@ -53,7 +54,8 @@ static void put(struct http_exchange *x, struct image_meta *meta)
     struct error why;
     enum store_written written;
     char etag[CONDITIONAL_ETAG_SIZE];
-    int r = store_write(x->service->store, meta, x->body.data, &written, &why);
+    int r = x->body_fd < 0 ? store_write(x->service->store, meta, x->body.data, &written, &why)
+                           : store_write_file(x->service->store, meta, x->body_fd, &written, &why);
     if (r == 0 && written == STORE_UNCHANGED && meta->content_type) /* it may have been given another image since */
         r = store_assign(x->service->store, &meta->key, meta->content_type, meta->object_id, meta->variant, &why);
     if (r < 0) {
@@ -75,10 +77,23 @@ static void put(struct http_exchange *x, struct image_meta *meta)
     http_add_header(x, "ETag", "%s", conditional_etag(etag, meta->sha256));
 }
 
+/* What takes long, before anybody is kept waiting. What was put in vain is removed some day. */
+static int offer(struct http_exchange *x, struct image_meta *meta, char url[TIER_OBJECT_URL_SIZE])
+{
+    struct error why;
+    int r = store_offer_file(x->service->store, meta, x->body_fd, url, &why);
+    if (r < 0)
+        http_answer_error(x, "the body", &why);
+    return r;
+}
+
 void image_store_put(struct http_exchange *x, struct image_meta *meta)
 {
-    meta->size = (int64_t)x->body.len;
+    char url[TIER_OBJECT_URL_SIZE];
+    meta->size = x->body_bytes;
     meta->mtime_ns = clock_file_us() * 1000; /* a file that is written next must not seem older */
+    if (x->body_fd >= 0 && offer(x, meta, url) < 0)
+        return;
     pthread_mutex_t *lock = lock_of(&meta->key);
     pthread_mutex_lock(lock);
     if (!is_conditional(x) || conditions_hold(x, &meta->key) == 0)

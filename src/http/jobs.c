@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "codec/url.h"
 #include "job/describe.h"
 
 #define REMEMBERED    64
@@ -131,6 +132,19 @@ static json_t *describe(struct run *run)
     return object;
 }
 
+static void answer(struct run *run, struct http_exchange *x)
+{
+    if (run->kind->answer) {
+        json_t *description = describe(run);
+        http_answer_json(x, 200, run->kind->answer(&run->job, description));
+        json_decref(description);
+    } else if (run->job.failure.code) {
+        http_answer_error(x, NULL, &run->job.failure);
+    } else {
+        http_answer_json(x, 200, describe(run));
+    }
+}
+
 static void *work(void *arg)
 {
     struct run *run = arg;
@@ -139,10 +153,8 @@ static void *work(void *arg)
     pthread_mutex_lock(&run->jobs->lock);
     run->ended = 1;
     run->ended_us = clock_realtime_us();
-    if (x && run->job.failure.code)
-        http_answer_error(x, NULL, &run->job.failure);
-    else if (x)
-        http_answer_json(x, 200, describe(run));
+    if (x)
+        answer(run, x);
     pthread_mutex_unlock(&run->jobs->lock);
     if (x)
         http_done(x);
@@ -191,6 +203,17 @@ static int start(struct jobs *jobs, struct run *run)
     if (forgotten)
         run_free(forgotten);
     return r;
+}
+
+int jobs_wants_later(const struct http_exchange *x)
+{
+    struct url_query query;
+    if (!x->raw_query || url_query_parse(&query, x->raw_query, strlen(x->raw_query), NULL) < 0)
+        return 0;
+    const char *value = url_query_get(&query, "async");
+    int yes = value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
+    url_query_release(&query);
+    return yes;
 }
 
 void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_kind *kind, json_t *arguments, int later)

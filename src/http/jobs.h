@@ -15,6 +15,9 @@ struct jobs_kind {
     const char *name;
     void (*init)(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
     int (*run)(struct job *job, const json_t *arguments);
+    /* What who waits for its end is told, made of its description (borrowed); NULL: that itself. A failure, too, where
+     * this is set. */
+    json_t *(*answer)(struct job *job, const json_t *description);
 };
 
 int jobs_open(struct jobs **ret, struct store *store) __attribute__((warn_unused_result));
@@ -28,6 +31,9 @@ void jobs_close(struct jobs *jobs);
 /* Starts one and answers with what came of it when it has ended, or, with `later`, at once with 202 and its id. Takes
  * over the arguments. Called from a handler of place HTTP_HERE. */
 void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_kind *kind, json_t *arguments, int later);
+
+/* Whether the request asks for that: ?async, ?async=1; not ?async=0. */
+int jobs_wants_later(const struct http_exchange *x);
 
 /* What is known of a job; NULL: no job of that id. */
 json_t *jobs_describe(struct jobs *jobs, int64_t id);

@@ -6,6 +6,7 @@
 
 #include "codec/sniff.h"
 #include "codec/url.h"
+#include "http/body.h"
 #include "http/image_answer.h"
 #include "http/image_store.h"
 #include "http/routes.h"
@@ -99,7 +100,10 @@ void route_entity_put(struct http_exchange *x)
     struct entity entity = {0};
     if (take_entity(x, &entity) < 0)
         return;
-    struct sniff seen = sniff(x->body.data, x->body.len);
+    char room[4096];
+    size_t n;
+    const void *head = http_body_head(x, room, sizeof room, &n);
+    struct sniff seen = sniff(head, n);
     if (seen.kind == SNIFF_NONE) {
         http_answer_problem(x, 400, "the body is no image");
         return;

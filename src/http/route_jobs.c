@@ -120,10 +120,10 @@ static int run_cleanup(struct job *job, const json_t *arguments)
     return cleanup_run(job, days ? (int)json_integer_value(days) : store_config(job->store)->cleanup_days);
 }
 
-static const struct jobs_kind cache_all = {"cache-all", cache_all_init, run_cache_all};
-static const struct jobs_kind restore = {"restore", restore_init, run_restore};
-static const struct jobs_kind warmup = {"warmup", warmup_init, run_warmup};
-static const struct jobs_kind cleanup = {"cleanup", init_cleanup, run_cleanup};
+static const struct jobs_kind cache_all = {"cache-all", cache_all_init, run_cache_all, NULL};
+static const struct jobs_kind restore = {"restore", restore_init, run_restore, NULL};
+static const struct jobs_kind warmup = {"warmup", warmup_init, run_warmup, NULL};
+static const struct jobs_kind cleanup = {"cleanup", init_cleanup, run_cleanup, NULL};
 
 /* Whether arguments that name images go together; else it is answered. */
 static int agree(struct http_exchange *x, const json_t *arguments)
@@ -142,23 +142,11 @@ static int agree(struct http_exchange *x, const json_t *arguments)
     return 0;
 }
 
-/* ?async, ?async=1; not ?async=0. */
-static int is_async(const struct http_exchange *x)
-{
-    struct url_query query;
-    if (!x->raw_query || url_query_parse(&query, x->raw_query, strlen(x->raw_query), NULL) < 0)
-        return 0;
-    const char *value = url_query_get(&query, "async");
-    int yes = value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
-    url_query_release(&query);
-    return yes;
-}
-
 static void start(struct http_exchange *x, const struct jobs_kind *kind, const struct http_argument *known)
 {
     json_t *arguments = http_arguments(x, known);
     if (arguments && agree(x, arguments))
-        jobs_start(x->service->jobs, x, kind, arguments, is_async(x));
+        jobs_start(x->service->jobs, x, kind, arguments, jobs_wants_later(x));
     else
         json_decref(arguments);
 }

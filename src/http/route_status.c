@@ -8,10 +8,12 @@
 #include "job/adaptive.h"
 #include "job/describe.h"
 #include "job/feed.h"
+#include "job/sync_stats.h"
 #include "job/watch.h"
 #include "store/store.h"
 
 #define FLUSH_MS          60000
+#define OBJECTS_MS        1000
 #define FILES_LISTED      100
 #define METRICS_MAX_BYTES (1 << 20)
 
@@ -62,11 +64,25 @@ static void add_file(void *arg, const struct image_key *key, int64_t age_ms, con
     json_array_append_new(arg, file);
 }
 
+/* What waits for its bucket; null when the database does not tell. */
+static json_t *uploads_state(struct store *store)
+{
+    struct uploads_counts counts;
+    return uploads_counts(store, &counts, NULL) < 0 ? json_null() : sync_stats_describe_uploads(&counts.all);
+}
+
 static json_t *redis_state(struct http_exchange *x)
 {
     struct store_redis_status s;
     store_redis_status(x->service->store, store_config(x->service->store)->redis_timeout_ms, &s);
     return describe_redis(&s);
+}
+
+static json_t *objects_state(struct http_exchange *x)
+{
+    struct store_objects_status s;
+    store_objects_status(x->service->store, OBJECTS_MS, &s);
+    return describe_objects(&s);
 }
 
 void route_status(struct http_exchange *x)
@@ -78,7 +94,9 @@ void route_status(struct http_exchange *x)
         return;
     }
     json_t *body = describe_status(&status);
+    json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
@@ -90,7 +108,7 @@ void route_status(struct http_exchange *x)
 }
 
 /* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
- * Redis all is served, only slower. */
+ * Redis all is served, only slower; without object storage large images are that are on disk. */
 void route_ready(struct http_exchange *x)
 {
     struct store_status status;
@@ -103,7 +121,9 @@ void route_ready(struct http_exchange *x)
         json_pack("{s:b, s:{s:s, s:s}, s:I, s:I, s:f}", "ready", r == 0, "database", "state", r == 0 ? "up" : "down",
                   "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
                   (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
+    json_object_set_new(body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
     http_answer_json(x, r == 0 ? 200 : 503, body);
     if (r < 0)

@@ -46,6 +46,27 @@ const struct http_route http_routes[] = {
      route_entity_get},
     {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY,
      route_entity_put},
+    {METRIC_route_proxy_image, "/proxy-image/{}/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
+     route_proxy_get},
+    {METRIC_route_proxy_image, "/proxy-image/{}/*", HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
+     route_proxy_purge},
+    {METRIC_route_proxy_image, "/pet/proxy-image/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
+     route_pet_proxy_get},
+    {METRIC_route_proxy_image, "/pet/proxy-image/*", HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
+     route_pet_proxy_purge},
+    {METRIC_route_upload_temp, "/upload-temp/{}", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
+    {METRIC_route_upload_temp, "/pet/upload-temp", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
+    {METRIC_route_upload_temp, "/chats/upload-temp", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
+    {METRIC_route_sync, "/sync-status/{}", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
+     route_sync_status},
+    {METRIC_route_sync, "/pet/sync-status/{}", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
+     route_sync_status},
+    {METRIC_route_sync, "/force-sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_force_sync},
+    {METRIC_route_sync, "/pet/force-sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_force_sync},
+    {METRIC_route_cache_stats, "/cache-stats", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
+     route_cache_stats},
+    {METRIC_route_cache_stats, "/pet/cache-stats", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
+     route_pet_cache_stats},
     {0},
 };
 
@@ -83,7 +104,8 @@ static const char *behind(const char *path, const char *prefix)
     return strncmp(path, prefix, n) == 0 && (path[n] == '/' || path[n] == '\0') ? path + n : NULL;
 }
 
-/* Compares segment by segment; "{}" stands for any one. *ret_tail is set to the first of those. */
+/* Compares segment by segment; "{}" stands for any one, "*" at the end for all that follow. *ret_tail is set to the
+ * first of those. */
 static int matches(const char *pattern, const char *path, const char **ret_tail)
 {
     const char *tail = NULL;
@@ -93,6 +115,9 @@ static int matches(const char *pattern, const char *path, const char **ret_tail)
             if (!in_path)
                 return 0;
             tail = tail ? tail : path;
+        } else if (in_pattern == 1 && *pattern == '*') {
+            *ret_tail = tail ? tail : path;
+            return *path != '\0';
         } else if (in_pattern != in_path || memcmp(pattern, path, in_path) != 0) {
             return 0;
         }

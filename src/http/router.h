@@ -16,7 +16,7 @@ enum http_place {
     HTTP_PATIENT, /* likewise, and for as long as it takes */
 };
 
-enum http_body { HTTP_NO_BODY, HTTP_SMALL_BODY /* JSON */, HTTP_IMAGE_BODY };
+enum http_body { HTTP_NO_BODY, HTTP_SMALL_BODY /* JSON */, HTTP_IMAGE_BODY, HTTP_FORM_BODY /* upload_form.h */ };
 
 struct http_route {
     enum metric_value label;

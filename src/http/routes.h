@@ -26,6 +26,18 @@ void route_images_patch(struct http_exchange *x);
 void route_images_delete(struct http_exchange *x);
 void route_job(struct http_exchange *x);
 void route_job_events(struct http_exchange *x);
+void route_proxy_get(struct http_exchange *x);
+void route_pet_proxy_get(struct http_exchange *x);
+void route_proxy_purge(struct http_exchange *x);
+void route_pet_proxy_purge(struct http_exchange *x);
+void route_upload(struct http_exchange *x);
+void route_sync_status(struct http_exchange *x);
+void route_force_sync(struct http_exchange *x);
+void route_cache_stats(struct http_exchange *x);
+void route_pet_cache_stats(struct http_exchange *x);
+
+/* The head of an upload is there: sets the collection and begins the form, or answers. */
+void route_upload_begin(struct http_exchange *x);
 
 /* Forgets what the pattern names, here and, by way of the database, everywhere, and answers. */
 void route_invalidate_named(struct http_exchange *x, const char *pattern);

@@ -26,6 +26,7 @@
 #include "base/workers.h"
 #include "client/db.h"
 #include "http/auth.h"
+#include "http/body.h"
 #include "http/gate.h"
 #include "http/jobs.h"
 #include "http/listen.h"
@@ -33,21 +34,27 @@
 #include "http/patrol.h"
 #include "http/response.h"
 #include "http/router.h"
+#include "http/routes.h"
+#include "http/upload_form.h"
 #include "store/store.h"
+#include "store/store_object.h"
+#include "store/store_proxy.h"
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
 #define SMALL_BODY_MAX    (1 << 20)
-#define BODIES_MAX        (64 << 20) /* of all uploads under way */
-#define BODY_BYTES_PER_MS 1000       /* to the database, at least */
+#define BODIES_MAX        (64 << 20)         /* of all uploads under way */
+#define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
+#define BODY_BYTES_PER_MS 1000               /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
+#define GIVE_UP_MS        2000  /* before the end, for those that wait for an origin */
 
 /* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
  */
-enum pool { POOL_READ, POOL_WRITE, POOL_PATIENT, POOLS };
+enum pool { POOL_READ, POOL_WRITE, POOL_LARGE, POOL_PATIENT, POOLS };
 
 static const struct {
     int threads;
@@ -56,6 +63,7 @@ static const struct {
 } pools[POOLS] = {
     [POOL_READ] = {4, 1500},
     [POOL_WRITE] = {4, 5000},
+    [POOL_LARGE] = {8, 5000}, /* bodies on their way to object storage, which takes longer (limit_of_body) */
     [POOL_PATIENT] = {2, 600000},
 };
 
@@ -66,6 +74,7 @@ struct http_server {
     struct patrol *patrol;
     struct workers *workers[POOLS];
     atomic_llong bodies_bytes;
+    atomic_llong files_bytes;
     atomic_int under_way;
     atomic_int suspended; /* or about to be */
     atomic_int stopping;
@@ -79,7 +88,7 @@ struct request {
     struct MHD_Connection *connection;
     struct patrol_post *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
-    int64_t body_limit, body_reserved, body_bytes;
+    int64_t body_limit, body_reserved, file_reserved, body_bytes;
     int64_t sent_bytes;
     int64_t db_deadline_ms;
     int begun, handed_over, answered, held_back;
@@ -218,20 +227,46 @@ static enum MHD_Result refuse(struct request *r, int status, const char *why)
 
 static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
-    int64_t image = s->config->max_upload_bytes < s->config->inline_max_bytes ? s->config->max_upload_bytes
-                                                                              : s->config->inline_max_bytes;
-    return body == HTTP_NO_BODY ? 0 : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX : image;
+    int64_t most = store_max_bytes(s->service.store);
+    int64_t image = s->config->max_upload_bytes < most ? s->config->max_upload_bytes : most;
+    return body == HTTP_NO_BODY      ? 0
+           : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX
+           : body == HTTP_FORM_BODY  ? s->config->max_upload_bytes + UPLOAD_FORM_OVERHEAD
+                                     : image;
 }
 
-/* Takes the body's room out of what all uploads share. */
-static int reserve(struct request *r, int64_t n)
+/* How much of a body is kept in memory; a larger one goes to a file. */
+static int64_t memory_room(const struct http_server *s, enum http_body body, int64_t n)
 {
-    if (atomic_fetch_add(&r->server->bodies_bytes, n) + n > BODIES_MAX) {
-        atomic_fetch_sub(&r->server->bodies_bytes, n);
+    int64_t most = body == HTTP_FORM_BODY ? UPLOAD_FORM_MEMORY : s->config->inline_max_bytes;
+    return n < most ? n : most;
+}
+
+static int take_room(atomic_llong *from, int64_t n, int64_t most, int64_t *reserved)
+{
+    if (atomic_fetch_add(from, n) + n > most) {
+        atomic_fetch_sub(from, n);
         return -EAGAIN;
     }
-    r->body_reserved += n;
+    *reserved += n;
     return 0;
+}
+
+/* Takes the body's room out of what all uploads share; end_request gives it back. */
+static int reserve(struct request *r, int64_t n)
+{
+    struct http_server *s = r->server;
+    int64_t memory = memory_room(s, r->x.route->body, n);
+    if (memory < n && take_room(&s->files_bytes, n, FILES_MAX + n, &r->file_reserved) < 0)
+        return -EAGAIN;
+    return take_room(&s->bodies_bytes, memory, BODIES_MAX, &r->body_reserved);
+}
+
+static const char *limits_of(enum http_body body)
+{
+    return body == HTTP_IMAGE_BODY  ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD"
+           : body == HTTP_FORM_BODY ? "PERDURA_MAX_UPLOAD"
+                                    : "the docs";
 }
 
 /* length: as the gate has seen it. */
@@ -241,8 +276,7 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
     if (length > r->body_limit) {
         char why[200];
         (void)snprintf(why, sizeof why, "the body has %lld bytes, and %lld are taken here: see %s", (long long)length,
-                       (long long)r->body_limit,
-                       r->x.route->body == HTTP_IMAGE_BODY ? "PERDURA_INLINE_MAX and PERDURA_MAX_UPLOAD" : "the docs");
+                       (long long)r->body_limit, limits_of(r->x.route->body));
         return refuse(r, 413, why);
     }
     if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
@@ -252,7 +286,7 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
     }
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
-    buf_init(&r->x.body, (size_t)r->body_limit);
+    http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
     patrol_body(r->post, length < 0 ? r->body_limit : length);
     return MHD_YES;
 }
@@ -283,6 +317,8 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     }
     if (status == 0)
         http_router_admit(x);
+    if (status == 0 && !x->answer.status && x->route->body == HTTP_FORM_BODY)
+        route_upload_begin(x);
     if (x->answer.status && seen.body) {
         x->answer.close = 1;
         return queue_answer(r);
@@ -307,15 +343,22 @@ static void work(void *arg, struct workers *w)
 static enum pool pool_of(const struct http_exchange *x)
 {
     return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
+           : x->body_fd >= 0                                 ? POOL_LARGE
            : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
                                                              : POOL_WRITE;
+}
+
+/* A large one goes to object storage first. */
+static int64_t limit_of_body(const struct http_exchange *x)
+{
+    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
 }
 
 void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
     struct request *r = request_of(x);
     enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + (int64_t)x->body.len / BODY_BYTES_PER_MS;
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
     x->step = step;
     http_later(x);
     if (workers_push_now(r->server->workers[pool], x) < 0) {
@@ -335,6 +378,19 @@ static enum MHD_Result run_handler(struct request *r)
     return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
+static void take_piece(struct request *r, const char *piece, size_t n)
+{
+    struct http_exchange *x = &r->x;
+    struct error why;
+    if (r->body_bytes > r->body_limit)
+        http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
+                            (long long)r->body_limit);
+    else if (x->route->body == HTTP_FORM_BODY)
+        upload_form_take(x, piece, n);
+    else if (http_body_add(x, piece, n, &why) < 0)
+        http_answer_error(x, "the body", &why);
+}
+
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **context)
 {
@@ -350,9 +406,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         r->body_bytes += (int64_t)*upload_size;
         if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
-        if (!r->x.answer.status && buf_add(&r->x.body, upload, *upload_size) < 0)
-            http_answer_problem(&r->x, 413, "the body is larger than the %lld bytes that are taken here",
-                                (long long)r->body_limit);
+        if (!r->x.answer.status)
+            take_piece(r, upload, *upload_size);
         *upload_size = 0;
         return MHD_YES;
     }
@@ -379,6 +434,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->post = info->socket_context;
     r->sent_uri = uri;
     r->x.service = &r->server->service;
+    r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
     r->x.raw_path = uri ? strdup(uri) : NULL;
@@ -411,13 +467,16 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (r->answered)
         count(r);
     atomic_fetch_sub(&s->bodies_bytes, r->body_reserved);
+    atomic_fetch_sub(&s->files_bytes, r->file_reserved);
     for (int i = 0; i < r->x.answer.headers_len; i++)
         free(r->x.answer.headers[i].value);
     image_unref(r->x.answer.image);
     image_extra_unref(r->x.answer.kept);
     free(r->x.answer.text);
-    buf_release(&r->x.body);
+    http_body_release(&r->x);
     free(r->x.path);
+    if (r->x.route && r->x.route->body == HTTP_FORM_BODY)
+        upload_form_release(&r->x);
     free(r->x.state);
     free(r->x.raw_path);
     free(r);
@@ -502,6 +561,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
     if (r == 0)
         r = store_fetch_start(service->store, e);
+    if (r == 0)
+        r = store_proxy_start(service->store, e);
     for (int i = 0; i < POOLS && r == 0; i++)
         if ((r = workers_start(&s->workers[i], pools[i].threads, WORKERS_QUEUE, work, s)) < 0)
             r = error_set(e, r, "no threads: %s", strerror(-r));
@@ -534,6 +595,9 @@ static void begin_stop(struct http_server *s)
 static int end_requests(struct http_server *s, int64_t deadline_ms)
 {
     begin_stop(s);
+    while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms) > GIVE_UP_MS)
+        usleep(ROUND_US);
+    store_proxy_give_up(s->service.store);
     while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
         usleep(ROUND_US);
     atomic_store(&s->closing, 1);
@@ -557,7 +621,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
             return -ETIMEDOUT;
         usleep(ROUND_US);
     }
-    if (store_fetch_stop(s->service.store, deadline_ms) < 0)
+    if (store_fetch_stop(s->service.store, deadline_ms) < 0 || store_proxy_stop(s->service.store, deadline_ms) < 0)
         return -ETIMEDOUT;
     for (int i = 0; i < POOLS; i++)
         if (s->workers[i])

@@ -8,6 +8,8 @@
 
 #include "codec/sniff.h"
 
+#define NO_SHA256 "SHA-256 is not available in this OpenSSL"
+
 struct owned_image {
     struct image image;
     atomic_int references;
@@ -69,7 +71,8 @@ int64_t image_bytes_held(void)
 static struct image *make(const struct image_meta *meta, size_t bytes)
 {
     size_t strings = room(meta->key.collection) + room(meta->key.path) + room(meta->content_type) +
-                     room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url);
+                     room(meta->object_id) + room(meta->variant) + room(meta->mime) + room(meta->url) +
+                     room(meta->etag);
     struct owned_image *own = malloc(sizeof *own + strings + bytes + 1);
     if (!own)
         return NULL;
@@ -84,6 +87,7 @@ static struct image *make(const struct image_meta *meta, size_t bytes)
     image->meta.variant = keep(&at, meta->variant);
     image->meta.mime = keep(&at, meta->mime);
     image->meta.url = keep(&at, meta->url);
+    image->meta.etag = keep(&at, meta->etag);
     image->bytes = (unsigned char *)at;
     image->fd = -1;
     own->held = (int64_t)bytes;
@@ -105,6 +109,16 @@ struct image *image_new_file(const struct image_meta *meta, int fd)
     image->bytes = NULL;
     image->fd = fd;
     return image;
+}
+
+struct image *image_new_linked(const struct image_meta *meta)
+{
+    return image_new_file(meta, -1);
+}
+
+int image_is_linked(const struct image *image)
+{
+    return !image->bytes && image->fd < 0;
 }
 
 struct image *image_ref(struct image *image)
@@ -150,7 +164,7 @@ static const char *guess(const unsigned char *bytes, size_t n)
     return n >= 1 && bytes[0] == '<' ? "HTML or XML" : "text";
 }
 
-int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+static int take_head(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
 {
     if (!n)
         return error_set(e, -EINVAL, "is empty");
@@ -161,13 +175,75 @@ int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct 
         return error_set(e, -EINVAL, "holds %s, not %s%s", guess(bytes, n), claimed ? "" : "an image",
                          claimed ? claimed : "");
     }
-    if (digest_sha256(bytes, n, meta->sha256) < 0)
-        return error_set(e, -EIO, "SHA-256 is not available in this OpenSSL");
     meta->mime = sniff_mime(seen.kind);
-    meta->size = (int64_t)n;
     meta->width = seen.width;
     meta->height = seen.height;
     return 0;
+}
+
+int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+{
+    int r = take_head(meta, bytes, n, e);
+    if (r < 0)
+        return r;
+    if (digest_sha256(bytes, n, meta->sha256) < 0)
+        return error_set(e, -EIO, NO_SHA256);
+    meta->size = (int64_t)n;
+    return 0;
+}
+
+/* Reads until n bytes are there. 0 or -errno; a file that ends before: -EIO. */
+static int read_at(int fd, char *to, size_t n, int64_t at)
+{
+    while (n) {
+        ssize_t got = pread(fd, to, n, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EIO;
+        to += got;
+        at += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+/* `piece` has room for IMAGE_HEAD_BYTES, and has the first ones already. */
+static int sum_up(struct image_meta *meta, int fd, int64_t size, char *piece)
+{
+    struct digest sha256;
+    int r = digest_start(&sha256, DIGEST_SHA256);
+    if (r < 0)
+        return r;
+    for (int64_t at = 0; r == 0 && at < size;) {
+        size_t n = size - at < IMAGE_HEAD_BYTES ? (size_t)(size - at) : IMAGE_HEAD_BYTES;
+        if (at)
+            r = read_at(fd, piece, n, at);
+        if (r == 0)
+            r = digest_add(&sha256, piece, n);
+        at += (int64_t)n;
+    }
+    int ended = digest_end(&sha256, r < 0 ? NULL : meta->sha256);
+    return r < 0 ? r : ended;
+}
+
+int image_describe_file(struct image_meta *meta, int fd, int64_t n, struct error *e)
+{
+    size_t head = n < IMAGE_HEAD_BYTES ? (size_t)n : IMAGE_HEAD_BYTES;
+    char *piece = malloc(head + 1);
+    if (!piece)
+        return error_set(e, -ENOMEM, "out of memory");
+    int r = read_at(fd, piece, head, 0);
+    if (r < 0) {
+        error_set(e, r, "can't be read: %s", strerror(-r));
+    } else if ((r = take_head(meta, piece, head, e)) == 0) {
+        r = sum_up(meta, fd, n, piece);
+        if (r < 0)
+            error_set(e, r, "can't be read: %s", strerror(-r));
+        meta->size = n;
+    }
+    free(piece);
+    return r;
 }
 
 int image_verify(const struct image_meta *meta, const void *bytes, size_t n, struct error *e)
@@ -176,7 +252,7 @@ int image_verify(const struct image_meta *meta, const void *bytes, size_t n, str
     if ((int64_t)n != meta->size)
         return error_set(e, -EBADMSG, "is damaged: it has %zu bytes, its row says %lld", n, (long long)meta->size);
     if (digest_sha256(bytes, n, sha256) < 0)
-        return error_set(e, -EIO, "SHA-256 is not available in this OpenSSL");
+        return error_set(e, -EIO, NO_SHA256);
     if (memcmp(sha256, meta->sha256, sizeof sha256) != 0) {
         char is[DIGEST_HEX_SIZE], said[DIGEST_HEX_SIZE];
         digest_hex(is, sha256);

@@ -47,13 +47,15 @@ struct image_meta {
     int64_t accessed_us;
     int64_t access_count;
     int64_t deleted_us; /* 0: not in the trash */
+    const char *etag;   /* of what comes from an origin: its name for this content, quotes included; NULL: none */
+    int64_t checked_us; /* likewise: when the origin last said that it is still this; 0: some time ago */
 };
 
 /* Bytes and meta in one allocation, shared by reference count, never changed once shared. Or an open file that holds
- * the bytes. */
+ * the bytes. Or, between the database and whoever asks object storage, neither: then they are at meta.url. */
 struct image {
     struct image_meta meta; /* meta.size is the number of bytes */
-    unsigned char *bytes;   /* NULL: they are in the file */
+    unsigned char *bytes;   /* NULL: they are in the file, if there is one */
     int fd;                 /* of the file, closed with the image; -1: none */
 };
 
@@ -64,6 +66,10 @@ struct image *image_new(const struct image_meta *meta);
 /* Makes an image whose bytes are in an open file; the descriptor is the image's from then on. NULL when out of memory.
  */
 struct image *image_new_file(const struct image_meta *meta, int fd);
+
+/* Makes one of an image whose bytes are at meta->url. */
+struct image *image_new_linked(const struct image_meta *meta);
+int image_is_linked(const struct image *image);
 
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is allowed */
@@ -84,6 +90,13 @@ void image_extra_unref(struct image_extra *extra); /* NULL is allowed */
 /* Fills meta's mime, size, sha256, width and height from the bytes. -EINVAL when they are no image that Perdura keeps;
  * the text tells a wrong file name ending ("holds text, not a JPEG") from a wrong content. */
 int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Likewise for what is in an open file, which is read from its start by pread(2) and never held whole. Pixels that the
+ * file tells of far behind its beginning (IMAGE_HEAD_BYTES) stay unknown. -EIO when it has less than n bytes. */
+#define IMAGE_HEAD_BYTES (1 << 20)
+
+int image_describe_file(struct image_meta *meta, int fd, int64_t n, struct error *e)
     __attribute__((warn_unused_result));
 
 /* 0 when the bytes are what meta->sha256 and meta->size say, else -EBADMSG with both digests in the text. */

@@ -1,5 +1,5 @@
 /* One thread walks and compares sizes and times with the rows; the others read what is left, hash it and send it, each
- * over a connection of its own. */
+ * over a connection of its own. What goes to object storage has threads that need one only for a moment. */
 #include "job/cache_all.h"
 
 #include <errno.h>
@@ -15,6 +15,8 @@
 
 #define READS       10
 #define QUEUE_FILES 1024
+
+#define UPLOADS 8
 
 static const char *const counters[] = {
     [CACHE_ALL_CACHED] = "cached",
@@ -39,7 +41,8 @@ struct cache_all {
     struct job *job;
     const struct cache_all_options *options;
     struct workers *workers;
-    const char *collection; /* the one being walked */
+    struct workers *uploads; /* for files that are too large for a row; NULL: they are refused */
+    const char *collection;  /* the one being walked */
     int root;
     struct error closed; /* of a folder that could not be opened; code 0: there was none */
 };
@@ -106,13 +109,29 @@ static enum take_in read_item(struct job *job, const struct item *item, struct b
     return TAKE_IN_FAIL;
 }
 
-static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struct item *item, struct buf *bytes)
+/* Without the storage, or the database, no other could be stored either. */
+static void give_up(struct job *job, struct item *item, const struct error *why)
+{
+    if (why->code == -EHOSTDOWN || db_unavailable(why->code))
+        job_fail(job, why);
+    else if (why->code != -ECANCELED)
+        job_problem(job, CACHE_ALL_FAILED, &item->file.key, why);
+    finish_item(job, item);
+}
+
+static int ready_writer(struct job *job, struct tier_db_writer **writer, struct error *e)
+{
+    return *writer ? 0 : tier_db_writer_open(store_db(job->store), JOB_PATIENCE_MS, written, job, writer, e);
+}
+
+static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct item *item, struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
         [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED, [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
         [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,     [TAKE_IN_WRITE] = CACHE_ALL_CACHED,
         [TAKE_IN_IGNORE] = CACHE_ALL_IGNORED,
     };
+    char url[TIER_OBJECT_URL_SIZE];
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
@@ -129,10 +148,15 @@ static void cache_item(struct cache_all *c, struct tier_db_writer *writer, struc
         item->size = meta.size;
         item->same = verdict == TAKE_IN_TOUCH;
         memcpy(item->sha256, meta.sha256, sizeof item->sha256);
+        if ((!item->same && take_in_upload(job->store, &item->file, &meta, url, &job->stopped, &why) < 0) ||
+            ready_writer(job, writer, &why) < 0) {
+            give_up(job, item, &why);
+            return;
+        }
         if (item->same)
-            tier_db_writer_touch(writer, item->file.row.id, meta.mtime_ns, item->file.row.updated_us, item);
+            tier_db_writer_touch(*writer, item->file.row.id, meta.mtime_ns, item->file.row.updated_us, item);
         else
-            tier_db_writer_add(writer, &meta, bytes->data, item->file.row.updated_us, item);
+            tier_db_writer_add(*writer, &meta, meta.url ? NULL : bytes->data, item->file.row.updated_us, item);
         return;
     }
     finish_item(job, item);
@@ -153,9 +177,25 @@ static void run(void *arg, struct workers *w)
         workers_stop(w);
     } else {
         while (!job_stopped(c->job) && (item = workers_take(w)))
-            cache_item(c, writer, item, &bytes);
+            cache_item(c, &writer, item, &bytes);
     }
     tier_db_writer_close(writer);
+    if (job_stopped(c->job))
+        workers_stop(w);
+    buf_release(&bytes);
+}
+
+static void run_uploads(void *arg, struct workers *w)
+{
+    struct cache_all *c = arg;
+    struct item *item;
+    struct buf bytes;
+    buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
+    while (!job_stopped(c->job) && (item = workers_take(w))) {
+        struct tier_db_writer *writer = NULL; /* a connection for the commit alone */
+        cache_item(c, &writer, item, &bytes);
+        tier_db_writer_close(writer);
+    }
     if (job_stopped(c->job))
         workers_stop(w);
     buf_release(&bytes);
@@ -192,7 +232,8 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     struct item *item = item_new(c, entry, row);
     if (!item)
         return -ENOMEM;
-    r = workers_push(c->workers, item);
+    int large = c->uploads && entry->st.st_size > tier_db_inline_max(store_db(c->job->store));
+    r = workers_push(large ? c->uploads : c->workers, item);
     if (r < 0)
         free(item);
     return r;
@@ -225,6 +266,8 @@ int cache_all_run(struct job *job, const struct cache_all_options *options)
         job_fail(job, &why);
         return r;
     }
+    if (tier_object_takes(store_objects(job->store)))
+        r = workers_start(&c.uploads, UPLOADS, QUEUE_FILES, run_uploads, &c);
     for (size_t i = 0; options->collections[i] && r == 0; i++)
         r = walk_collection(&c, options->collections[i], &why);
     if (r < 0 && r != -EPIPE && r != -ECANCELED) { /* those two: a worker has said why already */
@@ -233,6 +276,8 @@ int cache_all_run(struct job *job, const struct cache_all_options *options)
         job_fail(job, &why);
     }
     workers_finish(c.workers, drop_item, NULL);
+    if (c.uploads)
+        workers_finish(c.uploads, drop_item, NULL);
     if (c.closed.code)
         job_fail(job, &c.closed);
     job_record(job);

@@ -9,6 +9,7 @@
 #include "codec/sniff.h"
 #include "fs/readfile.h"
 #include "job/survey.h"
+#include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
 #define PAGE       1000
@@ -51,6 +52,29 @@ static void mark(struct check *c, enum check_mark mark, const char *path, const 
     c->options->mark(c->options->arg, mark, &key, why);
 }
 
+static int describe(void *arg, int fd, const struct stat *st, struct error *e)
+{
+    return image_describe_file(arg, fd, st->st_size, e);
+}
+
+static enum check_mark compare_large(struct check *c, const char *path, const struct image_meta *row, struct error *e)
+{
+    struct image_meta seen = {.key = {c->collection, path}};
+    struct readfile file;
+    struct stat st;
+    int r = readfile_open(&file, c->root, path, SAFEPATH_BENEATH, e);
+    if (r < 0)
+        return CHECK_ERROR;
+    r = readfile_visit(&file, describe, &seen, &st, NULL, e);
+    readfile_close(&file);
+    if (r < 0)
+        return CHECK_ERROR;
+    if (memcmp(seen.sha256, row->sha256, sizeof seen.sha256) == 0)
+        return CHECK_SAME;
+    error_set(e, 0, "has another content than what is stored");
+    return CHECK_DIFFERS;
+}
+
 static enum check_mark compare(struct check *c, const struct walk_entry *entry, const struct image_meta *row,
                                struct error *e)
 {
@@ -65,6 +89,8 @@ static enum check_mark compare(struct check *c, const struct walk_entry *entry, 
         error_set(e, 0, "has another modification time than what is stored");
         return CHECK_DIFFERS;
     }
+    if (row->size > tier_db_inline_max(store_db(c->job->store)))
+        return compare_large(c, entry->path, row, e);
     buf_reset(&c->bytes);
     if (readfile(c->root, entry->path, SAFEPATH_BENEATH, (size_t)row->size, &c->bytes, &st, e) < 0)
         return CHECK_ERROR;

@@ -1,11 +1,11 @@
 #include "job/cleanup.h"
 
+#include "store/store_object.h"
+
 static const char *const counters[] = {
-    [CLEANUP_TRASHED] = "trashed",
-    [CLEANUP_TRASHED_BYTES] = "trashed_bytes",
-    [CLEANUP_PURGED] = "purged",
-    [CLEANUP_PURGED_BYTES] = "purged_bytes",
-    NULL,
+    [CLEANUP_TRASHED] = "trashed", [CLEANUP_TRASHED_BYTES] = "trashed_bytes",
+    [CLEANUP_PURGED] = "purged",   [CLEANUP_PURGED_BYTES] = "purged_bytes",
+    [CLEANUP_OBJECTS] = "objects", NULL,
 };
 
 void cleanup_init(struct job *job, struct store *store)
@@ -20,6 +20,18 @@ static void add(struct job *job, enum cleanup_counter images, const struct store
     atomic_fetch_add(&job->done, tally->images);
     if (tally->images && !job->dry_run)
         atomic_store(&job->eventful, 1);
+}
+
+static int remove_objects(struct job *job, struct error *e)
+{
+    int r, removed;
+    do {
+        r = store_objects_remove(job->store, &removed, e);
+        job_count(job, CLEANUP_OBJECTS, removed);
+        if (removed)
+            atomic_store(&job->eventful, 1);
+    } while (r == 0 && removed && !job_stopped(job));
+    return r;
 }
 
 static int clean(struct job *job, const struct store_cleanup *found, struct error *e)
@@ -38,17 +50,21 @@ static int clean(struct job *job, const struct store_cleanup *found, struct erro
         if (r == 0)
             add(job, CLEANUP_PURGED, &tally);
     } while (r == 0 && tally.images && !job_stopped(job));
-    return r;
+    return r < 0 ? r : remove_objects(job, e);
 }
 
 int cleanup_run(struct job *job, int days)
 {
     struct store_cleanup found;
     struct error why = {0};
+    int64_t objects = 0;
     int r = store_cleanup_count(job->store, days, &found, &why);
+    if (r == 0 && job->dry_run)
+        r = store_objects_due(job->store, &objects, &why);
     if (r == 0 && job->dry_run) {
         add(job, CLEANUP_TRASHED, &found.cold);
         add(job, CLEANUP_PURGED, &found.old);
+        job_count(job, CLEANUP_OBJECTS, objects);
     } else if (r == 0) {
         atomic_store(&job->expected, found.cold.images + found.old.images);
         r = clean(job, &found, &why);

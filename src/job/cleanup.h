@@ -1,11 +1,12 @@
 /* Puts what nobody asked for in a long time into the trash, and empties the trash of what has lain there for
- * STORE_TRASH_DAYS. Files on disk are left alone: they are the app's. */
+ * STORE_TRASH_DAYS. Then the objects go that no row has needed for a day. Files on disk are left alone: they are the
+ * app's. */
 #ifndef JOB_CLEANUP_H
 #define JOB_CLEANUP_H
 
 #include "job/job.h"
 
-enum cleanup_counter { CLEANUP_TRASHED, CLEANUP_TRASHED_BYTES, CLEANUP_PURGED, CLEANUP_PURGED_BYTES };
+enum cleanup_counter { CLEANUP_TRASHED, CLEANUP_TRASHED_BYTES, CLEANUP_PURGED, CLEANUP_PURGED_BYTES, CLEANUP_OBJECTS };
 
 void cleanup_init(struct job *job, struct store *store);
 

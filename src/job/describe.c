@@ -82,6 +82,13 @@ json_t *describe_redis(const struct store_redis_status *s)
                      "errors", (json_int_t)s->errors, "owed_drops", s->owed, "ttl_seconds", s->ttl_s);
 }
 
+json_t *describe_objects(const struct store_objects_status *s)
+{
+    if (!s->configured)
+        return json_null();
+    return json_pack("{s:s, s:s, s:s}", "state", s->up ? "up" : "down", "where", s->where, "detail", s->why);
+}
+
 json_t *describe_problem(const struct image_key *key, const struct error *why)
 {
     return json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path", key->path, "error", why->text);

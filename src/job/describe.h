@@ -18,6 +18,9 @@ json_t *describe_status(const struct store_status *s);
 /* null where images are not cached in Redis. */
 json_t *describe_redis(const struct store_redis_status *s);
 
+/* null where there is none. */
+json_t *describe_objects(const struct store_objects_status *s);
+
 /* One element of "errors". */
 json_t *describe_problem(const struct image_key *key, const struct error *why);
 

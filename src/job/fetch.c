@@ -8,6 +8,9 @@
 
 #define QUEUE_BATCHES 8
 
+#define TRANSFERS    8 /* of linked images, at a time */
+#define QUEUE_LINKED 64
+
 struct batch {
     int count;
     int64_t bytes;
@@ -15,10 +18,17 @@ struct batch {
     void *tags[TIER_DB_BATCH_IMAGES]; /* NULL once told */
 };
 
+/* An image whose bytes are elsewhere. */
+struct linked {
+    struct image *image;
+    void *tag;
+};
+
 struct fetch {
     struct job *job;
     const struct fetch_ops *ops;
     struct workers *workers;
+    struct workers *transfers; /* NULL until one is needed */
     struct batch *filling;
     void *bystander; /* what enter() gave the calling thread, for tags that no worker took */
 };
@@ -56,7 +66,7 @@ static void hand_on(const struct fetch_ops *ops, void *thread, struct batch *b, 
         if (!tag)
             continue;
         int r = tier_db_image(rows, row, &image, &why);
-        if (r == 0)
+        if (r == 0 && !image_is_linked(image)) /* it was not when it was listed: who asks again finds it */
             r = image_verify(&meta, image->bytes, (size_t)image->meta.size, &why);
         ops->image(thread, tag, &meta, r == 0 ? image : NULL, &why);
         image_unref(image);
@@ -118,6 +128,56 @@ static void run(void *arg, struct workers *w)
     }
 }
 
+static void run_transfers(void *arg, struct workers *w)
+{
+    struct fetch *f = arg;
+    struct error none = {0};
+    struct linked *one;
+    void *thread = f->ops->enter(f->job);
+    if (!thread) {
+        error_set(&none, -ENOMEM, "out of memory");
+        job_fail(f->job, &none);
+        workers_stop(w);
+        return;
+    }
+    while (!job_stopped(f->job) && (one = workers_take(w))) {
+        f->ops->image(thread, one->tag, &one->image->meta, one->image, &none);
+        image_unref(one->image);
+        free(one);
+    }
+    f->ops->leave(thread);
+    if (job_stopped(f->job))
+        workers_stop(w);
+}
+
+static void drop_linked(void *arg, void *item)
+{
+    struct fetch *f = arg;
+    struct linked *one = item;
+    struct error why;
+    error_set(&why, -ECANCELED, "was not reached");
+    f->ops->image(f->bystander, one->tag, NULL, NULL, &why);
+    image_unref(one->image);
+    free(one);
+}
+
+/* -ENOMEM, -EAGAIN. */
+static int add_linked(struct fetch *f, const struct image_meta *meta, void *tag)
+{
+    int r = f->transfers ? 0 : workers_start(&f->transfers, TRANSFERS, QUEUE_LINKED, run_transfers, f);
+    struct linked *one = r == 0 ? malloc(sizeof *one) : NULL;
+    if (!one)
+        return r < 0 ? r : -ENOMEM;
+    *one = (struct linked){image_new_linked(meta), tag};
+    if (!one->image) {
+        free(one);
+        return -ENOMEM;
+    }
+    if (job_stopped(f->job) || workers_push(f->transfers, one) < 0)
+        drop_linked(f, one);
+    return 0;
+}
+
 int fetch_start(struct fetch **ret, struct job *job, int threads, const struct fetch_ops *ops, struct error *e)
 {
     struct fetch *f = calloc(1, sizeof *f);
@@ -150,15 +210,18 @@ static void send(struct fetch *f)
 void fetch_add(struct fetch *f, const struct image_meta *meta, void *tag)
 {
     struct batch *b = f->filling;
+    int r = meta->url ? add_linked(f, meta, tag) : -ENOENT;
+    if (r == 0)
+        return;
     if (b && (b->count == TIER_DB_BATCH_IMAGES || b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
         send(f);
         b = NULL;
     }
     if (!b)
         b = f->filling = calloc(1, sizeof *b);
-    if (!b) {
+    if (!b || r != -ENOENT) {
         struct error why;
-        error_set(&why, -ENOMEM, "out of memory");
+        error_set(&why, r == -ENOENT ? -ENOMEM : r, "out of memory");
         f->ops->image(f->bystander, tag, NULL, NULL, &why);
         return;
     }
@@ -178,7 +241,11 @@ void fetch_finish(struct fetch *f)
     send(f);
     if (job_stopped(f->job))
         workers_stop(f->workers);
+    if (job_stopped(f->job) && f->transfers)
+        workers_stop(f->transfers);
     workers_finish(f->workers, drop_batch, f);
+    if (f->transfers)
+        workers_finish(f->transfers, drop_linked, f);
     f->ops->leave(f->bystander);
     free(f);
 }

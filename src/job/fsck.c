@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "job/fetch.h"
+#include "store/store_object.h"
 
 #define PAGE 1000
 
@@ -19,15 +20,30 @@ static void *enter(struct job *job)
     return job;
 }
 
+/* Reads all of what a row only names, and keeps nothing. */
+static void check_linked(struct job *job, const struct image_meta *meta)
+{
+    struct error why;
+    int r = store_download(job->store, meta, -1, &job->stopped, &why);
+    if (r == 0)
+        job_count(job, FSCK_SOUND, 1);
+    else if (r == -ENOTSUP)
+        job_problem(job, FSCK_LINKED, &meta->key, &why);
+    else if (r == -EBADMSG)
+        job_problem(job, FSCK_DAMAGED, &meta->key, &why);
+    else if (r != -ECANCELED)
+        job_fail(job, &why);
+}
+
 static void take_image(void *thread, void *tag, const struct image_meta *meta, struct image *image,
                        const struct error *why)
 {
     struct job *job = thread;
     (void)tag;
-    if (image)
+    if (image && image_is_linked(image))
+        check_linked(job, meta);
+    else if (image)
         job_count(job, FSCK_SOUND, 1);
-    else if (meta && why->code == -ENOTSUP)
-        job_count(job, FSCK_LINKED, 1);
     else if (meta)
         job_problem(job, FSCK_DAMAGED, &meta->key, why);
     atomic_fetch_add(&job->done, 1);

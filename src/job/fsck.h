@@ -1,4 +1,4 @@
-/* Reads every stored image, the trash included, and compares it with its sha256. Changes nothing. */
+/* Reads every stored image, the trash and object storage included, and compares it with its sha256. Changes nothing. */
 #ifndef JOB_FSCK_H
 #define JOB_FSCK_H
 
@@ -6,7 +6,7 @@
 
 enum fsck_counter {
     FSCK_SOUND,
-    FSCK_LINKED, /* bytes not in the row: not looked at */
+    FSCK_LINKED, /* kept where nothing that is set up could ask: not looked at */
     FSCK_DAMAGED
 };
 

@@ -45,15 +45,20 @@ int64_t job_counted(struct job *job, int counter)
     return atomic_load_explicit(&job->counters[counter].value, memory_order_relaxed);
 }
 
-void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why)
+void job_tell(struct job *job, const struct image_key *key, const struct error *why)
 {
-    job_count(job, counter, 1);
-    atomic_store(&job->eventful, 1);
     if (!job->problem)
         return;
     pthread_mutex_lock(&job->lock);
     job->problem(job->arg, key, why);
     pthread_mutex_unlock(&job->lock);
+}
+
+void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why)
+{
+    job_count(job, counter, 1);
+    atomic_store(&job->eventful, 1);
+    job_tell(job, key, why);
 }
 
 void job_fail(struct job *job, const struct error *why)

@@ -55,6 +55,9 @@ int64_t job_counted(struct job *job, int counter);
 /* Counts a problem and tells it. */
 void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why);
 
+/* Tells a problem that is nobody's failure. */
+void job_tell(struct job *job, const struct image_key *key, const struct error *why);
+
 /* Ends the job for the first reason given; later ones are ignored. From any thread, until job_release. */
 void job_fail(struct job *job, const struct error *why);
 int job_stopped(const struct job *job);

@@ -44,15 +44,22 @@ void restore_init(struct job *job, struct store *store, job_problem_fn *problem,
     job_init(job, "restore", store, counters, problem, arg);
 }
 
+static int describe(void *arg, int fd, const struct stat *st, struct error *e)
+{
+    return image_describe_file(arg, fd, st->st_size, e);
+}
+
 /* Whether the file has the stored content although its modification time differs. */
 static int same_content(int root, const struct image_meta *meta)
 {
-    struct buf bytes;
+    struct image_meta seen = {.key = meta->key};
+    struct readfile file;
     struct stat st;
-    buf_init(&bytes, (size_t)meta->size + 1);
-    int same = readfile(root, meta->key.path, SAFEPATH_BENEATH, (size_t)meta->size, &bytes, &st, NULL) == 0 &&
-               image_verify(meta, bytes.data, bytes.len, NULL) == 0;
-    buf_release(&bytes);
+    if (readfile_open(&file, root, meta->key.path, SAFEPATH_BENEATH, NULL) < 0)
+        return 0;
+    int same = file.st.st_size == meta->size && readfile_visit(&file, describe, &seen, &st, NULL, NULL) == 0 &&
+               memcmp(seen.sha256, meta->sha256, sizeof seen.sha256) == 0;
+    readfile_close(&file);
     return same;
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "job/restore.h"
+#include "store/store_object.h"
 #include "tier/tier_disk.h"
 
 /* A group is published when it is this large or this old; what is written and not yet published nobody sees, and is
@@ -117,6 +118,18 @@ static int ready(struct restorer *t, struct group *g, struct error *e)
     return g->files && g->sizes ? 0 : error_set(e, -ENOMEM, "out of memory");
 }
 
+/* Compared on its way: what is not the image never becomes a file. */
+static int download(struct restorer *t, const struct group *g, struct atomicfile *file, const struct image_meta *meta,
+                    struct error *e)
+{
+    int fd;
+    int r = atomicfile_open(g->staging, file, &fd, e);
+    if (r < 0)
+        return r;
+    r = store_download(t->job->store, meta, fd, &t->job->stopped, e);
+    return atomicfile_close(g->staging, file, fd, meta->mtime_ns, r, e);
+}
+
 static int write_file(struct restorer *t, struct group *g, const struct restore_target *target,
                       const struct image *image, struct error *e)
 {
@@ -131,7 +144,9 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
                                 .seen = target->seen,
                                 .gate = tier_disk_copies(store_disk(t->job->store), g->collection),
                                 .mark = target->mark};
-    r = atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
+    r = image_is_linked(image)
+            ? download(t, g, file, &image->meta, e)
+            : atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
     if (r < 0) {
         free(path);
         return r;

@@ -20,12 +20,23 @@ static int is_no_image(const struct readfile *file, const char *path)
     return sniff(head, n).kind == SNIFF_NONE;
 }
 
+static int describe_large(void *arg, int fd, const struct stat *st, struct error *e)
+{
+    return image_describe_file(arg, fd, st->st_size, e);
+}
+
+static int read_small(struct store *store, const struct readfile *file, struct buf *bytes, struct image_meta *meta,
+                      struct stat *st, int *ret_fresh, struct error *e)
+{
+    size_t max = (size_t)tier_db_inline_max(store_db(store));
+    int r = ret_fresh ? readfile_at_once(file, max, bytes, st, ret_fresh, e) : readfile_all(file, max, bytes, st, e);
+    return r < 0 ? r : image_describe(meta, bytes->data, bytes->len, e);
+}
+
 /* Reads and describes the file. 0, 1 when it is to be ignored, or -errno. */
 static int read_file(struct store *store, const struct take_in_file *f, struct buf *bytes, struct image_meta *meta,
                      int *ret_fresh, struct error *e)
 {
-    struct tier_db *db = store_db(store);
-    size_t max = (size_t)tier_db_inline_max(db);
     struct readfile file;
     struct stat st;
     int r = readfile_open(&file, f->root, f->key.path, f->links, e);
@@ -34,20 +45,40 @@ static int read_file(struct store *store, const struct take_in_file *f, struct b
     if (r < 0)
         return r;
     buf_reset(bytes);
-    if (is_no_image(&file, f->key.path))
-        r = 1;
-    else
-        r = tier_db_accepts(db, file.st.st_size, e);
-    if (r == 0)
-        r = ret_fresh ? readfile_at_once(&file, max, bytes, &st, ret_fresh, e)
-                      : readfile_all(&file, max, bytes, &st, e);
+    *meta = (struct image_meta){.key = f->key};
+    if (is_no_image(&file, f->key.path)) {
+        readfile_close(&file);
+        return 1;
+    }
+    int large = store_place(store, file.st.st_size, e);
+    r = large < 0    ? large
+        : large == 0 ? read_small(store, &file, bytes, meta, &st, ret_fresh, e)
+                     : readfile_visit(&file, describe_large, meta, &st, ret_fresh, e);
     readfile_close(&file);
-    if (r == -EFBIG)
-        return tier_db_accepts(db, tier_db_inline_max(db) + 1, e); /* it grew beyond the limit: same advice */
-    if (r != 0)
+    if (r == -EFBIG && large == 0) { /* it grew beyond the limit: same advice, or another place the next time */
+        large = store_place(store, st.st_size, e);
+        return large < 0 ? large : error_set(e, -EBUSY, "is still being written; the next run takes it");
+    }
+    if (r == 0)
+        meta->mtime_ns = clock_ns(st.st_mtim);
+    return r;
+}
+
+int take_in_upload(struct store *store, const struct take_in_file *f, struct image_meta *meta,
+                   char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+{
+    struct readfile file;
+    if (meta->size <= tier_db_inline_max(store_db(store)))
+        return 0;
+    int r = readfile_open(&file, f->root, f->key.path, f->links, e);
+    if (r < 0)
         return r;
-    *meta = (struct image_meta){.key = f->key, .mtime_ns = clock_ns(st.st_mtim)};
-    return image_describe(meta, bytes->data, bytes->len, e);
+    if (file.st.st_size == meta->size && clock_ns(file.st.st_mtim) == meta->mtime_ns)
+        r = store_upload(store, meta, file.fd, &file.st, url, cancel, e);
+    else
+        r = error_set(e, -ESTALE, "changed before its upload");
+    readfile_close(&file);
+    return r == -ESTALE ? error_set(e, -EBUSY, "is still being written; the next run takes it") : r;
 }
 
 /* Whether what is stored wins over the file. */

@@ -7,6 +7,7 @@
 #include "fs/walk.h"
 #include "image/image.h"
 #include "store/store.h"
+#include "store/store_object.h"
 
 struct take_in_row {
     int64_t id; /* 0: nothing is stored under the path */
@@ -33,11 +34,18 @@ enum take_in {
     TAKE_IN_FAIL        /* the text says why */
 };
 
-/* Reads the file into `bytes` (which is reset), describes it in *meta (whose key is borrowed from the file's), and
- * compares it with its row. With ret_fresh the file is read at once and it tells whether it must be read again once it
- * is not fresh any more (fs/readfile.h); with NULL it is waited for. */
+/* Reads the file into `bytes` (which is reset; one that is too large for its row is read and not kept), describes it in
+ * *meta (whose key is borrowed from the file's), and compares it with its row. With ret_fresh the file is read at once
+ * and it tells whether it must be read again once it is not fresh any more (fs/readfile.h); with NULL it is waited for.
+ */
 enum take_in take_in(struct store *store, const struct take_in_file *file, struct buf *bytes, struct image_meta *meta,
                      int *ret_fresh, struct error *e);
+
+/* For what is to be written, right after: a file that is too large for its row goes to object storage, and meta->url
+ * becomes `url`. 0, also when there is nothing to do; -EBUSY: it has changed; else as store_upload. */
+int take_in_upload(struct store *store, const struct take_in_file *file, struct image_meta *meta,
+                   char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* What is to be known of a row; NULL: there is none. */
 void take_in_row(struct take_in_row *ret, const struct image_meta *row);

@@ -177,11 +177,32 @@ static int look(struct intake *in, struct pending_file *f, struct take_in_file *
     return 1;
 }
 
+/* What came before it is committed first, and the connection is another's meanwhile. */
+static int upload(struct intake *in, struct tier_db_writer **writer, const struct take_in_file *file,
+                  struct image_meta *meta, char url[TIER_OBJECT_URL_SIZE], struct error *e)
+{
+    if (meta->size <= tier_db_inline_max(store_db(in->w->store)))
+        return 0;
+    tier_db_writer_close(*writer);
+    *writer = NULL;
+    return take_in_upload(in->w->store, file, meta, url, NULL, e);
+}
+
+/* Object storage that is away holds up large files only: each is tried again, after growing pauses. */
+static void fail_upload(struct intake *in, struct pending_file *f, const struct error *why)
+{
+    if (why->code == -EHOSTDOWN)
+        finish(in, f, PENDING_RETRY, why);
+    else
+        is_outage(why->code) || why->code == -EAGAIN ? fail_stored(in, f, why) : fail(in, f, why);
+}
+
 static void take(struct intake *in, struct tier_db_writer **writer, int i, const struct image_meta *row)
 {
     struct pending_file *f = in->files[i];
     struct take_in_file *file = &in->takes[i];
     const struct stat *st = &in->stats[i];
+    char url[TIER_OBJECT_URL_SIZE];
     struct image_meta meta;
     struct error why = {0};
     int same_stat = take_in_unchanged(st, row);
@@ -204,12 +225,16 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
         finish(in, f, PENDING_RETRY, &why);
         return;
     }
+    if (verdict == TAKE_IN_WRITE && upload(in, writer, file, &meta, url, &why) < 0) {
+        fail_upload(in, f, &why);
+        return;
+    }
     if (wanted && !*writer && tier_db_writer_open(store_db(in->w->store), PATIENCE_MS, written, in, writer, &why) < 0) {
         fail_stored(in, f, &why);
     } else if (wanted) {
         memcpy(f->sha256, meta.sha256, sizeof f->sha256);
         if (verdict == TAKE_IN_WRITE)
-            tier_db_writer_add(*writer, &meta, in->bytes.data, file->row.updated_us, &in->fresh[i]);
+            tier_db_writer_add(*writer, &meta, meta.url ? NULL : in->bytes.data, file->row.updated_us, &in->fresh[i]);
         else
             tier_db_writer_touch(*writer, row->id, meta.mtime_ns, row->updated_us, &in->fresh[i]);
     } else if (verdict == TAKE_IN_FAIL) {

@@ -84,24 +84,35 @@ static void drop_filling(struct memo *m, struct filling *one)
     one->forgotten = 1;
 }
 
-void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
+void memo_add_useless(struct memo *m, const struct image_key *key, int code, uint64_t version)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&m->lock);
     if (m->version == version)
-        recent_put(&m->absent, name, len, NULL, 0);
+        recent_put(&m->absent, name, len, &code, sizeof code);
     pthread_mutex_unlock(&m->lock);
 }
 
-int memo_is_absent(struct memo *m, const struct image_key *key)
+void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
+{
+    memo_add_useless(m, key, -ENOENT, version);
+}
+
+int memo_is_useless(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&m->lock);
-    int absent = recent_get(&m->absent, name, len, NULL, 0);
+    int code = 0;
+    (void)recent_get(&m->absent, name, len, &code, sizeof code);
     pthread_mutex_unlock(&m->lock);
-    return absent;
+    return code;
+}
+
+int memo_is_absent(struct memo *m, const struct image_key *key)
+{
+    return memo_is_useless(m, key) == -ENOENT;
 }
 
 struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version)

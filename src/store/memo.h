@@ -19,6 +19,10 @@ uint64_t memo_version(struct memo *m);
 void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version);
 int memo_is_absent(struct memo *m, const struct image_key *key);
 
+/* Likewise of what there is no use in asking an origin for again at once, whatever the reason. 0: nothing is known. */
+void memo_add_useless(struct memo *m, const struct image_key *key, int code, uint64_t version);
+int memo_is_useless(struct memo *m, const struct image_key *key);
+
 /* Its file is being written, which ends with memo_filled. NULL when out of memory. */
 struct filling;
 struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t version);

@@ -3,10 +3,14 @@
 
 #include "base/log.h"
 #include "store/memo.h"
+#include "store/store_proxy.h"
 #include "store/store_tiers.h"
+#include "tier/tier_copies.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
+#include "tier/tier_object.h"
+#include "tier/tier_origin.h"
 #include "tier/tier_redis.h"
 
 #define QUERY_TIMEOUT_MS 60000
@@ -24,6 +28,16 @@ static void log_redis(void *arg, int up, const char *why)
         log_fields(LOG_INFO, "Redis answers again", NULL, 0);
     else
         log_event(LOG_WARN, "Redis is left alone until it answers again", LOG_STR("why", why));
+}
+
+static void log_origin(void *arg, const char *collection, int up, const char *why)
+{
+    (void)arg;
+    if (up)
+        log_event(LOG_INFO, "an origin answers again", LOG_STR("collection", collection));
+    else
+        log_event(LOG_WARN, "an origin is left alone until it answers again", LOG_STR("collection", collection),
+                  LOG_STR("why", why));
 }
 
 int store_open(struct store **ret, const struct config *config, struct error *e)
@@ -48,17 +62,26 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         goto fail;
     store->config = config;
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
-    store->disk = tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes);
+    r = tier_object_open(&store->objects, config, e);
+    if (r < 0)
+        goto fail;
+    store->disk =
+        tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes, TIER_OBJECT_MAX_BYTES);
     if (config->memory_items)
         store->memory = tier_memory_new(config->memory_bytes, config->memory_items, config->memory_ttl_s);
     store->memo = memo_new();
     store->fetch = store_fetch_new(store);
-    if (!store->db || !store->disk || !store->memo || !store->fetch || (config->memory_items && !store->memory)) {
+    store->copies = tier_copies_new(config);
+    store->proxy = store_proxy_new(store);
+    if (!store->db || !store->disk || !store->memo || !store->fetch || (config->memory_items && !store->memory) ||
+        !store->copies || !store->proxy) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
     if (config->redis.hosts_len)
         r = tier_redis_open(&store->redis, config, log_redis, NULL, e);
+    if (r == 0)
+        r = tier_origin_open(&store->origin, config, log_origin, NULL, e);
     if (r < 0)
         goto fail;
     store->tiers[0] = (struct tier){&tier_disk_ops, store->disk};
@@ -75,11 +98,15 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
+    store_proxy_free(store->proxy);
     store_fetch_free(store->fetch);
     memo_free(store->memo);
     tier_memory_free(store->memory);
+    tier_origin_close(store->origin);
     tier_redis_free(store->redis);
+    tier_copies_free(store->copies);
     tier_disk_free(store->disk);
+    tier_object_close(store->objects);
     tier_db_free(store->db);
     db_pool_close(store->pool);
     free(store);

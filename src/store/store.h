@@ -24,8 +24,9 @@ struct db_pool *store_pool(struct store *store);
 const struct config *store_config(const struct store *store);
 
 /* Reads an image from the first tier that has it and fills the tiers above. *ret_tier names the tier; it may be NULL.
+ * Images above PERDURA_INLINE_MAX come as open files (image.h).
  * -ENOENT: every tier was asked and none has it. -ENOTCONN, -ETIMEDOUT: not on disk, and the database could not be
- * asked. -EBADMSG: stored, but damaged. */
+ * asked. -EHOSTDOWN: nor could object storage, which has its bytes. -EBADMSG: stored, but damaged. */
 int store_read(struct store *store, const struct image_key *key, struct image **ret, const char **ret_tier,
                struct error *e) __attribute__((warn_unused_result));
 
@@ -107,14 +108,21 @@ enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
 
 /* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
  * by the caller; mime, size, sha256 and pixels are filled in. Content that is stored already is not written again.
- * -EINVAL: no image, or a path that can't name one; -EFBIG: above the inline limit. A disk that can't be written is no
- * failure: the image is stored, and the next restore or read puts the file there. */
+ * -EINVAL: no image, or a path that can't name one; -EFBIG: too large, or above the inline limit. A disk that can't be
+ * written is no failure: the image is stored, and the next restore or read puts the file there. */
 int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
                 struct error *e) __attribute__((warn_unused_result));
+
+/* Likewise for the first meta->size bytes of an open file, which nobody else writes to. Above the inline limit they go
+ * to object storage before the commit: the codes of store/store_object.h. */
+int store_write_file(struct store *store, struct image_meta *meta, int fd, enum store_written *ret, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* What store_write would answer to these bytes, without writing anything. Fills meta likewise. */
 int store_would_accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
                        struct error *e) __attribute__((warn_unused_result));
+int store_would_accept_file(struct store *store, struct image_meta *meta, int fd, enum store_written *ret,
+                            struct error *e) __attribute__((warn_unused_result));
 
 enum store_delete {
     STORE_DELETE_SAFE, /* a file that was changed since it was stored stops it (-EBUSY) */
@@ -214,6 +222,17 @@ struct store_redis_status {
 
 /* Asks Redis whether it is there, if it is not left alone at present, and waits up to wait_ms. */
 void store_redis_status(struct store *store, int wait_ms, struct store_redis_status *ret);
+
+/* Object storage for images above PERDURA_INLINE_MAX. */
+struct store_objects_status {
+    int configured; /* else nothing below counts */
+    int up;         /* it answered the last time */
+    char where[256];
+    char why[256]; /* it is not up */
+};
+
+/* Asks it whether it is there, unless it was asked a moment ago, and waits up to wait_ms. */
+void store_objects_status(struct store *store, int wait_ms, struct store_objects_status *ret);
 
 /* Records a job that has ended: state "done" or "failed", the result as a JSON object. */
 int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)

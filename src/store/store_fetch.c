@@ -5,12 +5,15 @@
  *                    [ redis threads: those that wait together share a round trip ] -> disk filled -> landed
  *                          | not there either, or Redis is away; without Redis this stage is none
  *                    [ db threads: those that wait together share a connection ] -> disk and Redis filled -> landed
+ *                          | the row only names an object
+ *                    [ object threads: one transfer each, into a file that is compared and then published ] -> landed
  *
  * An image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the database
  * is not asked again. When many large ones are under way, they land as files, so that slow clients hold no memory.
  *
  * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
- * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same.
+ * has waited for FETCH_PATIENCE_MS is told -ETIMEDOUT; the flight goes on and fills the disk all the same. Large
+ * objects take longer, and have FETCH_LONGEST_MS.
  *
  * Who asks after a write hears of it: nobody boards a flight that is at the disk already, for its file may be changed,
  * nor one whose row was changed.
@@ -31,6 +34,7 @@
 #include "store/redis_fill.h"
 #include "store/store_fill.h"
 #include "store/store_hot.h"
+#include "store/store_object.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
@@ -44,6 +48,7 @@
 #define SMALL_MAX         (256 << 10) /* larger images are sent from memory only while there is room for more */
 #define ROOM              (16 << 20)  /* beside the memory tier's; a client may take its time to receive */
 #define REDIS_THREADS     2
+#define OBJECT_THREADS    8
 #define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
 
 struct waiter {
@@ -58,7 +63,9 @@ struct flight {
     struct store_fetch *fetch;
     struct image *image;    /* of a large one, while its file is written */
     struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
-    const char *tier;       /* where that was found */
+    struct image *linked;   /* the row, when its bytes are elsewhere; set under the lock */
+    uint64_t mark;          /* of the disk, before that row was read */
+    const char *tier;       /* where the first one was found */
     struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
@@ -74,11 +81,12 @@ struct store_fetch {
     pthread_cond_t stop; /* or the last one landed since */
     int started;         /* the threads run */
     int stopped;
+    atomic_int ends;        /* what is under way from object storage is given up */
     struct flight *flights; /* that wait for a disk thread */
     struct flight *cold;    /* that are not on disk, until they land */
     struct flight *closed;  /* a list */
     int64_t db_rests_until_ms, db_answered_ms;
-    struct workers *disk, *redis, *db; /* redis NULL: none */
+    struct workers *disk, *redis, *db, *objects; /* redis NULL: none */
     struct fill *fill;
     struct redis_fill *redis_fill; /* likewise */
     pthread_t patience;
@@ -145,7 +153,7 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
-    if (!image && (why->code == -EAGAIN || db_unavailable(why->code))) {
+    if (!image && (why->code == -EAGAIN || why->code == -EHOSTDOWN || db_unavailable(why->code))) {
         image = flight->left;
         flight->left = NULL;
         tier = "memory";
@@ -153,6 +161,7 @@ static void land(struct store_fetch *f, struct flight *flight, struct image *ima
     tell(flight->waiters, image, tier, why);
     image_unref(image);
     image_unref(flight->left);
+    image_unref(flight->linked);
     free(flight);
 }
 
@@ -278,12 +287,48 @@ static void land_verified(const struct batch *b, struct flight *flight, struct i
     land_found(b, flight, image, "db");
 }
 
+/* Objects */
+
+static void run_objects(void *arg, struct workers *w)
+{
+    struct store_fetch *f = arg;
+    struct flight *flight;
+    while ((flight = workers_take(w))) {
+        struct image *image = NULL;
+        struct error why;
+        int r = store_fetch_linked(f->store, flight->linked, flight->mark, &f->ends, &image, &why);
+        if (r == 0)
+            metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
+        else
+            metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
+        land(f, flight, image, "db", &why);
+    }
+}
+
+static void land_linked(const struct batch *b, struct flight *flight, struct image *linked)
+{
+    struct store_fetch *f = b->f;
+    struct error why;
+    pthread_mutex_lock(&f->lock);
+    flight->linked = linked;
+    flight->mark = b->mark;
+    pthread_mutex_unlock(&f->lock);
+    if (workers_push_now(f->objects, flight) == 0)
+        return;
+    error_set(&why, -EAGAIN, "has to wait for too many others");
+    land(f, flight, NULL, NULL, &why);
+}
+
 static void got(void *arg, int index, struct image *image, const struct error *why)
 {
     struct batch *b = arg;
     struct flight *flight = b->flights[index];
     if (image || !db_unavailable(why->code))
         note_answer(b->f);
+    if (image && image_is_linked(image)) {
+        land_linked(b, flight, image);
+        return;
+    }
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
         land_verified(b, flight, image);
@@ -462,8 +507,9 @@ static void run_disk(void *arg, struct workers *w)
 static void take_overdue(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct waiter **all)
 {
     int64_t limit_ms = now_ms - FETCH_PATIENCE_MS, longest_ms = now_ms - FETCH_LONGEST_MS;
-    while (flight->waiters && (flight->waiters->since_us <= longest_ms * 1000 ||
-                               (flight->waiters->since_us <= limit_ms * 1000 && f->db_answered_ms <= limit_ms))) {
+    while (flight->waiters &&
+           (flight->waiters->since_us <= longest_ms * 1000 ||
+            (flight->waiters->since_us <= limit_ms * 1000 && f->db_answered_ms <= limit_ms && !flight->linked))) {
         struct waiter *one = flight->waiters;
         one->left = flight->left ? image_ref(flight->left) : NULL;
         DL_DELETE(flight->waiters, one);
@@ -471,38 +517,50 @@ static void take_overdue(const struct store_fetch *f, struct flight *flight, int
     }
 }
 
-static struct waiter *overdue(struct store_fetch *f)
+/* Those who wait for the database too long, and those whose image is on its way from elsewhere. */
+struct overdue {
+    struct waiter *all, *slow;
+};
+
+static void look_at(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct overdue *late)
 {
-    struct waiter *all = NULL;
+    take_overdue(f, flight, now_ms, flight->linked ? &late->slow : &late->all);
+}
+
+static struct overdue overdue(struct store_fetch *f)
+{
+    struct overdue late = {NULL, NULL};
     struct flight *flight, *next;
     int64_t now_ms = clock_monotonic_ms();
     HASH_ITER (hh, f->flights, flight, next) {
-        take_overdue(f, flight, now_ms, &all);
+        look_at(f, flight, now_ms, &late);
     }
     HASH_ITER (hh, f->cold, flight, next) {
-        take_overdue(f, flight, now_ms, &all);
+        look_at(f, flight, now_ms, &late);
     }
     DL_FOREACH(f->closed, flight)
     {
-        take_overdue(f, flight, now_ms, &all);
+        look_at(f, flight, now_ms, &late);
     }
-    return all;
+    return late;
 }
 
 static void *run_patience(void *arg)
 {
     struct store_fetch *f = arg;
-    struct error why;
+    struct error why, slow;
     error_set(&why, -ETIMEDOUT, "is not on disk, and the database takes too long to answer");
+    error_set(&slow, -ETIMEDOUT, "is on its way from object storage, which takes long");
     pthread_mutex_lock(&f->lock);
     while (!f->stopped) {
         struct timespec until = clock_timespec((clock_monotonic_ms() + FETCH_ROUND_MS) * 1000000);
         (void)pthread_cond_timedwait(&f->stop, &f->lock, &until);
-        struct waiter *late = overdue(f);
-        if (late)
+        struct overdue late = overdue(f);
+        if (late.all)
             f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
         pthread_mutex_unlock(&f->lock);
-        tell(late, NULL, NULL, &why);
+        tell(late.all, NULL, NULL, &why);
+        tell(late.slow, NULL, NULL, &slow);
         pthread_mutex_lock(&f->lock);
     }
     pthread_mutex_unlock(&f->lock);
@@ -583,10 +641,12 @@ static void stop_sources(struct store_fetch *f)
         workers_finish(f->redis, NULL, NULL);
     if (f->db)
         workers_finish(f->db, NULL, NULL);
+    if (f->objects)
+        workers_finish(f->objects, NULL, NULL);
     fill_stop(f->fill);
     redis_fill_stop(f->redis_fill);
     f->redis_fill = NULL;
-    f->redis = f->db = NULL;
+    f->redis = f->db = f->objects = NULL;
 }
 
 static int start_threads(struct store_fetch *f)
@@ -597,6 +657,8 @@ static int start_threads(struct store_fetch *f)
         r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, run_disk, f);
     if (r == 0)
         r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, run_db, f);
+    if (r == 0)
+        r = workers_start(&f->objects, OBJECT_THREADS, FLIGHTS_MAX, run_objects, f);
     if (r == 0 && f->store->redis)
         r = redis_fill_start(&f->redis_fill, f->store);
     if (r == 0 && f->store->redis)
@@ -637,6 +699,7 @@ int store_fetch_start(struct store *store, struct error *e)
     struct store_fetch *f = store->fetch;
     pthread_mutex_lock(&f->lock);
     f->stopped = 0;
+    atomic_store(&f->ends, 0);
     pthread_mutex_unlock(&f->lock);
     int r = start_threads(f);
     if (r < 0)
@@ -655,6 +718,7 @@ int store_fetch_stop(struct store *store, int64_t deadline_ms)
         return 0;
     pthread_mutex_lock(&f->lock);
     f->stopped = 1;
+    atomic_store(&f->ends, 1);
     pthread_cond_broadcast(&f->stop);
     while (is_flying(f) && r == 0)
         r = pthread_cond_timedwait(&f->stop, &f->lock, &until);

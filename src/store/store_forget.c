@@ -1,5 +1,6 @@
 #include "base/metric.h"
 #include "store/memo.h"
+#include "store/store_proxy.h"
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
@@ -25,6 +26,7 @@ int store_forget_here(struct store *store, const struct image_key *key)
     if (store->memory)
         n += tier_memory_drop(store->memory, key);
     store_fetch_forget(store->fetch, key);
+    n += store_proxy_forget(store, key);
     return counted(n);
 }
 
@@ -75,7 +77,7 @@ int store_forget(struct store *store, const struct image_key *key)
 int store_forget_matching(struct store *store, const char *pattern)
 {
     int shared = store->redis ? counted(tier_redis_drop_matching(store->redis, pattern)) : 0;
-    int n = memo_forget_matching(store->memo, pattern);
+    int n = memo_forget_matching(store->memo, pattern) + store_proxy_forget_matching(store, pattern);
     if (store->memory)
         n += tier_memory_drop_matching(store->memory, is_meant, pattern);
     store_fetch_forget_matching(store->fetch, pattern);

@@ -5,11 +5,28 @@
 #include <errno.h>
 
 #include "base/metric.h"
+#include "store/store_proxy.h"
 #include "store/store_tiers.h"
+#include "tier/tier_copies.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_memory.h"
 
 #define COPIED_MAX (128 << 10) /* bytes; to copy more would hold up other requests */
+
+/* The state of what is the image's file now. -ESTALE: it is no more what it was, or too old. */
+static int state_of(const struct store *store, const struct image_key *key, const struct memory_hit *hit,
+                    struct filestate *ret)
+{
+    if (!store_proxies(store, key->collection))
+        return tier_disk_state(store->disk, key, ret);
+    int r = tier_copies_state(store->copies, key, ret);
+    if (r == 0)
+        return store_proxy_is_fresh(store, ret->mtime_ns / 1000) ? 0 : -ESTALE;
+    if (hit->state.ino || !store_proxy_is_fresh(store, hit->image->meta.checked_us))
+        return r;
+    *ret = hit->state; /* it could not be put on disk */
+    return 0;
+}
 
 /* Finds it if its file is as `wanted`: 0, the same as it was; -ENOENT, gone. */
 static int find(struct store *store, const struct image_key *key, int wanted, struct memory_hit *ret)
@@ -17,7 +34,7 @@ static int find(struct store *store, const struct image_key *key, int wanted, st
     struct filestate now;
     if (!store->memory || tier_memory_find(store->memory, key, ret) < 0)
         return -ENOENT;
-    int r = tier_disk_state(store->disk, key, &now);
+    int r = state_of(store, key, ret, &now);
     if (r == 0 && !filestate_equal(&now, &ret->state))
         r = -EBUSY;
     if (r == wanted)

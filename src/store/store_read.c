@@ -1,15 +1,35 @@
 #include <string.h>
 
 #include "fs/safepath.h"
+#include "store/store_object.h"
 #include "store/store_tiers.h"
+#include "tier/tier_disk.h"
 
 /* Gives the tiers above the one that answered a copy, once it has proved to be what its row says. A tier that can't
  * take it is no reason to withhold the image. */
 static int fill(struct store *store, int above, const struct image *image, struct error *e)
 {
+    if (!image->bytes) /* a file; what came from object storage was compared, and is on disk */
+        return 0;
     int r = above ? image_verify(&image->meta, image->bytes, (size_t)image->meta.size, e) : 0;
     for (int i = 0; i < above && r == 0; i++)
         (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_FILL, NULL);
+    return r;
+}
+
+/* From one tier; bytes that its row only names are fetched. */
+static int read_tier(struct store *store, const struct tier *tier, const struct image_key *key, uint64_t mark,
+                     struct image **ret, struct error *e)
+{
+    struct image *image;
+    int r = tier->ops->read(tier->self, key, &image, e);
+    if (r < 0 || !image_is_linked(image)) {
+        if (r == 0)
+            *ret = image;
+        return r;
+    }
+    r = store_fetch_linked(store, image, mark, NULL, ret, e);
+    image_unref(image);
     return r;
 }
 
@@ -22,8 +42,9 @@ int store_read(struct store *store, const struct image_key *key, struct image **
     if (r < 0)
         return r;
 
+    uint64_t mark = tier_disk_mark(store->disk);
     for (int i = 0; i < STORE_TIERS; i++) {
-        r = store->tiers[i].ops->read(store->tiers[i].self, key, &image, &why);
+        r = read_tier(store, &store->tiers[i], key, mark, &image, &why);
         if (r < 0)
             continue;
         r = fill(store, i, image, &why);

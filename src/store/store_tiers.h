@@ -13,10 +13,14 @@ struct store {
     struct db_pool *pool;
     struct tier_db *db;
     struct tier_disk *disk;
-    struct tier_memory *memory; /* NULL: nothing is kept */
-    struct tier_redis *redis;   /* NULL: none */
+    struct tier_memory *memory;  /* NULL: nothing is kept */
+    struct tier_redis *redis;    /* NULL: none */
+    struct tier_object *objects; /* what rows only name */
+    struct tier_copies *copies;  /* of images that have an origin */
+    struct tier_origin *origin;
     struct memo *memo;
     struct store_fetch *fetch;
+    struct store_proxy *proxy;
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
 

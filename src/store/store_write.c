@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "base/clock.h"
 #include "fs/safepath.h"
 #include "sql.h"
+#include "store/store_object.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
@@ -49,21 +51,37 @@ static int is_damaged(struct store *store, const struct image_key *key)
     struct image *image;
     int r = durable->ops->read(durable->self, key, &image, NULL);
     if (r == 0) {
-        r = image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL);
+        r = image_is_linked(image) ? tier_object_look(store->objects, &image->meta, NULL)
+                                   : image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL);
         image_unref(image);
     }
     return r == -EBADMSG;
 }
 
-/* 1: stored already; 0: to be written; or why not. */
-static int accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
-                  struct error *e)
+/* What is to be written: an open file, or else (fd -1) bytes. */
+struct content {
+    const void *bytes;
+    int fd;
+};
+
+static int describe(struct store *store, struct image_meta *meta, const struct content *from, struct error *e)
 {
     int r = safepath_check(meta->key.path, strlen(meta->key.path), e);
-    if (r == 0)
-        r = image_describe(meta, bytes, (size_t)meta->size, e);
-    if (r == 0)
-        r = tier_db_accepts(store->db, meta->size, e);
+    if (r == 0 && from->fd < 0)
+        r = image_describe(meta, from->bytes, (size_t)meta->size, e);
+    else if (r == 0)
+        r = image_describe_file(meta, from->fd, meta->size, e);
+    if (r < 0)
+        return r;
+    r = from->fd < 0 ? tier_db_accepts(store->db, meta->size, e) : store_place(store, meta->size, e);
+    return r < 0 ? r : 0;
+}
+
+/* 1: stored already; 0: to be written; or why not. */
+static int accept(struct store *store, struct image_meta *meta, const struct content *from, enum store_written *ret,
+                  struct error *e)
+{
+    int r = describe(store, meta, from, e);
     if (r == 0)
         r = already_stored(store, meta, ret, e);
     if (r <= 0 || !is_damaged(store, &meta->key))
@@ -75,7 +93,16 @@ static int accept(struct store *store, struct image_meta *meta, const void *byte
 int store_would_accept(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
                        struct error *e)
 {
-    int r = accept(store, meta, bytes, ret, e);
+    const struct content from = {.bytes = bytes, .fd = -1};
+    int r = accept(store, meta, &from, ret, e);
+    return r < 0 ? r : 0;
+}
+
+int store_would_accept_file(struct store *store, struct image_meta *meta, int fd, enum store_written *ret,
+                            struct error *e)
+{
+    const struct content from = {.fd = fd};
+    int r = accept(store, meta, &from, ret, e);
     return r < 0 ? r : 0;
 }
 
@@ -86,12 +113,41 @@ static void copy_upwards(struct store *store, const struct image *image)
         (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL);
 }
 
-int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
-                struct error *e)
+static struct image *image_from(const struct image_meta *meta, const struct content *from)
+{
+    if (from->fd < 0) {
+        struct image *image = image_new(meta);
+        if (image)
+            memcpy(image->bytes, from->bytes, (size_t)meta->size);
+        return image;
+    }
+    int fd = fcntl(from->fd, F_DUPFD_CLOEXEC, 0);
+    struct image *image = fd < 0 ? NULL : image_new_file(meta, fd);
+    if (!image && fd >= 0)
+        close(fd);
+    return image;
+}
+
+static int commit(struct store *store, const struct image *image, struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    int r = durable->ops->write(durable->self, image, TIER_STORE, e);
+    if (r < 0)
+        return r;
+    copy_upwards(store, image);
+    (void)store_forget_image(store, &image->meta.key, &image->meta);
+    return 0;
+}
+
+static int write_content(struct store *store, struct image_meta *meta, const struct content *from,
+                         enum store_written *ret, struct error *e)
+{
+    char url[TIER_OBJECT_URL_SIZE];
+    struct stat since = {0};
     int64_t now_ns = meta->mtime_ns;
-    int stored = accept(store, meta, bytes, ret, e);
+    if (from->fd >= 0 && fstat(from->fd, &since) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
+    int stored = accept(store, meta, from, ret, e);
     if (stored < 0)
         return stored;
     int matches = stored ? store_file_matches(store, meta) : 0;
@@ -101,19 +157,70 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
         meta->mtime_ns = now_ns;
         stored = 0;
     }
-
-    struct image *image = image_new(meta);
+    int r = stored || from->fd < 0 || meta->url ? 0 : store_upload(store, meta, from->fd, &since, url, NULL, e);
+    if (r < 0)
+        return r;
+    struct image *image = image_from(meta, from);
     if (!image)
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
-    memcpy(image->bytes, bytes, (size_t)meta->size);
     tier_disk_begin(store->disk, &meta->key, TIER_DISK_REPLACING);
-    int r = stored ? 0 : durable->ops->write(durable->self, image, TIER_STORE, e);
-    if (r == 0) {
+    if (stored) {
         copy_upwards(store, image);
         (void)store_forget_image(store, &meta->key, meta);
+    } else {
+        r = commit(store, image, e);
     }
     tier_disk_end(store->disk, &meta->key, TIER_DISK_REPLACING);
     image_unref(image);
+    meta->url = NULL;
+    return r;
+}
+
+int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
+                struct error *e)
+{
+    const struct content from = {.bytes = bytes, .fd = -1};
+    return write_content(store, meta, &from, ret, e);
+}
+
+int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
+                     struct error *e)
+{
+    const struct content from = {.fd = fd};
+    enum store_written written;
+    struct stat since;
+    if (fstat(fd, &since) < 0)
+        return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
+    int stored = meta->size > tier_db_inline_max(store->db) ? accept(store, meta, &from, &written, e) : 1;
+    return stored == 0 ? store_upload(store, meta, fd, &since, url, NULL, e) : stored < 0 ? stored : 0;
+}
+
+/* A small one is read, for it goes into the row. */
+static int read_small(const struct image_meta *meta, int fd, void **ret)
+{
+    char *bytes = malloc((size_t)meta->size + 1);
+    if (!bytes)
+        return -ENOMEM;
+    ssize_t got = pread(fd, bytes, (size_t)meta->size, 0);
+    if (got != meta->size) {
+        free(bytes);
+        return got < 0 ? -errno : -EIO;
+    }
+    *ret = bytes;
+    return 0;
+}
+
+int store_write_file(struct store *store, struct image_meta *meta, int fd, enum store_written *ret, struct error *e)
+{
+    const struct content from = {.fd = fd};
+    void *bytes = NULL;
+    if (meta->size > tier_db_inline_max(store->db))
+        return write_content(store, meta, &from, ret, e);
+    int r = read_small(meta, fd, &bytes);
+    if (r < 0)
+        return error_set(e, r, "can't be read: %s", strerror(-r));
+    r = store_write(store, meta, bytes, ret, e);
+    free(bytes);
     return r;
 }
 

@@ -116,9 +116,10 @@ void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
 static int decode_image(const struct db_result *rows, int row, const struct image_meta *meta, struct image **ret,
                         struct error *e)
 {
-    if (db_is_null(rows, row, COL_DATA))
-        return error_set(e, -ENOTSUP, "is kept at %s; this release reads only images kept in the database",
-                         meta->url ? meta->url : "no address");
+    if (db_is_null(rows, row, COL_DATA)) {
+        *ret = image_new_linked(meta);
+        return *ret ? 0 : error_set(e, -ENOMEM, "out of memory");
+    }
 
     size_t encoded_len, len = 0;
     const char *encoded = db_bytes(rows, row, COL_DATA, &encoded_len);
@@ -252,7 +253,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     (void)intent; /* nothing lies below this tier to be filled from */
     struct tier_db_writer *writer;
     struct error outcome = {0};
-    int r = tier_db_accepts(self, image->meta.size, e);
+    int r = image->bytes ? tier_db_accepts(self, image->meta.size, e) : 0; /* else its bytes are at its URL */
     if (r == 0)
         r = tier_db_writer_open(self, 0, keep_outcome, &outcome, &writer, e);
     if (r < 0)

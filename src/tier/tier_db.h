@@ -1,4 +1,4 @@
-/* The durable tier: images in PostgreSQL, base64 in the row.
+/* The durable tier: images in PostgreSQL, base64 in the row, or the URL of the object that holds them.
  *
  * Single images go through the table of functions. Many at once go through a writer (one connection, batches, the next
  * batch is made while the server stores the last) or a reader (one connection, two batches under way). */
@@ -29,7 +29,8 @@ void tier_db_meta(const struct db_result *rows, int row, struct image_meta *ret)
 void tier_db_core(const struct db_result *rows, int row, struct image_meta *ret);
 
 /* Makes the image of a row whose query selects image_data behind those: decodes it, and does not compare its sha256
- * (image_verify does). -EBADMSG: damaged base64; -ENOTSUP: its bytes are at meta->url; -ENOMEM. */
+ * (image_verify does). Where the bytes are at meta->url, the image is a linked one (image_new_linked), and so it is
+ * with read. -EBADMSG: damaged base64; -ENOMEM. */
 int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
     __attribute__((warn_unused_result));
 
@@ -48,7 +49,8 @@ typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
 int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *done, void *arg,
                         struct tier_db_writer **ret, struct error *e) __attribute__((warn_unused_result));
 
-/* Takes one image over: meta (described, with key and mtime) and its bytes are encoded before the return. A path must
+/* Takes one image over: meta (described, with key and mtime) and its bytes are encoded before the return; NULL: the
+ * bytes are at meta->url, where they were verified. A path must
  * not come twice without a flush between. The image's outcome is told to `done` with `tag`, possibly later.
  *
  * seen_us is the updated_us of the row that it shall replace, 0 for none: when another is there by then, that one stays

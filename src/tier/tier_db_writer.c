@@ -29,12 +29,13 @@ enum column {
     COL_MTIME,
     COL_MTIME_NS,
     COL_SEEN,
+    COL_URL,
     COLUMNS
 };
 
 static const enum db_type column_types[COLUMNS] = {
-    DB_TEXT, DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_TEXT, DB_INT8,
-    DB_TEXT, DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8,
+    DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_TEXT, DB_TEXT, DB_INT8, DB_TEXT,
+    DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8, DB_TEXT,
 };
 
 struct batch {
@@ -96,16 +97,24 @@ static int add_mtime(struct db_array *times, struct db_array *nanos, int64_t ns)
     return r < 0 ? r : db_array_add_int(nanos, ns - us * 1000);
 }
 
+/* NULL: an SQL null. */
+static int add_data(struct db_array *a, const void *bytes, size_t n)
+{
+    char *data;
+    if (!bytes)
+        return db_array_add_text(a, NULL);
+    int r = db_array_reserve(a, base64_encoded_len(n), &data);
+    if (r == 0)
+        base64_encode(data, bytes, n);
+    return r;
+}
+
 static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, int64_t seen_us, void *tag)
 {
     struct db_array *c = b->columns;
-    char *data;
-
-    int r = db_array_reserve(&c[COL_DATA], base64_encoded_len((size_t)m->size), &data);
-    if (r < 0)
-        return r;
-    base64_encode(data, bytes, (size_t)m->size);
-    if ((r = db_array_add_text(&c[COL_COLLECTION], m->key.collection)) < 0 ||
+    int r = add_data(&c[COL_DATA], bytes, (size_t)m->size);
+    if (r < 0 || (r = db_array_add_text(&c[COL_URL], bytes ? NULL : m->url)) < 0 ||
+        (r = db_array_add_text(&c[COL_COLLECTION], m->key.collection)) < 0 ||
         (r = db_array_add_text(&c[COL_PATH], m->key.path)) < 0 ||
         (r = db_array_add_text(&c[COL_CONTENT_TYPE], m->content_type)) < 0 ||
         (r = db_array_add_text(&c[COL_OBJECT_ID], m->object_id)) < 0 ||
@@ -117,7 +126,7 @@ static int batch_add(struct batch *b, const struct image_meta *m, const void *by
         (r = db_array_add_int(&c[COL_SEEN], seen_us)) < 0)
         return r;
     b->tags[b->count++] = tag;
-    b->bytes += m->size;
+    b->bytes += bytes ? m->size : 0;
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/make_folder.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
 #include "tier/tier_disk_stale.h"
@@ -27,7 +28,7 @@ struct root {
 
 struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
-    int64_t max_bytes;
+    int64_t memory_max_bytes, max_bytes;
     struct tier_disk_known *known;
     struct tier_disk_stale *stale;
     atomic_ullong changes; /* so many there were */
@@ -35,12 +36,14 @@ struct tier_disk {
     struct root roots[];
 };
 
-struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t max_bytes)
+struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t memory_max_bytes,
+                                int64_t max_bytes)
 {
     struct tier_disk *disk = calloc(1, sizeof *disk + count * sizeof disk->roots[0]);
     if (!disk)
         return NULL;
     pthread_mutex_init(&disk->lock, NULL);
+    disk->memory_max_bytes = memory_max_bytes;
     disk->max_bytes = max_bytes;
     disk->known = tier_disk_known_new();
     disk->stale = tier_disk_stale_new();
@@ -82,6 +85,11 @@ struct tier_disk_known *tier_disk_known(struct tier_disk *disk)
 struct tier_disk_stale *tier_disk_stale(struct tier_disk *disk)
 {
     return disk->stale;
+}
+
+int64_t tier_disk_memory_max_bytes(const struct tier_disk *disk)
+{
+    return disk->memory_max_bytes;
 }
 
 int64_t tier_disk_max_bytes(const struct tier_disk *disk)
@@ -142,27 +150,6 @@ const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const cha
 {
     struct root *root = find(disk, collection);
     return root ? tier_disk_gate_ops(root->gate) : NULL;
-}
-
-/* Makes the folder and those above it. */
-static int make_folder(const char *path, struct error *e)
-{
-    char *part = strdup(path);
-    if (!part)
-        return error_set(e, -ENOMEM, "out of memory");
-    int r = 0;
-    for (char *at = part + 1; r == 0; at++) {
-        at += strcspn(at, "/");
-        char end = *at;
-        *at = '\0';
-        if (mkdir(part, 0777) < 0 && errno != EEXIST)
-            r = error_set(e, -errno, "the folder %s can't be made: %s", part, strerror(errno));
-        if (!end)
-            break;
-        *at = end;
-    }
-    free(part);
-    return r;
 }
 
 static int open_root(struct root *root, enum tier_disk_folder folder, struct error *e)
@@ -286,8 +273,12 @@ static int read_image(void *self, const struct image_key *key, struct image **re
     if (r < 0)
         return r;
 
-    buf_init(&bytes, (size_t)disk->max_bytes + 1);
-    r = readfile(fd, key->path, SAFEPATH_BENEATH, (size_t)disk->max_bytes, &bytes, &st, e);
+    buf_init(&bytes, (size_t)disk->memory_max_bytes + 1);
+    r = readfile(fd, key->path, SAFEPATH_BENEATH, (size_t)disk->memory_max_bytes, &bytes, &st, e);
+    if (r == -EFBIG) {
+        buf_release(&bytes);
+        return tier_disk_open(disk, key, ret, NULL, e);
+    }
     struct image_meta meta = {.key = *key};
     if (r == 0 && tier_disk_stale_is(disk->stale, key, &st))
         r = error_set(e, -ENOENT, "was changed elsewhere");
@@ -305,6 +296,13 @@ static int read_image(void *self, const struct image_key *key, struct image **re
     return r;
 }
 
+static int write_temporary(struct staging *staging, struct atomicfile *file, const struct image *image, struct error *e)
+{
+    const struct image_meta *meta = &image->meta;
+    return image->bytes ? atomicfile_write(staging, file, image->bytes, (size_t)meta->size, meta->mtime_ns, e)
+                        : atomicfile_copy(staging, file, image->fd, meta->size, meta->mtime_ns, e);
+}
+
 static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
 {
     struct tier_disk *disk = self;
@@ -313,7 +311,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
         struct atomicfile file = {0};
-        r = atomicfile_write(staging, &file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);
+        r = write_temporary(staging, &file, image, e);
         if (r < 0)
             return r;
         file.path = image->meta.key.path;

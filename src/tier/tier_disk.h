@@ -13,8 +13,10 @@ struct tier_disk;
 extern const struct tier_ops tier_disk_ops;
 
 /* Knows the collections' folders (the array is borrowed) and opens none of them yet. Files above max_bytes are not read
- * as images. NULL when out of memory. */
-struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t max_bytes);
+ * as images, and those above memory_max_bytes not into memory: read gives them as open files. NULL when out of memory.
+ */
+struct tier_disk *tier_disk_new(const struct config_collection *collections, size_t count, int64_t memory_max_bytes,
+                                int64_t max_bytes);
 
 /* Removes this process' temporaries and closes the folders. NULL is allowed. */
 void tier_disk_free(struct tier_disk *disk);
@@ -106,6 +108,7 @@ struct tier_disk_known;
 struct tier_disk_known *tier_disk_known_new(void);
 void tier_disk_known_free(struct tier_disk_known *k);
 struct tier_disk_known *tier_disk_known(struct tier_disk *disk);
+int64_t tier_disk_memory_max_bytes(const struct tier_disk *disk);
 int64_t tier_disk_max_bytes(const struct tier_disk *disk);
 
 /* What is behind tier_disk_mark and tier_disk_copies. */

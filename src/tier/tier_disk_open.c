@@ -84,13 +84,23 @@ static void remember(struct tier_disk_known *k, const struct stat *st, const str
     pthread_mutex_unlock(&k->lock);
 }
 
+static int describe(void *arg, int fd, const struct stat *st, struct error *e)
+{
+    return image_describe_file(arg, fd, st->st_size, e);
+}
+
 /* Reads the file to learn its type and its sha256. */
-static int learn(const struct readfile *file, int64_t max_bytes, struct stat *st, struct image_meta *meta,
+static int learn(const struct tier_disk *disk, const struct readfile *file, struct stat *st, struct image_meta *meta,
                  struct error *e)
 {
+    size_t max = (size_t)tier_disk_memory_max_bytes(disk);
     struct buf bytes;
-    buf_init(&bytes, (size_t)max_bytes + 1);
-    int r = readfile_all(file, (size_t)max_bytes, &bytes, st, e);
+    if (file->st.st_size > tier_disk_max_bytes(disk))
+        return error_set(e, -EFBIG, "is larger than any image that is kept");
+    if (file->st.st_size > (off_t)max)
+        return readfile_visit(file, describe, meta, st, NULL, e);
+    buf_init(&bytes, max + 1);
+    int r = readfile_all(file, max, &bytes, st, e);
     if (r == 0)
         r = image_describe(meta, bytes.data, bytes.len, e);
     buf_release(&bytes);
@@ -168,7 +178,7 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
 {
     struct tier_disk_known *known = tier_disk_known(disk);
     struct image_meta meta = {.key = *key};
-    struct readfile file;
+    struct readfile file = {.fd = -1};
     int root;
     int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, e);
     if (r == 0)
@@ -179,7 +189,7 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
     if (tier_disk_stale_is(tier_disk_stale(disk), key, &st))
         r = error_set(e, -ENOENT, "was changed elsewhere");
     if (r == 0 && !recall(known, &st, &meta)) {
-        r = learn(&file, tier_disk_max_bytes(disk), &st, &meta, e);
+        r = learn(disk, &file, &st, &meta, e);
         if (r == 0)
             remember(known, &st, &meta);
     }

@@ -5,7 +5,8 @@
  * lie then
  *
  * Fields: data content_type sha256 size updated_at; collection path mtime width height entity_type object_id variant to
- * make the image from; encoding (`zstd` when data is compressed) and fetch_us, what reading it elsewhere has taken.
+ * make the image from; encoding (`zstd` when data is compressed) and fetch_us, what reading it elsewhere has taken; of
+ * what comes from an origin etag and checked_us.
  *
  * An image is read by its path key only, and an entity's hash counts only for the path that it names: so that whoever
  * takes the path key away has taken the image away.

@@ -27,6 +27,8 @@ const char *const tier_redis_field_names[TIER_REDIS_FIELDS] = {
     [TIER_REDIS_OBJECT_ID] = "object_id",
     [TIER_REDIS_VARIANT] = "variant",
     [TIER_REDIS_FETCH_US] = "fetch_us",
+    [TIER_REDIS_ETAG] = "etag",
+    [TIER_REDIS_CHECKED_US] = "checked_us",
 };
 
 void tier_redis_path_key(char dst[TIER_REDIS_KEY_SIZE], const struct image_key *key)
@@ -98,6 +100,9 @@ void tier_redis_hash_init(struct tier_redis_hash *h, const struct image *image, 
     set(h, TIER_REDIS_OBJECT_ID, meta->object_id);
     set(h, TIER_REDIS_VARIANT, meta->variant);
     set_number(h, TIER_REDIS_FETCH_US, fetch_us);
+    set(h, TIER_REDIS_ETAG, meta->etag);
+    if (meta->checked_us)
+        set_number(h, TIER_REDIS_CHECKED_US, meta->checked_us);
 }
 
 void tier_redis_hash_release(struct tier_redis_hash *h)
@@ -166,6 +171,8 @@ int tier_redis_hash_read(const struct tier_redis_hash *h, const struct image_key
         .width = (int)tier_redis_hash_number(h, TIER_REDIS_WIDTH),
         .height = (int)tier_redis_hash_number(h, TIER_REDIS_HEIGHT),
         .mtime_ns = tier_redis_hash_number(h, TIER_REDIS_MTIME),
+        .etag = h->values[TIER_REDIS_ETAG],
+        .checked_us = tier_redis_hash_number(h, TIER_REDIS_CHECKED_US),
     };
     if (!h->values[TIER_REDIS_DATA] || !meta.mime || !h->values[TIER_REDIS_SHA256] || meta.size <= 0 ||
         digest_from_hex(meta.sha256, h->values[TIER_REDIS_SHA256], h->lengths[TIER_REDIS_SHA256]) < 0)

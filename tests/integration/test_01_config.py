@@ -24,6 +24,7 @@ NEEDS_DATABASE = [
     ("check",),
     ("fsck",),
     ("cleanup",),
+    ("sync-temp-images", "--stats"),
 ]
 SECRET = "hunter2-Sesam"
 
@@ -89,6 +90,8 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(offline: Perdura, args: tupl
         ("PERDURA_DB_PREPARED", "maybe", "on or off"),
         ("PERDURA_INLINE_MAX", "1 parsec", "1 KiB to 50 MiB"),
         ("PERDURA_CLEANUP_DAYS", "-1", "1 to 36500"),
+        ("PERDURA_CLEANUP_AT", "2 am", "00:00 to 23:59"),
+        ("PERDURA_ORIGINS", "mascotas", "name=s3://bucket"),
         ("PERDURA_CONFLICT", "oldest", "newest, disk or store"),
         ("PERDURA_COLLECTIONS", "avatars", "name=folder"),
         ("PERDURA_MEDIA_URL", "media", "/media"),

@@ -53,7 +53,9 @@ static struct image *make_image(void)
                               .object_id = "42",
                               .variant = "cover",
                               .mtime_ns = INT64_C(1700000000123456789),
-                              .updated_us = INT64_C(1700000000000000)};
+                              .updated_us = INT64_C(1700000000000000),
+                              .etag = "W/\"a b\"",
+                              .checked_us = INT64_C(1700000000000007)};
     assert_int_equal(image_describe(&meta, svg, sizeof svg - 1, NULL), 0);
     struct image *image = image_new(&meta);
     assert_non_null(image);
@@ -83,6 +85,8 @@ static void comes_back_as_it_was(void **state)
         assert_string_equal(back->meta.object_id, "42");
         assert_string_equal(back->meta.variant, "cover");
         assert_int_equal(back->meta.mtime_ns, image->meta.mtime_ns);
+        assert_string_equal(back->meta.etag, "W/\"a b\"");
+        assert_int_equal(back->meta.checked_us, INT64_C(1700000000000007));
         assert_int_equal(back->meta.width, 40);
         assert_int_equal(back->meta.height, 30);
         image_unref(back);

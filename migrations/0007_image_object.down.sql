@@ -1,0 +1,2 @@
+DROP INDEX image_cache_linked;
+DROP TABLE image_object;

@@ -1,0 +1,4 @@
+-- How many uploads of the collections $2 others than $1 are moving, or were when they died.
+SELECT count(*)
+FROM upload
+WHERE sync_status <> 'completed' AND claimed_until IS NOT NULL AND claimed_by <> $1::text AND collection = ANY ($2::text[])

@@ -1,0 +1,66 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/report.h"
+#include "job/migrate_storage.h"
+
+static const char *to;
+
+static void print_summary(struct report *r)
+{
+    struct job *job = r->job;
+    char moved[OUTPUT_SIZE], bytes[OUTPUT_SIZE], placed[OUTPUT_SIZE], other[OUTPUT_SIZE], failed[OUTPUT_SIZE];
+    printf("%s %s images (%s) to %s in %.1f s, %s are where they belong, %s failed\n",
+           job->dry_run ? "would move" : "moved", output_number(moved, job_counted(job, MIGRATE_STORAGE_MOVED)),
+           output_bytes(bytes, atomic_load(&job->bytes)), strcmp(to, "s3") == 0 ? "object storage" : "the database",
+           report_seconds(r), output_number(placed, job_counted(job, MIGRATE_STORAGE_IN_PLACE)),
+           output_number(failed, job_counted(job, MIGRATE_STORAGE_FAILED)));
+    if (job_counted(job, MIGRATE_STORAGE_OTHER))
+        printf("%s images are %s PERDURA_INLINE_MAX and stay: `--to %s` moves them\n",
+               output_number(other, job_counted(job, MIGRATE_STORAGE_OTHER)),
+               strcmp(to, "s3") == 0 ? "not above" : "above", strcmp(to, "s3") == 0 ? "db" : "s3");
+}
+
+static int run(struct cli *cli)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments");
+    if (cli->collection)
+        return cli_usage(cli, "works on all collections at once");
+    if (!to || (strcmp(to, "db") != 0 && strcmp(to, "s3") != 0))
+        return cli_usage(cli, "say where to: --to db or --to s3");
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+
+    migrate_storage_init(&job, store, report_problem, &report);
+    report_begin(&report, cli, &job);
+    int r = migrate_storage_run(&job, strcmp(to, "s3") == 0 ? MIGRATE_STORAGE_TO_S3 : MIGRATE_STORAGE_TO_DB);
+    if (r == 0 && !cli->json)
+        print_summary(&report);
+    int code = report_end(&report, MIGRATE_STORAGE_FAILED);
+    job_release(&job);
+    return code;
+}
+
+static const struct cli_option options[] = {
+    {"to", CLI_TEXT, &to, 0, 0,
+     "db: what is not above PERDURA_INLINE_MAX, into rows; s3: what is above, into the bucket"},
+    {0},
+};
+
+const struct command command_migrate_storage = {
+    .name = "migrate-storage",
+    .arguments = "",
+    .summary = "Move images between the database and object storage",
+    .details =
+        "To where PERDURA_INLINE_MAX would put them today. Images at foreign URLs come along. Each is compared with\n"
+        "its sha256; what was interrupted goes on where it ended.",
+    .options = options,
+    .run = run,
+};

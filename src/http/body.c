@@ -1,0 +1,71 @@
+#include "http/body.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "http/server.h"
+#include "store/store_object.h"
+
+void http_body_begin(struct http_exchange *x, int64_t room)
+{
+    buf_init(&x->body, (size_t)room);
+    x->body_fd = -1;
+    x->body_bytes = 0;
+}
+
+static int append(int fd, const char *bytes, size_t n, struct error *e)
+{
+    while (n) {
+        ssize_t wrote = write(fd, bytes, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return error_set(e, -errno, "can't be kept until it is stored: %s", strerror(errno));
+        bytes += wrote;
+        n -= (size_t)wrote;
+    }
+    return 0;
+}
+
+static int spool(struct http_exchange *x, struct error *e)
+{
+    int r = store_spool(x->service->store, &x->body_fd, e);
+    if (r == 0)
+        r = append(x->body_fd, x->body.data, x->body.len, e);
+    buf_release(&x->body);
+    return r;
+}
+
+int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct error *e)
+{
+    int r = 0;
+    if (x->body_fd < 0 && x->body.len + n > x->body.max)
+        r = spool(x, e);
+    if (r == 0 && x->body_fd >= 0)
+        r = append(x->body_fd, piece, n, e);
+    else if (r == 0)
+        r = buf_add(&x->body, piece, n) < 0 ? error_set(e, -ENOMEM, "can't be held: out of memory") : 0;
+    if (r == 0)
+        x->body_bytes += (int64_t)n;
+    return r;
+}
+
+void http_body_release(struct http_exchange *x)
+{
+    buf_release(&x->body);
+    if (x->body_fd >= 0)
+        close(x->body_fd);
+    x->body_fd = -1;
+}
+
+const void *http_body_head(const struct http_exchange *x, char *room, size_t size, size_t *ret_n)
+{
+    if (x->body_fd < 0) {
+        *ret_n = x->body.len;
+        return x->body.data;
+    }
+    ssize_t got = pread(x->body_fd, room, size, 0);
+    *ret_n = got > 0 ? (size_t)got : 0;
+    return room;
+}

@@ -1,0 +1,20 @@
+/* The body of a request on its way in: in memory, and from a certain size on in a file without a name. */
+#ifndef HTTP_BODY_H
+#define HTTP_BODY_H
+
+#include "http/exchange.h"
+
+/* Before the first piece. Up to `room` bytes are kept in memory. */
+void http_body_begin(struct http_exchange *x, int64_t room);
+
+/* Adds a piece to x->body, or to x->body_fd. -ENOMEM, -ENOSPC or another -errno, with a text that follows "the body".
+ */
+int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct error *e)
+    __attribute__((warn_unused_result));
+
+void http_body_release(struct http_exchange *x);
+
+/* The first bytes, for a look at what it is; *ret_n is how many. */
+const void *http_body_head(const struct http_exchange *x, char *room, size_t size, size_t *ret_n);
+
+#endif

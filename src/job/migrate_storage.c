@@ -1,0 +1,186 @@
+#include "job/migrate_storage.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/db.h"
+#include "job/fetch.h"
+#include "store/store_object.h"
+#include "tier/tier_db.h"
+
+#define PAGE 1000
+
+static const char *const counters[] = {
+    [MIGRATE_STORAGE_MOVED] = "moved",
+    [MIGRATE_STORAGE_IN_PLACE] = "in_place",
+    [MIGRATE_STORAGE_OTHER] = "other",
+    [MIGRATE_STORAGE_FAILED] = "failed",
+    NULL,
+};
+
+void migrate_storage_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
+{
+    job_init(job, "migrate-storage", store, counters, problem, arg);
+}
+
+/* One image */
+
+static int is_in_bucket(struct job *job, const struct image_meta *meta)
+{
+    char url[TIER_OBJECT_URL_SIZE];
+    return meta->url && tier_object_takes(store_objects(job->store)) &&
+           strcmp(meta->url, tier_object_url(store_objects(job->store), meta->sha256, url)) == 0;
+}
+
+static int upload(struct job *job, const struct image_meta *meta, const struct image *image, int spool, struct error *e)
+{
+    char url[TIER_OBJECT_URL_SIZE];
+    struct image_meta moved = *meta;
+    struct stat st = {0};
+    if (spool >= 0 && fstat(spool, &st) < 0)
+        return error_set(e, -errno, "its temporary file can't be looked at");
+    int r = image_is_linked(image) ? store_upload(job->store, &moved, spool, &st, url, &job->stopped, e)
+                                   : store_upload_bytes(job->store, &moved, image->bytes, url, &job->stopped, e);
+    return r < 0 ? r : store_move(job->store, meta, NULL, url, e);
+}
+
+static int to_s3(struct job *job, const struct image_meta *meta, const struct image *image, struct error *e)
+{
+    int spool = -1, r = 0;
+    if (image_is_linked(image)) {
+        r = store_spool(job->store, &spool, e);
+        if (r == 0)
+            r = store_download(job->store, meta, spool, &job->stopped, e);
+    }
+    if (r == 0)
+        r = upload(job, meta, image, spool, e);
+    if (spool >= 0)
+        close(spool);
+    return r;
+}
+
+static int read_spool(int fd, const struct image_meta *meta, unsigned char **ret, struct error *e)
+{
+    unsigned char *bytes = malloc((size_t)meta->size + 1);
+    if (!bytes)
+        return error_set(e, -ENOMEM, "out of memory");
+    ssize_t got = pread(fd, bytes, (size_t)meta->size, 0);
+    if (got != meta->size) {
+        free(bytes);
+        return error_set(e, -EIO, "can't be read back from its temporary file");
+    }
+    *ret = bytes;
+    return 0;
+}
+
+static int to_db(struct job *job, const struct image_meta *meta, struct error *e)
+{
+    unsigned char *bytes = NULL;
+    int spool;
+    int r = store_spool(job->store, &spool, e);
+    if (r < 0)
+        return r;
+    r = store_download(job->store, meta, spool, &job->stopped, e);
+    if (r == 0)
+        r = read_spool(spool, meta, &bytes, e);
+    close(spool);
+    if (r == 0)
+        r = store_move(job->store, meta, bytes, NULL, e);
+    free(bytes);
+    return r;
+}
+
+static void *enter(struct job *job)
+{
+    return job;
+}
+
+static void leave(void *thread)
+{
+    (void)thread;
+}
+
+/* The tag says where to. */
+static void take_image(void *thread, void *tag, const struct image_meta *meta, struct image *image,
+                       const struct error *why)
+{
+    struct job *job = thread;
+    struct error e = *why;
+    const enum migrate_storage_to *to = tag;
+    int r = e.code;
+    if (image && !job_stopped(job))
+        r = *to == MIGRATE_STORAGE_TO_S3 ? to_s3(job, meta, image, &e) : to_db(job, meta, &e);
+    if (image && r == 0)
+        job_moved(job, MIGRATE_STORAGE_MOVED, meta->size);
+    else if (r == -EHOSTDOWN || db_unavailable(r) || r == -ENOSPC)
+        job_fail(job, &e);
+    else if (r != -ECANCELED && r != -ENOENT && meta)
+        job_problem(job, MIGRATE_STORAGE_FAILED, &meta->key, &e);
+    atomic_fetch_add(&job->done, 1);
+}
+
+static const struct fetch_ops ops = {enter, take_image, leave};
+
+/* All images */
+
+static void consider(struct job *job, struct fetch *fetch, enum migrate_storage_to *to, const struct image_meta *meta)
+{
+    int large = meta->size > tier_db_inline_max(store_db(job->store));
+    int placed = large ? is_in_bucket(job, meta) : meta->url == NULL;
+    int wanted = large == (*to == MIGRATE_STORAGE_TO_S3);
+    if (!placed && wanted && fetch) {
+        fetch_add(fetch, meta, to);
+        return;
+    }
+    if (!placed && wanted)
+        job_moved(job, MIGRATE_STORAGE_MOVED, meta->size);
+    else
+        job_count(job, placed ? MIGRATE_STORAGE_IN_PLACE : MIGRATE_STORAGE_OTHER, 1);
+    atomic_fetch_add(&job->done, 1);
+}
+
+static int consider_all(struct job *job, struct fetch *fetch, enum migrate_storage_to *to, struct error *e)
+{
+    int64_t after = 0;
+    int count;
+    do {
+        struct store_page *page;
+        int64_t deadline_ms = 0;
+        int r;
+        do
+            r = store_list_by_id(job->store, after, PAGE, &page, e);
+        while (job_ask_again(job, r, &deadline_ms));
+        if (r < 0)
+            return r;
+        count = store_page_count(page);
+        for (int i = 0; i < count; i++) {
+            struct image_meta meta;
+            store_page_meta(page, i, &meta);
+            after = meta.id;
+            consider(job, fetch, to, &meta);
+        }
+        store_page_free(page);
+    } while (count == PAGE && !job_stopped(job));
+    return 0;
+}
+
+int migrate_storage_run(struct job *job, enum migrate_storage_to to)
+{
+    struct fetch *fetch = NULL;
+    struct error why = {0};
+    int r = to == MIGRATE_STORAGE_TO_S3 && !tier_object_takes(store_objects(job->store))
+                ? error_set(&why, -EINVAL, "PERDURA_LARGE_BUCKET is not set: there is nowhere to move images to")
+                : 0;
+    if (r == 0 && !job->dry_run)
+        r = fetch_start(&fetch, job, job_threads(job, 0), &ops, &why);
+    if (r == 0)
+        r = consider_all(job, fetch, &to, &why);
+    if (r < 0)
+        job_fail(job, &why);
+    if (fetch)
+        fetch_finish(fetch);
+    job_record(job);
+    return job->failure.code;
+}
