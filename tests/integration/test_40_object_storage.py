@@ -388,6 +388,34 @@ def test_storage_that_is_away_holds_up_nothing_else(
     wait_until(lambda: http.get("/ready").json["object_storage"]["state"] == "up", 30, "object storage being up")
 
 
+def test_storage_that_hangs_keeps_nobody_waiting(
+    perdura: Perdura, s3rver: Storage, bucket: str, serve: Callable[..., Served]
+) -> None:
+    """More large files than there are threads for them wait for it, and uploads; small ones pass."""
+    http = serve()
+    s3rver.sigstop()
+    try:
+        for i in range(6):
+            large(perdura, f"{i}.jpg", i)
+        clients = [
+            threading.Thread(target=http.put, args=(url_of(f"http{i}.jpg"), images.sized("jpeg", 100_000, 10 + i)))
+            for i in range(5)
+        ]
+        for client in clients:
+            client.start()
+        wait_until(lambda: http.get("/image-cache/status").json["watch"]["pending"] == 6, 30, "files that wait")
+        write(perdura.media / "small.png", images.make("png", 1))
+        wait_until(lambda: "small.png" in rows(perdura), 30, "the small image's row")
+        assert http.put(url_of("other.png"), images.make("png", 2)).status == 201
+        assert rows(perdura).keys() == {"small.png", "other.png"}
+    finally:
+        s3rver.sigcont()
+    for client in clients:
+        client.join()
+    assert http.post("/image-cache/flush").status == 200
+    assert len(rows(perdura)) == 13
+
+
 def test_restore_without_it_restores_the_rest(perdura: Perdura, s3rver: Storage, bucket: str) -> None:
     large(perdura, "large.jpg")
     write(perdura.media / "small.png", images.make("png", 1))
