@@ -13,6 +13,7 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -99,6 +100,7 @@ class Storage:
 
     def stop(self) -> None:
         """What is stored stays; start() brings it back under the same address."""
+        self.sigcont()
         for process in reversed(self._processes):
             process.terminate()
         for process in self._processes:
@@ -108,6 +110,15 @@ class Storage:
                 process.kill()
                 process.wait()
         self._processes = []
+
+    def sigstop(self) -> None:
+        """Freezes it: connections are taken, nobody answers."""
+        for process in self._processes:
+            process.send_signal(signal.SIGSTOP)
+
+    def sigcont(self) -> None:
+        for process in self._processes:
+            process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         if os.getpid() != self._owner_pid:  # a fork of ours that exits

@@ -13,6 +13,7 @@
 #include "base/metric.h"
 #include "fs/staging.h"
 #include "job/watch_parts.h"
+#include "store/store_object.h"
 #include "tier/tier_disk.h"
 
 #define PENDING_MAX  100000
@@ -88,6 +89,8 @@ static int start_threads(struct watch *w)
     w->started = 1;
     r = pthread_create(&w->threads[1], NULL, watch_scan_run, w);
     w->started += r == 0;
+    if (!r && tier_object_takes(store_objects(w->store)))
+        r = -workers_start(&w->uploads, WATCH_UPLOADS, WATCH_UPLOADS_MAX, watch_upload_run, w);
     for (int i = 0; i < w->intake_count && !r; i++) {
         r = pthread_create(&w->threads[w->started], NULL, watch_intake_run, w);
         w->started += r == 0;
@@ -159,6 +162,10 @@ void watch_stop(struct watch *w)
         (void)!write(w->wake_fd, &one, sizeof one);
     for (int i = 0; i < w->started; i++)
         pthread_join(w->threads[i], NULL);
+    if (w->uploads) {
+        workers_stop(w->uploads);
+        workers_finish(w->uploads, NULL, NULL);
+    }
     for (size_t i = 0; i < w->folders_len; i++)
         fs_watch_close(w->folders[i].events);
     if (w->wake_fd >= 0)

@@ -28,6 +28,7 @@ struct intake {
     struct take_in_file takes[BATCH_FILES];
     struct stat stats[BATCH_FILES];
     int fresh[BATCH_FILES]; /* once read */
+    int uploads;            /* this is an upload thread */
 };
 
 /* The file may be anyone's, or gone, after this. */
@@ -185,7 +186,7 @@ static int upload(struct intake *in, struct tier_db_writer **writer, const struc
         return 0;
     tier_db_writer_close(*writer);
     *writer = NULL;
-    return take_in_upload(in->w->store, file, meta, url, NULL, e);
+    return take_in_upload(in->w->store, file, meta, url, &in->w->stopping, e);
 }
 
 /* Object storage that is away holds up large files only: each is tried again, after growing pauses. */
@@ -193,8 +194,12 @@ static void fail_upload(struct intake *in, struct pending_file *f, const struct 
 {
     if (why->code == -EHOSTDOWN)
         finish(in, f, PENDING_RETRY, why);
+    else if (why->code == -ECANCELED) /* the end */
+        finish(in, f, PENDING_RETRY, NULL);
+    else if (is_outage(why->code) || why->code == -EAGAIN)
+        fail_stored(in, f, why);
     else
-        is_outage(why->code) || why->code == -EAGAIN ? fail_stored(in, f, why) : fail(in, f, why);
+        fail(in, f, why);
 }
 
 static void take(struct intake *in, struct tier_db_writer **writer, int i, const struct image_meta *row)
@@ -277,6 +282,19 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
     store_page_free(page);
 }
 
+/* 1: an upload thread looks after it. */
+static int hand_over(struct intake *in, struct pending_file *f, const struct stat *st)
+{
+    struct error why;
+    if (in->uploads || !in->w->uploads || st->st_size <= tier_db_inline_max(store_db(in->w->store)))
+        return 0;
+    if (workers_push_now(in->w->uploads, f) < 0) {
+        error_set(&why, -EAGAIN, "has to wait for too many uploads");
+        finish(in, f, PENDING_RETRY, &why);
+    }
+    return 1;
+}
+
 static void take_batch(struct intake *in, int count)
 {
     struct tier_db_writer *writer = NULL;
@@ -285,7 +303,8 @@ static void take_batch(struct intake *in, int count)
             in->folder = &in->w->folders[i];
     in->count = 0;
     for (int i = 0; i < count; i++)
-        if (look(in, in->files[i], &in->takes[in->count], &in->stats[in->count]))
+        if (look(in, in->files[i], &in->takes[in->count], &in->stats[in->count]) &&
+            !hand_over(in, in->files[i], &in->stats[in->count]))
             in->files[in->count++] = in->files[i];
     if (in->count)
         take_part(in, &writer, 0, in->count);
@@ -304,4 +323,14 @@ void *watch_intake_run(void *arg)
         take_batch(&in, n);
     buf_release(&in.bytes);
     return NULL;
+}
+
+void watch_upload_run(void *arg, struct workers *uploads)
+{
+    struct watch *w = arg;
+    struct intake in = {.w = w, .uploads = 1};
+    buf_init(&in.bytes, (size_t)tier_db_inline_max(store_db(w->store)) + 1);
+    while ((in.files[0] = workers_take(uploads)))
+        take_batch(&in, 1);
+    buf_release(&in.bytes);
 }

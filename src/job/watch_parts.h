@@ -3,6 +3,7 @@
  *     events thread   inotify --------------------> pending    also puts folders under watch and minds the roots
  *     scan thread     folders beside rows --------> pending    at start, after lost events, now and then, for a flush
  *     intake threads  pending --> read, compare, commit
+ *     upload threads     what is for object storage: read, compare, upload, commit
  *
  * watch.lock is taken alone, never together with the table's own. */
 #ifndef JOB_WATCH_PARTS_H
@@ -12,12 +13,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/workers.h"
 #include "fs/watch.h"
 #include "job/expected.h"
 #include "job/pending.h"
 #include "job/watch.h"
 
 #define WATCH_INTAKE_MAX 8
+
+/* Uploads may take minutes each: nobody else waits for them. */
+#define WATCH_UPLOADS     4
+#define WATCH_UPLOADS_MAX 1024 /* that wait; others are taken again later */
 
 /* What is only being written, for all we can see (a young file that a scan meets, a name such as temporaries have), is
  * given this long until its writer's last word: the close, the rename. */
@@ -47,8 +53,9 @@ struct watch {
     int intake_count;
     int started; /* threads, of the array below */
     pthread_t threads[WATCH_INTAKE_MAX + 2];
-    int wake_fd;          /* for the events thread */
-    struct pollfd *polls; /* its own */
+    struct workers *uploads; /* NULL: there is no object storage */
+    int wake_fd;             /* for the events thread */
+    struct pollfd *polls;    /* its own */
     atomic_int stopping;
 
     pthread_mutex_t lock;
@@ -79,6 +86,7 @@ void *watch_scan_run(void *arg);
 
 /* watch_intake.c */
 void *watch_intake_run(void *arg);
+void watch_upload_run(void *arg, struct workers *uploads);
 
 /* watch_vanish.c: PERDURA_ON_DELETE=trash */
 struct vanished *watch_vanish_new(void);

@@ -115,7 +115,7 @@ static void copy_upwards(struct store *store, const struct image *image)
 
 static struct image *image_from(const struct image_meta *meta, const struct content *from)
 {
-    if (from->fd < 0) {
+    if (from->bytes) {
         struct image *image = image_new(meta);
         if (image)
             memcpy(image->bytes, from->bytes, (size_t)meta->size);
