@@ -162,7 +162,8 @@ int store_proxy(struct store *store, const struct image_key *key, store_proxied_
     *self = (struct waiter){.proxied = proxied, .arg = arg, .since_us = clock_monotonic_us()};
     pthread_mutex_lock(&p->lock);
     struct flight *flight = p->stopped ? NULL : board(p, key, &is_new);
-    if (flight && flight->image) {
+    int has_landed = flight && flight->image;
+    if (has_landed) {
         image = image_ref(flight->image);
         found = found_later(flight);
     } else if (flight) {
@@ -175,7 +176,7 @@ int store_proxy(struct store *store, const struct image_key *key, store_proxied_
     }
     if (!is_new)
         metric_inc(METRIC_reads_joined);
-    if (image) {
+    if (has_landed) {
         tell(self, image, &found, NULL);
         image_unref(image);
     } else if (is_new) {

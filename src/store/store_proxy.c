@@ -123,7 +123,7 @@ static void confirm(struct store_proxy *p, struct flight *flight, int64_t asked_
     struct filestate state;
     metric_inc(METRIC_revalidations);
     flight->copy->meta.checked_us = asked_us; /* nobody else has it yet */
-    if (is_on_disk && tier_copies_confirm(p->store->copies, flight->copy, &state) == 0)
+    if (is_on_disk && tier_copies_confirm(flight->copy, &state) == 0)
         flight->copy = store_hot_keep(p->store, flight->copy, &state);
     proxy_land(p, flight, flight->copy, &found);
     keep_in_redis(p->store, flight->copy, clock_realtime_us() - asked_us);
@@ -159,19 +159,17 @@ static void take(struct store_proxy *p, struct flight *flight, struct proxy_inta
                  int64_t fetch_us)
 {
     const struct found found = {"origin", proxy_known(flight) ? "EXPIRED" : "MISS"};
-    struct filestate state = {0};
-    int is_small = !image->bytes || image->meta.size <= SMALL_MAX || has_room(p->store), r;
-    if (is_small)
+    struct filestate state;
+    int at_once = !image->bytes || image->meta.size <= SMALL_MAX || has_room(p->store);
+    if (at_once)
         proxy_land(p, flight, image, &found);
-    if (proxy_is_forgotten(p, flight)) {
-        r = -ECANCELED;
-    } else {
-        r = proxy_intake_keep(in, image, &state, NULL);
+    if (!proxy_is_forgotten(p, flight)) {
+        int kept = proxy_intake_keep(in, image, &state, NULL);
         keep_in_redis(p->store, image, fetch_us);
-        keep(p, flight, image, r, &state);
+        keep(p, flight, image, kept, &state);
     }
     proxy_intake_release(in);
-    if (!is_small) {
+    if (!at_once) {
         image = file_of(p, image);
         proxy_land(p, flight, image, &found);
     }

@@ -85,7 +85,9 @@ static int open_folder(struct tier_copies *c, const char *collection, int *ret)
 static int make_place(struct tier_copies *c, const char *collection, struct staging **ret, struct error *e)
 {
     const char *path = folder_of(c, collection);
-    int r = path ? make_folder(path, e) : error_set(e, -ENOENT, "\"%s\" has no origin", collection);
+    if (!path)
+        return error_set(e, -ENOENT, "\"%s\" has no origin", collection);
+    int r = access(path, F_OK) < 0 ? make_folder(path, e) : 0;
     if (r == 0)
         r = tier_disk_reopen(c->disk, collection, e);
     return r < 0 ? r : tier_disk_staging(c->disk, collection, ret, e);
@@ -292,10 +294,9 @@ int tier_copies_put(struct tier_copies *c, const struct image *image, const char
     return r < 0 ? r : tier_copies_state(c, &meta->key, ret_state);
 }
 
-int tier_copies_confirm(struct tier_copies *c, const struct image *image, struct filestate *ret_state)
+int tier_copies_confirm(const struct image *image, struct filestate *ret_state)
 {
     struct stat st;
-    (void)c;
     int r = set_time(image->fd, image->meta.checked_us);
     if (r == 0 && fstat(image->fd, &st) < 0)
         r = -errno;

@@ -49,8 +49,7 @@ int tier_copies_put(struct tier_copies *c, const struct image *image, const char
                     struct error *e) __attribute__((warn_unused_result));
 
 /* The origin says that an image that tier_copies_open gave is still right, at its meta.checked_us. */
-int tier_copies_confirm(struct tier_copies *c, const struct image *image, struct filestate *ret_state)
-    __attribute__((warn_unused_result));
+int tier_copies_confirm(const struct image *image, struct filestate *ret_state) __attribute__((warn_unused_result));
 
 /* The image is no more. Returns whether there was a copy. */
 int tier_copies_drop(struct tier_copies *c, const struct image_key *key);

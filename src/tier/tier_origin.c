@@ -82,9 +82,9 @@ int tier_origin_open(struct tier_origin **ret, const struct config *config, tier
 {
     size_t count = config->image_origins_len;
     struct tier_origin *o = calloc(1, sizeof *o + count * sizeof o->places[0]);
-    int r = o ? 0 : error_set(e, -ENOMEM, "out of memory");
-    if (r < 0)
-        return r;
+    int r = 0;
+    if (!o)
+        return error_set(e, -ENOMEM, "out of memory");
     o->config = config;
     o->changed = changed;
     o->changed_arg = arg;

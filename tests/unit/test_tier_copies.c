@@ -164,7 +164,7 @@ static void a_confirmed_copy_is_new(void **state)
     put(p, A, "\"a\"");
     struct image *image = open_copy(p);
     image->meta.checked_us = THEN + 7;
-    assert_int_equal(tier_copies_confirm(p->copies, image, &was), 0);
+    assert_int_equal(tier_copies_confirm(image, &was), 0);
     assert_int_equal(was.mtime_ns, (THEN + 7) * 1000);
     assert_int_equal(tier_copies_state(p->copies, &key, &is), 0);
     assert_true(filestate_equal(&was, &is));
