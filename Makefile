@@ -41,7 +41,7 @@ LIB  := $(filter-out $(MAIN),$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
-FUZZ_SECONDS ?= 10
+FUZZ_SECONDS ?= 5
 
 .PHONY: all help run test express s3rver unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
 	install clean binaries FORCE

@@ -1,7 +1,7 @@
 """What the fault tests share: a folder of known files, what may be found on disk and in the database after a fault, and
 random moments at which to cause it.
 
-FAULT_ROUNDS says how often each random fault is caused (12; the long form is 200), FAULT_SEED where the random numbers
+FAULT_ROUNDS says how often each random fault is caused (8; the long form is 200), FAULT_SEED where the random numbers
 begin; a failure prints both.
 """
 
@@ -28,7 +28,7 @@ import pytest
 from conftest import Database, Perdura, Result, fresh_database, perdura_binary
 from servers import Postgres
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "8"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**9)
 FEW_ROUNDS = max(2, ROUNDS // 6)  # of faults that need less luck to hit
 LONG_FORM = ROUNDS >= 100

@@ -19,7 +19,7 @@ import pytest
 from bucket import ObjectStorage
 from bucket_proxy import BucketProxy, Request
 from conftest import Perdura, Served
-from faults import FEW_ROUNDS, LONG_FORM, rng, told
+from faults import FEW_ROUNDS, rng, told
 from servers import wait_until
 from uploads import ORIGINS, states, upload
 
@@ -170,7 +170,7 @@ def test_killed_at_random_moments(stage: Stage) -> None:
     numbers = rng("sync")
     stage.proxy.fault = lambda request: ("cut", "503", "forget")[request.number % 3] if request.number % 7 == 0 else None
     with told("killed while uploads were moved"):
-        for i in range(FEW_ROUNDS if LONG_FORM else 3):
+        for i in range(FEW_ROUNDS):
             http = stage.serve()
             stage.upload(http, 12, ("killed", i))
             kill_while(stage, http, numbers, lambda: http.request("POST", "/force-sync", timeout=WAIT_S))

@@ -252,7 +252,7 @@ def test_postgres_that_ends_by_itself_is_told(dev: Dev) -> None:
     os.kill(pid, signal.SIGINT)
     assert process.wait(TIMEOUT_S) == 3
     assert "PostgreSQL has ended by itself" in dev.output()
-    assert "received fast shutdown request" in dev.output()
+    assert "database system is shut down" in dev.output()
     dev.assert_nothing_left()
 
 
