@@ -5,38 +5,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "fs/fdio.h"
 
 static const char *output;
-
-static int write_all(int fd, const unsigned char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t wrote = write(fd, bytes, n);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return -errno;
-        bytes += wrote;
-        n -= (size_t)wrote;
-    }
-    return 0;
-}
-
-static int copy_file(int fd, const struct image *image)
-{
-    unsigned char piece[64 << 10];
-    int r = 0;
-    for (int64_t at = 0; r == 0 && at < image->meta.size;) {
-        ssize_t got = pread(image->fd, piece, sizeof piece, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
-        r = write_all(fd, piece, (size_t)got);
-        at += got;
-    }
-    return r;
-}
 
 static int write_image(const struct image *image, struct error *e)
 {
@@ -44,7 +15,8 @@ static int write_image(const struct image *image, struct error *e)
     int fd = to_stdout ? STDOUT_FILENO : open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return error_set(e, -errno, "%s can't be written: %s", output, strerror(errno));
-    int r = image->bytes ? write_all(fd, image->bytes, (size_t)image->meta.size) : copy_file(fd, image);
+    int r = image->bytes ? fdio_write(fd, image->bytes, (size_t)image->meta.size)
+                         : fdio_copy(fd, image->fd, image->meta.size);
     if (!to_stdout && close(fd) < 0 && r == 0)
         r = -errno;
     return r < 0 ? error_set(e, r, "%s can't be written: %s", to_stdout ? "stdout" : output, strerror(-r)) : 0;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dev/sample_formats.h"
+#include "fs/fdio.h"
 #include "fs/safepath.h"
 
 #define IMAGE_MAX (4 << 20)
@@ -90,20 +91,6 @@ static int make(struct buf *out, const struct sample *sample, unsigned seed)
     return r;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t written = write(fd, bytes, n);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -errno;
-        bytes += written;
-        n -= (size_t)written;
-    }
-    return 0;
-}
-
 static int write_file(int root_fd, const char *path, const struct buf *bytes)
 {
     const char *name;
@@ -111,7 +98,7 @@ static int write_file(int root_fd, const char *path, const struct buf *bytes)
     if (folder < 0)
         return folder;
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    int r = fd < 0 ? -errno : write_all(fd, bytes->data, bytes->len);
+    int r = fd < 0 ? -errno : fdio_write(fd, bytes->data, bytes->len);
     if (fd >= 0 && close(fd) < 0 && r == 0)
         r = -errno;
     close(folder);

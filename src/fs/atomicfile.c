@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/fdio.h"
 #include "fs/fserror.h"
 #include "fs/safepath.h"
 
@@ -15,8 +16,6 @@
 
 /* From this size on, writeback starts at once, so that the sync before the rename finds little left to do. */
 #define EARLY_WRITEBACK_BYTES (64 * 1024)
-
-#define COPY_BYTES (64 << 10)
 
 /* One call of atomicfile_publish: the folder last opened is kept, for consecutive files often share it. */
 struct publishing {
@@ -30,20 +29,6 @@ struct publishing {
     int folder_changed; /* something was renamed into it */
     int first;          /* index of the first file that went into it */
 };
-
-static int write_all(int fd, const char *bytes, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, bytes, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return 0;
-}
 
 static int settle(int fd, int64_t mtime_ns, int64_t n)
 {
@@ -91,28 +76,10 @@ int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes,
     int r = atomicfile_open(s, f, &fd, e);
     if (r < 0)
         return r;
-    r = write_all(fd, bytes, n);
+    r = fdio_write(fd, bytes, n);
     if (r < 0)
         fserror_set(e, r, "can't be written");
     return atomicfile_close(s, f, fd, mtime_ns, r, e);
-}
-
-static int copy_all(int to, int from, int64_t n)
-{
-    char piece[COPY_BYTES];
-    for (int64_t at = 0; at < n;) {
-        size_t wanted = n - at < COPY_BYTES ? (size_t)(n - at) : COPY_BYTES;
-        ssize_t got = pread(from, piece, wanted, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
-        int r = write_all(to, piece, (size_t)got);
-        if (r < 0)
-            return r;
-        at += got;
-    }
-    return 0;
 }
 
 int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n, int64_t mtime_ns, struct error *e)
@@ -121,7 +88,7 @@ int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n
     int r = atomicfile_open(s, f, &fd, e);
     if (r < 0)
         return r;
-    r = copy_all(fd, from, n);
+    r = fdio_copy(fd, from, n);
     if (r < 0)
         fserror_set(e, r, "can't be written");
     return atomicfile_close(s, f, fd, mtime_ns, r, e);

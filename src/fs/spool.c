@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fdio.h"
+
 void spool_init(struct spool *s, size_t memory_max)
 {
     *s = (struct spool){.fd = -1};
@@ -54,18 +56,10 @@ static int open_file(struct error *e)
     return error_set(e, first, "no temporary file in TMPDIR, /var/tmp or /tmp: %s", strerror(-first));
 }
 
-static int write_all(int fd, const char *bytes, size_t n, struct error *e)
+static int write_file(int fd, const void *bytes, size_t n, struct error *e)
 {
-    while (n) {
-        ssize_t done = write(fd, bytes, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return error_set(e, -errno, "a temporary file (TMPDIR) can't be written: %s", strerror(errno));
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return 0;
+    int r = fdio_write(fd, bytes, n);
+    return r < 0 ? error_set(e, r, "a temporary file (TMPDIR) can't be written: %s", strerror(-r)) : 0;
 }
 
 /* What is in memory goes to the file, and whatever comes after it. */
@@ -74,7 +68,7 @@ static int spill(struct spool *s, struct error *e)
     int fd = open_file(e);
     if (fd < 0)
         return fd;
-    int r = write_all(fd, s->memory.data, s->memory.len, e);
+    int r = write_file(fd, s->memory.data, s->memory.len, e);
     if (r < 0) {
         close(fd);
         return r;
@@ -91,27 +85,12 @@ int spool_add(struct spool *s, const void *bytes, size_t n, struct error *e)
         r = spill(s, e);
     if (r < 0)
         return r;
-    r = s->fd >= 0 ? write_all(s->fd, bytes, n, e) : buf_add(&s->memory, bytes, n);
+    r = s->fd >= 0 ? write_file(s->fd, bytes, n, e) : buf_add(&s->memory, bytes, n);
     if (r == -ENOMEM)
         error_set(e, r, "out of memory");
     if (r == 0)
         s->size += (int64_t)n;
     return r;
-}
-
-static int read_file(int fd, int64_t offset, char *to, size_t n)
-{
-    while (n) {
-        ssize_t got = pread(fd, to, n, offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
-        to += got;
-        offset += got;
-        n -= (size_t)got;
-    }
-    return 0;
 }
 
 int spool_read(const struct spool *s, int64_t offset, void *to, size_t n, size_t *ret_n)
@@ -121,7 +100,7 @@ int spool_read(const struct spool *s, int64_t offset, void *to, size_t n, size_t
         n = (size_t)left;
     int r = 0;
     if (s->fd >= 0)
-        r = read_file(s->fd, offset, to, n);
+        r = fdio_read(s->fd, to, n, offset);
     else if (n)
         memcpy(to, s->memory.data + offset, n);
     if (r == 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/fdio.h"
 #include "http/server.h"
 #include "store/store_object.h"
 
@@ -16,16 +17,8 @@ void http_body_begin(struct http_exchange *x, int64_t room)
 
 static int append(int fd, const char *bytes, size_t n, struct error *e)
 {
-    while (n) {
-        ssize_t wrote = write(fd, bytes, n);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return error_set(e, -errno, "can't be kept until it is stored: %s", strerror(errno));
-        bytes += wrote;
-        n -= (size_t)wrote;
-    }
-    return 0;
+    int r = fdio_write(fd, bytes, n);
+    return r < 0 ? error_set(e, r, "can't be kept until it is stored: %s", strerror(-r)) : 0;
 }
 
 static int spool(struct http_exchange *x, struct error *e)

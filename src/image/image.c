@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "codec/sniff.h"
+#include "fs/fdio.h"
 
 #define NO_SHA256 "SHA-256 is not available in this OpenSSL"
 
@@ -192,22 +193,6 @@ int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct 
     return 0;
 }
 
-/* Reads until n bytes are there. 0 or -errno; a file that ends before: -EIO. */
-static int read_at(int fd, char *to, size_t n, int64_t at)
-{
-    while (n) {
-        ssize_t got = pread(fd, to, n, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EIO;
-        to += got;
-        at += got;
-        n -= (size_t)got;
-    }
-    return 0;
-}
-
 /* `piece` has room for IMAGE_HEAD_BYTES, and has the first ones already. */
 static int sum_up(struct image_meta *meta, int fd, int64_t size, char *piece)
 {
@@ -218,7 +203,7 @@ static int sum_up(struct image_meta *meta, int fd, int64_t size, char *piece)
     for (int64_t at = 0; r == 0 && at < size;) {
         size_t n = size - at < IMAGE_HEAD_BYTES ? (size_t)(size - at) : IMAGE_HEAD_BYTES;
         if (at)
-            r = read_at(fd, piece, n, at);
+            r = fdio_read(fd, piece, n, at);
         if (r == 0)
             r = digest_add(&sha256, piece, n);
         at += (int64_t)n;
@@ -233,7 +218,7 @@ int image_describe_file(struct image_meta *meta, int fd, int64_t n, struct error
     char *piece = malloc(head + 1);
     if (!piece)
         return error_set(e, -ENOMEM, "out of memory");
-    int r = read_at(fd, piece, head, 0);
+    int r = fdio_read(fd, piece, head, 0);
     if (r < 0) {
         error_set(e, r, "can't be read: %s", strerror(-r));
     } else if ((r = take_head(meta, piece, head, e)) == 0) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "client/db.h"
+#include "fs/fdio.h"
 #include "job/fetch.h"
 #include "store/store_object.h"
 #include "tier/tier_db.h"
@@ -66,8 +67,7 @@ static int read_spool(int fd, const struct image_meta *meta, unsigned char **ret
     unsigned char *bytes = malloc((size_t)meta->size + 1);
     if (!bytes)
         return error_set(e, -ENOMEM, "out of memory");
-    ssize_t got = pread(fd, bytes, (size_t)meta->size, 0);
-    if (got != meta->size) {
+    if (fdio_read(fd, bytes, (size_t)meta->size, 0) < 0) {
         free(bytes);
         return error_set(e, -EIO, "can't be read back from its temporary file");
     }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "codec/sniff.h"
+#include "fs/fdio.h"
 
 #define PIECE (64 << 10)
 
@@ -57,32 +58,15 @@ int proxy_intake_begin(void *arg, int64_t size)
     return size > in->max_bytes ? refuse_size(in) : 0;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, bytes, n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return 0;
-}
-
 /* The disk can't take it: what is in the file already is copied to where there may be room. */
 static int move_to_spool(struct proxy_intake *in)
 {
     char piece[PIECE];
-    off_t at = 0;
     int r = 0;
-    while (r == 0 && in->fd >= 0 && at < in->size) {
+    for (int64_t at = 0; r == 0 && in->fd >= 0 && at < in->size; at += PIECE) {
         size_t n = in->size - at < PIECE ? (size_t)(in->size - at) : PIECE;
-        ssize_t got = pread(in->fd, piece, n, at);
-        r = got <= 0 ? error_set(&in->why, -EIO, "was not taken: the disk fails")
-                     : spool_add(&in->spool, piece, (size_t)got, &in->why);
-        at += got > 0 ? got : 0;
+        r = fdio_read(in->fd, piece, n, at) < 0 ? error_set(&in->why, -EIO, "was not taken: the disk fails")
+                                                : spool_add(&in->spool, piece, n, &in->why);
     }
     drop_file(in);
     in->is_spooled = 1;
@@ -94,7 +78,7 @@ static int write_file(struct proxy_intake *in, const void *bytes, size_t n)
     int r = digest_add(&in->digest, bytes, n);
     if (r < 0)
         return error_set(&in->why, r, "SHA-256 is not available in this OpenSSL");
-    if (!in->is_spooled && in->fd >= 0 && write_all(in->fd, bytes, n) == 0) {
+    if (!in->is_spooled && in->fd >= 0 && fdio_write(in->fd, bytes, n) == 0) {
         in->size += (int64_t)n;
         return 0;
     }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "codec/base64.h"
+#include "fs/fdio.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
@@ -121,16 +122,7 @@ int store_upload_bytes(struct store *store, struct image_meta *meta, const void 
 static int write_file(void *arg, const void *bytes, size_t n)
 {
     const int *fd = arg;
-    for (const char *at = bytes; n && *fd >= 0;) {
-        ssize_t wrote = write(*fd, at, n);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0)
-            return -errno;
-        at += wrote;
-        n -= (size_t)wrote;
-    }
-    return 0;
+    return *fd < 0 ? 0 : fdio_write(*fd, bytes, n);
 }
 
 int store_download(struct store *store, const struct image_meta *meta, int fd, const atomic_int *cancel,

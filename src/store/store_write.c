@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/fdio.h"
 #include "fs/safepath.h"
 #include "sql.h"
 #include "store/store_object.h"
@@ -201,13 +202,12 @@ static int read_small(const struct image_meta *meta, int fd, void **ret)
     char *bytes = malloc((size_t)meta->size + 1);
     if (!bytes)
         return -ENOMEM;
-    ssize_t got = pread(fd, bytes, (size_t)meta->size, 0);
-    if (got != meta->size) {
+    int r = fdio_read(fd, bytes, (size_t)meta->size, 0);
+    if (r < 0)
         free(bytes);
-        return got < 0 ? -errno : -EIO;
-    }
-    *ret = bytes;
-    return 0;
+    else
+        *ret = bytes;
+    return r;
 }
 
 int store_write_file(struct store *store, struct image_meta *meta, int fd, enum store_written *ret, struct error *e)
