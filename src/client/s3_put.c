@@ -78,12 +78,6 @@ struct put {
     struct digest parts; /* in parts: MD5 of the parts' MD5s */
 };
 
-static void hex(char *dst, const unsigned char *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        (void)snprintf(dst + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* Sends bytes as an object, or as the part that the query names, and tells their MD5 and the answer. */
 static int send_bytes(const struct put *p, struct window *w, const unsigned char *sha256, const char *query,
                       unsigned char md5[DIGEST_MD5_LEN], struct fetch_answer *ret, struct error *e)
@@ -244,7 +238,7 @@ static int put_parts(struct put *p, struct error *e)
     int ended = digest_end(&p->parts, md5);
     if (r < 0 || ended < 0)
         return r < 0 ? r : error_set(e, ended, "OpenSSL failed");
-    hex(digits, md5, sizeof md5);
+    digest_hex_bytes(digits, md5, sizeof md5);
     (void)snprintf(p->etag, sizeof p->etag, "\"%s-%d\"", digits, (int)count);
     return 0;
 }
@@ -258,7 +252,7 @@ static int put_whole(struct put *p, struct error *e)
     int r = send_bytes(p, &window, p->sha256, NULL, md5, &answer, e);
     if (r < 0)
         return r;
-    hex(digits, md5, sizeof md5);
+    digest_hex_bytes(digits, md5, sizeof md5);
     (void)snprintf(p->etag, sizeof p->etag, "\"%s\"", digits);
     return 0;
 }

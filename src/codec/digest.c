@@ -49,15 +49,20 @@ int digest_end(struct digest *d, unsigned char *out)
     return r;
 }
 
-void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN])
+void digest_hex_bytes(char *dst, const unsigned char *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
 
-    for (size_t i = 0; i < DIGEST_SHA256_LEN; i++) {
-        dst[2 * i] = digits[sha[i] >> 4];
-        dst[2 * i + 1] = digits[sha[i] & 0x0F];
+    for (size_t i = 0; i < n; i++) {
+        dst[2 * i] = digits[bytes[i] >> 4];
+        dst[2 * i + 1] = digits[bytes[i] & 0x0F];
     }
-    dst[DIGEST_HEX_SIZE - 1] = '\0';
+    dst[2 * n] = '\0';
+}
+
+void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN])
+{
+    digest_hex_bytes(dst, sha, DIGEST_SHA256_LEN);
 }
 
 static int digit_value(char c)

@@ -31,7 +31,11 @@ int digest_end(struct digest *d, unsigned char *out);
 /* Writes the digest in lower-case hexadecimal and a NUL to dst. */
 void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN]);
 
-/* The way back, only for what digest_hex() writes: exactly 64 digits, lower case. 0, or -EINVAL (out is untouched). */
+/* Likewise n bytes of any kind; dst has room for 2 * n + 1. */
+void digest_hex_bytes(char *dst, const unsigned char *bytes, size_t n);
+
+/* The way back of digest_hex, only for what that writes: exactly 64 digits, lower case. 0, or -EINVAL (out is
+ * untouched). */
 int digest_from_hex(unsigned char out[DIGEST_SHA256_LEN], const char *hex, size_t n)
     __attribute__((warn_unused_result));
 

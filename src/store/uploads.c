@@ -31,8 +31,7 @@ static int make_name(struct upload *u, enum sniff_kind kind, struct error *e)
     time_t now = (time_t)(clock_realtime_us() / 1000000);
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return error_set(e, -EIO, "no random numbers: %s", strerror(errno));
-    for (int i = 0; i < RANDOM_BYTES; i++)
-        snprintf(hex + 2 * i, 3, "%02x", random[i]);
+    digest_hex_bytes(hex, random, sizeof random);
     (void)gmtime_r(&now, &utc);
     (void)strftime(day, sizeof day, "%Y/%m/%d", &utc);
     snprintf(u->name, sizeof u->name, "temp_%s_%lld.%s", hex, (long long)now, sniff_extension(kind));

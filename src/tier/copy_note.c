@@ -147,8 +147,7 @@ int copy_name(char dst[COPY_NAME_SIZE], const char *path)
     }
     if (r < 0)
         return -EIO;
-    for (int i = 0; i < DIGEST_MD5_LEN; i++)
-        (void)snprintf(dst + 2 * (size_t)i, 3, "%02x", md5[i]);
+    digest_hex_bytes(dst, md5, sizeof md5);
     if (ending)
         (void)snprintf(dst + MD5_DIGITS, COPY_NAME_SIZE - MD5_DIGITS, ".%s", path + len - ending);
     return 0;
