@@ -32,12 +32,12 @@ static int copy(char **ret, const char *text)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int copy_options(struct s3 *s3, const struct s3_options *o)
+static int copy_settings(struct s3 *s3, const struct config *c)
 {
-    if (copy(&s3->endpoint, o->endpoint) < 0 || copy(&s3->region, o->region) < 0 || copy(&s3->key_id, o->key_id) < 0 ||
-        copy(&s3->secret, o->secret) < 0)
+    if (copy(&s3->endpoint, c->s3_endpoint) < 0 || copy(&s3->region, c->s3_region) < 0 ||
+        copy(&s3->key_id, c->s3_key_id) < 0 || copy(&s3->secret, c->s3_secret) < 0)
         return -ENOMEM;
-    if (o->session_token && asprintf(&s3->token_header, "x-amz-security-token: %s", o->session_token) < 0) {
+    if (c->s3_session_token && asprintf(&s3->token_header, "x-amz-security-token: %s", c->s3_session_token) < 0) {
         s3->token_header = NULL;
         return -ENOMEM;
     }
@@ -46,14 +46,14 @@ static int copy_options(struct s3 *s3, const struct s3_options *o)
     return 0;
 }
 
-int s3_open(struct s3 **ret, const struct s3_options *options, struct error *e)
+int s3_open(struct s3 **ret, const struct config *config, struct error *e)
 {
     struct s3 *s3 = calloc(1, sizeof *s3);
-    if (!s3 || copy_options(s3, options) < 0) {
+    if (!s3 || copy_settings(s3, config) < 0) {
         s3_close(s3);
         return error_set(e, -ENOMEM, "out of memory");
     }
-    struct fetch_policy policy = {.origin = s3->endpoint, .ca_file = options->ca_file};
+    struct fetch_policy policy = {.origin = s3->endpoint, .ca_file = config->https_ca};
     int r = fetch_pool_open(&s3->pool, &policy, e);
     if (r < 0)
         s3_close(s3);

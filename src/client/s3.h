@@ -29,19 +29,13 @@
 #include "base/error.h"
 #include "client/http_fetch.h"
 #include "codec/s3_xml.h"
+#include "config/config.h"
 
 struct s3;
 
-struct s3_options {
-    const char *endpoint; /* "https://host:port"; http, too */
-    const char *region;
-    const char *key_id, *secret;
-    const char *session_token; /* of temporary credentials; NULL: none */
-    const char *ca_file;       /* fetch_policy's */
-};
-
-/* Connects to nothing yet. Copies what it keeps. 0, -ENOMEM, -EINVAL. */
-int s3_open(struct s3 **ret, const struct s3_options *options, struct error *e) __attribute__((warn_unused_result));
+/* By the settings, of which none is missing (s3_settings_missing). Connects to nothing yet. Copies what it keeps. 0,
+ * -ENOMEM, -EINVAL. */
+int s3_open(struct s3 **ret, const struct config *config, struct error *e) __attribute__((warn_unused_result));
 /* Nothing is under way any more. NULL is allowed. */
 void s3_close(struct s3 *s3);
 

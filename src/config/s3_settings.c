@@ -43,13 +43,18 @@ bool s3_settings_is_bucket(const char *text)
     return !text[n] || is_prefix(text + n + 1);
 }
 
+const char *s3_settings_missing(const struct config *c)
+{
+    return !c->s3_endpoint ? "PERDURA_S3_ENDPOINT"
+           : !c->s3_key_id ? "AWS_ACCESS_KEY_ID"
+           : !c->s3_secret ? "AWS_SECRET_ACCESS_KEY"
+                           : NULL;
+}
+
 int s3_settings_check(const struct config *c, const struct sources *from, struct error *e)
 {
     struct error why;
-    const char *missing = !c->s3_endpoint ? "PERDURA_S3_ENDPOINT"
-                          : !c->s3_key_id ? "AWS_ACCESS_KEY_ID"
-                          : !c->s3_secret ? "AWS_SECRET_ACCESS_KEY"
-                                          : NULL;
+    const char *missing = s3_settings_missing(c);
     if (!c->large_bucket || !missing)
         return 0;
     error_set(&why, -EINVAL, "needs %s", missing);

@@ -15,6 +15,9 @@ bool s3_settings_is_endpoint(const char *text);
  * unreserved characters (RFC 3986) and slashes, none of its parts empty, "." or "..". */
 bool s3_settings_is_bucket(const char *text);
 
+/* The name of the first setting that is missing for object storage to be asked; NULL: none is. */
+const char *s3_settings_missing(const struct config *c);
+
 /* -EINVAL when there is a bucket to be used and something is missing without which it cannot be. */
 int s3_settings_check(const struct config *c, const struct sources *from, struct error *e)
     __attribute__((warn_unused_result));

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/db.h"
+#include "config/s3_settings.h"
 #include "job/sync_parts.h"
 
 #define THREADS       4
@@ -296,25 +297,14 @@ static int run_round(struct round *r, struct error *e)
 
 int sync_check_settings(const struct config *config, struct error *e)
 {
-    const char *missing = !config->s3_endpoint ? "PERDURA_S3_ENDPOINT"
-                          : !config->s3_key_id ? "AWS_ACCESS_KEY_ID"
-                          : !config->s3_secret ? "AWS_SECRET_ACCESS_KEY"
-                                               : NULL;
+    const char *missing = s3_settings_missing(config);
     return missing ? error_set(e, -EINVAL, "uploads can't be moved to their buckets: set %s", missing) : 0;
 }
 
 static int open_storage(const struct config *config, struct s3 **ret, struct error *e)
 {
     int r = sync_check_settings(config, e);
-    if (r < 0)
-        return r;
-    const struct s3_options options = {.endpoint = config->s3_endpoint,
-                                       .region = config->s3_region,
-                                       .key_id = config->s3_key_id,
-                                       .secret = config->s3_secret,
-                                       .session_token = config->s3_session_token,
-                                       .ca_file = config->https_ca};
-    return s3_open(ret, &options, e);
+    return r < 0 ? r : s3_open(ret, config, e);
 }
 
 /* How many uploads of our collections are not in their buckets. */

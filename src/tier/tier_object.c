@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/s3.h"
+#include "config/s3_settings.h"
 
 #define PATIENCE_MS     60000
 #define SLOWEST_PER_MS  100 /* bytes: 100 kB/s */
@@ -46,17 +47,6 @@ static int take_bucket(struct tier_object *o, const char *setting)
     return o->bucket && o->prefix ? 0 : -ENOMEM;
 }
 
-static int open_s3(struct tier_object *o, const struct config *c, struct error *e)
-{
-    const struct s3_options options = {.endpoint = c->s3_endpoint,
-                                       .region = c->s3_region,
-                                       .key_id = c->s3_key_id,
-                                       .secret = c->s3_secret,
-                                       .session_token = c->s3_session_token,
-                                       .ca_file = c->https_ca};
-    return c->s3_endpoint && c->s3_key_id && c->s3_secret ? s3_open(&o->s3, &options, e) : 0;
-}
-
 int tier_object_open(struct tier_object **ret, const struct config *c, struct error *e)
 {
     struct tier_object *o = calloc(1, sizeof *o);
@@ -66,7 +56,7 @@ int tier_object_open(struct tier_object **ret, const struct config *c, struct er
         return error_set(e, -ENOMEM, "out of memory");
     pthread_mutex_init(&o->lock, NULL);
     o->config = c;
-    int r = open_s3(o, c, e);
+    int r = s3_settings_missing(c) ? 0 : s3_open(&o->s3, c, e);
     if (r == 0)
         r = fetch_pool_open(&o->others, &policy, e);
     if (r == 0 && c->large_bucket && take_bucket(o, c->large_bucket) < 0)

@@ -13,6 +13,7 @@
 #include "client/s3.h"
 #include "codec/httpdate.h"
 #include "codec/url.h"
+#include "config/s3_settings.h"
 
 #define FAILURES_MAX   2 /* in a row, and it is left alone */
 #define REST_FIRST_MS  1000
@@ -49,32 +50,12 @@ struct tier_origin {
 
 /* Life */
 
-static int open_s3(struct tier_origin *o, struct error *e)
-{
-    const struct config *config = o->config;
-    const struct s3_options options = {.endpoint = config->s3_endpoint,
-                                       .region = config->s3_region,
-                                       .key_id = config->s3_key_id,
-                                       .secret = config->s3_secret,
-                                       .session_token = config->s3_session_token,
-                                       .ca_file = config->https_ca};
-    return s3_open(&o->s3, &options, e);
-}
-
 static int open_web(struct tier_origin *o, struct error *e)
 {
     const struct fetch_policy policy = {.allowed = o->config->allowed_sources,
                                         .private_allowed = o->config->allow_private_sources,
                                         .ca_file = o->config->https_ca};
     return fetch_pool_open(&o->web, &policy, e);
-}
-
-static const char *missing_setting(const struct config *config)
-{
-    return !config->s3_endpoint ? "PERDURA_S3_ENDPOINT"
-           : !config->s3_key_id ? "AWS_ACCESS_KEY_ID"
-           : !config->s3_secret ? "AWS_SECRET_ACCESS_KEY"
-                                : NULL;
 }
 
 int tier_origin_open(struct tier_origin **ret, const struct config *config, tier_origin_changed_fn *changed, void *arg,
@@ -96,8 +77,8 @@ int tier_origin_open(struct tier_origin **ret, const struct config *config, tier
         int is_web = config->image_origins[i].kind == IMAGE_ORIGIN_WEB;
         if (is_web && !o->web)
             r = open_web(o, e);
-        else if (!is_web && !o->s3 && !missing_setting(config))
-            r = open_s3(o, e);
+        else if (!is_web && !o->s3 && !s3_settings_missing(config))
+            r = s3_open(&o->s3, config, e);
     }
     if (r < 0)
         tier_origin_close(o);
@@ -245,7 +226,7 @@ static int get_from_s3(struct tier_origin *o, const struct place *p, const struc
                                  .sink = {.write = write_s3, .arg = &x}};
     if (!o->s3)
         return error_set(e, -ENODEV, "the bucket of \"%s\" can't be asked: set %s", key->collection,
-                         missing_setting(o->config));
+                         s3_settings_missing(o->config));
     if (asprintf(&name, "%s%s", p->origin->prefix, key->path) < 0)
         return error_set(e, -ENOMEM, "out of memory");
     int r = s3_get(o->s3, &call, p->origin->bucket, name, &read, &object, e);
