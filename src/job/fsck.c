@@ -2,10 +2,9 @@
 
 #include <errno.h>
 
+#include "job/each_row.h"
 #include "job/fetch.h"
 #include "store/store_object.h"
-
-#define PAGE 1000
 
 static const char *const counters[] = {
     [FSCK_SOUND] = "sound", [FSCK_LINKED] = "linked", [FSCK_DAMAGED] = "damaged", NULL};
@@ -58,30 +57,10 @@ static void leave(void *thread)
 
 static const struct fetch_ops ops = {enter, take_image, leave};
 
-static int ask_for_all(struct job *job, struct fetch *fetch, struct error *e)
+static void ask_for(void *arg, const struct image_meta *meta)
 {
     static char tag; /* fetch wants one that is not NULL; ours says nothing */
-    int64_t after = 0;
-    int count;
-    do {
-        struct store_page *page;
-        int64_t deadline_ms = 0;
-        int r;
-        do
-            r = store_list_by_id(job->store, after, PAGE, &page, e);
-        while (job_ask_again(job, r, &deadline_ms));
-        if (r < 0)
-            return r;
-        count = store_page_count(page);
-        for (int i = 0; i < count; i++) {
-            struct image_meta meta;
-            store_page_meta(page, i, &meta);
-            fetch_add(fetch, &meta, &tag);
-            after = meta.id;
-        }
-        store_page_free(page);
-    } while (count == PAGE && !job_stopped(job));
-    return 0;
+    fetch_add(arg, meta, &tag);
 }
 
 int fsck_run(struct job *job)
@@ -90,7 +69,7 @@ int fsck_run(struct job *job)
     struct error why = {0};
     int r = fetch_start(&fetch, job, job_threads(job, 0), &ops, &why);
     if (r == 0) {
-        r = ask_for_all(job, fetch, &why);
+        r = each_row(job, ask_for, fetch, &why);
         if (r < 0)
             job_fail(job, &why);
         fetch_finish(fetch);

@@ -7,11 +7,10 @@
 
 #include "client/db.h"
 #include "fs/fdio.h"
+#include "job/each_row.h"
 #include "job/fetch.h"
 #include "store/store_object.h"
 #include "tier/tier_db.h"
-
-#define PAGE 1000
 
 static const char *const counters[] = {
     [MIGRATE_STORAGE_MOVED] = "moved",
@@ -125,13 +124,21 @@ static const struct fetch_ops ops = {enter, take_image, leave};
 
 /* All images */
 
-static void consider(struct job *job, struct fetch *fetch, enum migrate_storage_to *to, const struct image_meta *meta)
+struct moving {
+    struct job *job;
+    struct fetch *fetch; /* NULL: a dry run */
+    enum migrate_storage_to to;
+};
+
+static void consider(void *arg, const struct image_meta *meta)
 {
+    struct moving *m = arg;
+    struct job *job = m->job;
     int large = meta->size > tier_db_inline_max(store_db(job->store));
     int placed = large ? is_in_bucket(job, meta) : meta->url == NULL;
-    int wanted = large == (*to == MIGRATE_STORAGE_TO_S3);
-    if (!placed && wanted && fetch) {
-        fetch_add(fetch, meta, to);
+    int wanted = large == (m->to == MIGRATE_STORAGE_TO_S3);
+    if (!placed && wanted && m->fetch) {
+        fetch_add(m->fetch, meta, &m->to);
         return;
     }
     if (!placed && wanted)
@@ -141,46 +148,21 @@ static void consider(struct job *job, struct fetch *fetch, enum migrate_storage_
     atomic_fetch_add(&job->done, 1);
 }
 
-static int consider_all(struct job *job, struct fetch *fetch, enum migrate_storage_to *to, struct error *e)
-{
-    int64_t after = 0;
-    int count;
-    do {
-        struct store_page *page;
-        int64_t deadline_ms = 0;
-        int r;
-        do
-            r = store_list_by_id(job->store, after, PAGE, &page, e);
-        while (job_ask_again(job, r, &deadline_ms));
-        if (r < 0)
-            return r;
-        count = store_page_count(page);
-        for (int i = 0; i < count; i++) {
-            struct image_meta meta;
-            store_page_meta(page, i, &meta);
-            after = meta.id;
-            consider(job, fetch, to, &meta);
-        }
-        store_page_free(page);
-    } while (count == PAGE && !job_stopped(job));
-    return 0;
-}
-
 int migrate_storage_run(struct job *job, enum migrate_storage_to to)
 {
-    struct fetch *fetch = NULL;
+    struct moving m = {.job = job, .to = to};
     struct error why = {0};
     int r = to == MIGRATE_STORAGE_TO_S3 && !tier_object_takes(store_objects(job->store))
                 ? error_set(&why, -EINVAL, "PERDURA_LARGE_BUCKET is not set: there is nowhere to move images to")
                 : 0;
     if (r == 0 && !job->dry_run)
-        r = fetch_start(&fetch, job, job_threads(job, 0), &ops, &why);
+        r = fetch_start(&m.fetch, job, job_threads(job, 0), &ops, &why);
     if (r == 0)
-        r = consider_all(job, fetch, &to, &why);
+        r = each_row(job, consider, &m, &why);
     if (r < 0)
         job_fail(job, &why);
-    if (fetch)
-        fetch_finish(fetch);
+    if (m.fetch)
+        fetch_finish(m.fetch);
     job_record(job);
     return job->failure.code;
 }
