@@ -35,6 +35,7 @@ struct entity {
 
 struct own {
     unsigned char sha256[DIGEST_SHA256_LEN];
+    unsigned entity; /* entity_hash */
     enum memo_own own;
 };
 
@@ -202,9 +203,21 @@ int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_
     return 0;
 }
 
+/* 0: it belongs to none, or to one that is never remembered. */
+static unsigned entity_hash(const struct image_meta *row)
+{
+    char name[ENTITY_NAME_SIZE];
+    unsigned hash = 0, len = 0;
+    if (row->content_type && row->object_id && row->variant)
+        len = entity_name(&(struct memo_entity){row->content_type, row->object_id, row->variant}, name);
+    if (len)
+        HASH_VALUE(name, len, hash);
+    return hash;
+}
+
 void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own own)
 {
-    struct own value = {.own = own};
+    struct own value = {.own = own, .entity = entity_hash(row)};
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
     memcpy(value.sha256, row->sha256, sizeof value.sha256);
@@ -213,16 +226,26 @@ void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own ow
     pthread_mutex_unlock(&m->lock);
 }
 
-enum memo_own memo_is_own(struct memo *m, const struct image_meta *row)
+static int find_own(struct memo *m, const struct image_meta *row, struct own *ret)
 {
-    struct own value;
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
     pthread_mutex_lock(&m->lock);
-    int found = recent_get(&m->owns, name, len, &value, sizeof value);
+    int found = recent_get(&m->owns, name, len, ret, sizeof *ret);
     pthread_mutex_unlock(&m->lock);
-    return found && !row->deleted_us && memcmp(value.sha256, row->sha256, sizeof value.sha256) == 0 ? value.own
-                                                                                                    : MEMO_NOT_OWN;
+    return found && !row->deleted_us && memcmp(ret->sha256, row->sha256, sizeof ret->sha256) == 0;
+}
+
+enum memo_own memo_is_own(struct memo *m, const struct image_meta *row)
+{
+    struct own value;
+    return find_own(m, row, &value) ? value.own : MEMO_NOT_OWN;
+}
+
+int memo_is_own_row(struct memo *m, const struct image_meta *row)
+{
+    struct own value;
+    return find_own(m, row, &value) && value.entity == entity_hash(row);
 }
 
 void memo_drop_own(struct memo *m, const struct image_key *key)

@@ -48,6 +48,9 @@ void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own ow
 enum memo_own memo_is_own(struct memo *m, const struct image_meta *row);
 void memo_drop_own(struct memo *m, const struct image_key *key);
 
+/* Whether the row is all that was committed here, its entity too: then nothing that is remembered is older. */
+int memo_is_own_row(struct memo *m, const struct image_meta *row);
+
 /* By key, or by pattern (store_forget_matching). Returns how many were remembered. */
 int memo_forget(struct memo *m, const struct image_key *key);
 int memo_forget_matching(struct memo *m, const char *pattern);

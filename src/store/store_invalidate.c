@@ -71,7 +71,7 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
      * own, what is in memory is held against it and stays. */
     if (is != CURRENT) {
         (void)store_forget_here(store, &row->key);
-    } else {
+    } else if (!memo_is_own_row(store->memo, row)) {
         (void)memo_forget(store->memo, &row->key);
         store_fetch_forget(store->fetch, &row->key);
     }

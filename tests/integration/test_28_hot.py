@@ -29,6 +29,10 @@ def metric(http: Served, name: str) -> int:
     return int(re.search(rf'^{name}{{tier="memory"}} (\d+)$', http.get("/metrics").body.decode(), re.M)[1])
 
 
+def total(http: Served, name: str) -> int:
+    return int(re.search(rf"^{name} (\d+)$", http.get("/metrics").body.decode(), re.M)[1])
+
+
 def put(http: Served, path: str, data: bytes) -> bytes:
     assert http.put(url_of(path), data).status in (200, 201)
     return data
@@ -191,7 +195,9 @@ def test_what_is_used_stays(serve: Callable[..., Served]) -> None:
 def test_an_entity_is_known_without_a_database(http: Served) -> None:
     url = "/api/images/artist/42/background"
     data = images.make("png", 1)
+    wait_until(lambda: total(http, "perdura_feed_listening") == 1, 10, "the feed")
     assert http.put(url, data).status == 201
+    wait_until(lambda: total(http, "perdura_feed_changes_total") >= 1, 10, "the feed's word of it")
     assert [http.get(url).body for _ in range(3)] == [data] * 3
     http.perdura.database.server.stop()
     try:
