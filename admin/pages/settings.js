@@ -1,0 +1,6 @@
+import { title } from "../lib/view.js";
+import { t } from "../lib/text.js";
+
+export async function show(root) {
+  root.append(title(t("nav.settings")));
+}
