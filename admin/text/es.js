@@ -17,7 +17,7 @@ export default {
   "shell.menu": "Menú",
   "shell.language": "Idioma",
   "shell.theme": "Apariencia",
-  "shell.theme.auto": "Como el sistema",
+  "shell.theme.auto": "Sistema",
   "shell.theme.light": "Clara",
   "shell.theme.dark": "Oscura",
   "shell.logout": "Cerrar sesión",
