@@ -36,7 +36,7 @@ export function showLogin(body, { mark, controls, entered, message, kind = "info
       "div",
       { class: "login" },
       h("main", { class: "card" }, h("div", { class: "brand" }, mark, h("span", {}, "Perdura")), h("h1", {}, t("login.title")), said, form),
-      h("div", { class: "row center" }, controls),
+      h("footer", { class: "row center" }, controls),
     ),
   );
   field.focus();

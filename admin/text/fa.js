@@ -142,7 +142,7 @@ export default {
   "tiers.tier": "لایه",
   "tiers.state": "وضعیت",
   "tiers.reads": "خوانش‌ها",
-  "tiers.hits": "نرخ برخورد",
+  "tiers.hits": "یافته‌ها",
   "tiers.holds": "محتوا",
 
   "services.title": "وضعیت سرویس‌ها",
