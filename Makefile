@@ -54,7 +54,7 @@ help:
 	@echo "make run        installs what is missing, builds, and runs it with a PostgreSQL of its own; Ctrl-C ends it"
 	@echo "make test       installs what is missing, builds, and runs all tests"
 	@echo "make unit | integration | fault | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
-	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan\" beside nginx, Varnish and Redis, too"
+	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan objects\" beside nginx, Varnish, curl"
 	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
 	@echo "make format | install | clean"
 	@echo "Variables: SAN=address,undefined SAN=thread DEVELOPER=1 CC=clang CFLAGS FUZZ_SECONDS PREFIX DESTDIR"
