@@ -1,0 +1,176 @@
+// The form above the list of images: what to look for. What is set beside the search is also shown as chips that take it
+// back.
+
+import { h, icon, replace, uid } from "./dom.js";
+import { FIELDS, MIMES, STATES, daysAgo, describeFilter, orders } from "./images-filter.js";
+import { number, t } from "./text.js";
+
+const TYPING_MS = 300;
+const KIB = 1024;
+
+// In the part that opens; the others are always in view.
+const MORE = ["collection", "mime", "content_type", "object_id", "min_size", "max_size", "accessed_after", "accessed_before", "created_after", "created_before"];
+
+const SHORTCUTS = {
+  new: () => ({ created_after: daysAgo(1), order: "newest" }),
+  unused: () => ({ accessed_before: daysAgo(90) }),
+  big: () => ({ min_size: String(1024 * KIB), order: "largest" }),
+};
+
+export class FilterForm {
+  element;
+  chips = h("div", { class: "chips images-chips" });
+  #fields = {};
+  #changed;
+  #clock = 0;
+  #filter;
+
+  // `changed(query)` gets what the address is to say: {q, state, order, ...}.
+  constructor(filter, changed, signal) {
+    this.#filter = filter;
+    this.#changed = changed;
+    this.element = this.#build();
+    this.#fill();
+    signal.addEventListener("abort", () => clearTimeout(this.#clock), { once: true });
+  }
+
+  // The form shows another filter.
+  set filter(filter) {
+    this.#filter = filter;
+    this.#fill();
+  }
+
+  setCollections(list) {
+    const options = list.map(({ name, images }) => h("option", { value: name }, `${name} (${number(images)})`));
+    replace(this.#fields.collection, h("option", { value: "" }, t("images.any.collection")), options);
+    this.#fields.collection.value = this.#known("collection", this.#filter.collection ?? "");
+  }
+
+  // Entities that were seen, to choose from.
+  suggest(contentTypes) {
+    replace(this.#types, [...contentTypes].sort().map((value) => h("option", { value })));
+  }
+
+  #types = h("datalist", { id: uid("types") });
+
+  #field(name, control, hint) {
+    const id = uid(name);
+    control.id = id;
+    control.name = name;
+    this.#fields[name] = control;
+    return h("div", { class: `field field-${name}` }, h("label", { for: id }, t(`images.filter.${name}`)), control, hint && h("span", { class: "hint", id: `${id}-hint` }, hint));
+  }
+
+  #select(name, values, word) {
+    return this.#field(name, h("select", {}, values.map((value) => h("option", { value }, word(value)))));
+  }
+
+  #build() {
+    const now = () => this.#read();
+    const later = () => {
+      clearTimeout(this.#clock);
+      this.#clock = setTimeout(now, TYPING_MS);
+    };
+    const search = this.#field("q", h("input", { type: "search", spellcheck: "false", autocapitalize: "off", autocomplete: "off", maxlength: 500, dir: "auto", placeholder: t("images.search.hint") }));
+    search.classList.add("grow");
+    this.#more = h(
+      "details",
+      { class: "images-more" },
+      h("summary", {}, t("images.more.filters")),
+      h("div", { class: "filters" }, this.#moreFields()),
+    );
+    return h(
+      "form",
+      { class: "card images-form", role: "search", "aria-label": t("images.search"), on: { submit: (event) => (event.preventDefault(), now()), change: now, input: (event) => event.target.matches("input:not([type=date])") && later() } },
+      h(
+        "div",
+        { class: "filters" },
+        search,
+        this.#select("state", STATES, (state) => t(`images.state.${state}`)),
+        this.#field("order", h("select", {})),
+      ),
+      this.#more,
+      h("div", { class: "row images-shortcuts" }, Object.keys(SHORTCUTS).map((name) => h("button", { type: "button", class: "small quiet", dataset: { shortcut: name }, on: { click: () => this.#shortcut(name) } }, t(`images.shortcut.${name}`)))),
+      this.#types,
+    );
+  }
+
+  #more;
+
+  #moreFields() {
+    const text = (name, props) => this.#field(name, h("input", { type: "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", dir: "auto", maxlength: 200, ...props }));
+    const size = (name) => this.#field(name, h("input", { type: "number", min: 0, step: "any", inputmode: "decimal" }));
+    const day = (name) => this.#field(name, h("input", { type: "date" }));
+    return [
+      this.#field("collection", h("select", {}, h("option", { value: "" }, t("images.any.collection")))),
+      this.#select("mime", ["", ...Object.keys(MIMES)], (mime) => MIMES[mime] ?? t("images.any.type")),
+      text("content_type", { list: this.#types.id }),
+      text("object_id"),
+      size("min_size"),
+      size("max_size"),
+      day("accessed_after"),
+      day("accessed_before"),
+      day("created_after"),
+      day("created_before"),
+    ];
+  }
+
+  // A value that a list does not have (yet) is added to it.
+  #known(name, value) {
+    const select = this.#fields[name];
+    if (![...select.options].some((option) => option.value === value)) select.append(h("option", { value }, value));
+    return value;
+  }
+
+  #fill() {
+    const filter = this.#filter;
+    const fields = this.#fields;
+    replace(fields.order, orders(filter.state).map((order) => h("option", { value: order }, t(`images.order.${order}`))));
+    fields.order.value = filter.order;
+    fields.state.value = filter.state;
+    for (const [name, kind] of Object.entries(FIELDS)) {
+      const field = fields[name];
+      const value = filter[name] ?? "";
+      // Who is typing is not disturbed.
+      if (field === document.activeElement && field.matches("input")) continue;
+      if (field.localName === "select") field.value = this.#known(name, value);
+      else field.value = kind === "size" && value ? String(Number(value) / KIB) : value;
+    }
+    if (MORE.some((name) => filter[name])) this.#more.open = true;
+    this.#drawChips();
+  }
+
+  #read() {
+    clearTimeout(this.#clock);
+    const query = { state: this.#fields.state.value, order: this.#fields.order.value };
+    for (const [name, kind] of Object.entries(FIELDS)) {
+      const value = this.#fields[name].value.trim();
+      query[name] = kind === "size" && value ? String(Math.max(0, Math.round(Number(value) * KIB))) : value;
+    }
+    this.#changed(query);
+  }
+
+  #shortcut(name) {
+    this.#changed({ ...this.#filter, state: "live", order: "path", ...SHORTCUTS[name]() });
+  }
+
+  #drawChips() {
+    const set = describeFilter(this.#filter);
+    const take = (name) => {
+      const { [name]: _, ...rest } = this.#filter;
+      this.#fields[name].value = "";
+      this.#changed(rest);
+      (this.chips.querySelector("button") ?? this.#fields.q).focus();
+    };
+    const chips = set.map(({ name, text }) =>
+      h("button", { type: "button", class: "small chip", "aria-label": t("images.chip.take", { what: text }), on: { click: () => take(name) } }, text, icon("close")),
+    );
+    const clear = () => {
+      for (const { name } of set) this.#fields[name].value = "";
+      this.#changed({ state: this.#filter.state, order: this.#filter.order });
+      this.#fields.q.focus();
+    };
+    replace(this.chips, chips, set.length > 1 && h("button", { type: "button", class: "small quiet", on: { click: clear } }, t("images.chip.clear")));
+    this.chips.hidden = set.length === 0;
+  }
+}
