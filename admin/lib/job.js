@@ -5,13 +5,13 @@ import { openDialog, toast } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { passes } from "./state.js";
 import { describe, notice } from "./view.js";
-import { bytes, duration, has, number, t } from "./text.js";
+import { bytes, duration, has, language, number, t } from "./text.js";
 
 const AGAIN_MS = 2000;
 const ERRORS_SHOWN = 100;
 
 // What describes a job rather than counts what it did.
-const NOT_COUNTS = new Set(["id", "kind", "state", "done", "expected", "started_at", "finished_at", "seconds", "errors", "failure", "dry_run", "host", "output", "success"]);
+const NOT_COUNTS = new Set(["id", "kind", "state", "done", "expected", "started_at", "finished_at", "seconds", "failure", "dry_run", "host", "output", "success"]);
 
 // Asks, runs and shows a job of the API: POST `path` with `body`. With `preview` it runs with dry_run first and shows what
 // would be done. `action`: the button's text; `danger`: it takes something away; `typed`: a word to be typed before.
@@ -184,7 +184,7 @@ function showEnd({ dialog }, job) {
 
 // What came of a job, in words: its state, its counters, its errors.
 export function jobResult(job) {
-  const kind = { done: "good", failed: "error", cancelled: "warning" }[job.state] ?? "info";
+  const kind = stateClass(job.state) || "info";
   return h(
     "div",
     { class: "stack", role: "status" },
@@ -196,6 +196,21 @@ export function jobResult(job) {
     jobCounts(job),
     jobErrors(job),
   );
+}
+
+// The class of a badge or notice about a job in that state.
+export function stateClass(state) {
+  return { done: "good", failed: "error", cancelled: "warning" }[state] ?? "";
+}
+
+export function jobName(kind) {
+  return has(`job.kind.${kind}`) ? t(`job.kind.${kind}`) : kind;
+}
+
+// "stored: 12, unchanged: 3"
+export function countsInWords(result) {
+  const counts = countsOf(result ?? {}).map(([name, value]) => `${name}: ${value}`);
+  return new Intl.ListFormat(language(), { type: "unit", style: "short" }).format(counts);
 }
 
 // The counters of a job (or of the `result` of one in the history) as [name, text]; `all`: also those that are 0.
