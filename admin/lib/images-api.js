@@ -1,7 +1,8 @@
-// Stored images over the HTTP API.
+// Stored images over the HTTP API: one, page after page, and where the reader was.
 
 import { del, get, patch, post, request, url } from "./api.js";
-import { forList } from "./images-filter.js";
+import { forList } from "./images-find.js";
+import { look, passes } from "./state.js";
 
 const ROUTE = "/image-cache/images";
 
@@ -51,3 +52,119 @@ export const collections = async ({ signal } = {}) => (await get("/image-cache/s
 
 // The last part of a path.
 export const fileName = (path) => path.slice(path.lastIndexOf("/") + 1);
+
+// Page after page of the list. When a page had fewer matches than it may have (the server looks at so many rows a request
+// and no more) the next one is asked for without being told, until a page's worth is there, the end is reached, or somebody
+// says stop.
+
+const RETRY_MS = 2000;
+const RETRY_SLOWEST_MS = 20000;
+
+export class Loader {
+  images = [];
+  cursor = null;
+  total = null;
+  examined = 0; // rows that were looked at in vain or not, where the server tells
+  ended = false;
+  busy = false;
+  stopped = false;
+  error = null;
+  #seen = new Set();
+  #filter;
+  #signal;
+  #changed;
+  #timer = 0;
+  #wait = RETRY_MS;
+
+  // `changed(added)` is called after each change, with the images that came.
+  constructor(filter, { signal, changed }) {
+    this.#filter = filter;
+    this.#signal = signal;
+    this.#changed = changed;
+    signal.addEventListener("abort", () => clearTimeout(this.#timer), { once: true });
+  }
+
+  stop() {
+    this.stopped = true;
+  }
+
+  // Goes on where another one was.
+  resume({ images, cursor, total, examined, ended }) {
+    Object.assign(this, { images, cursor, total, examined, ended });
+    for (const { id } of images) this.#seen.add(id);
+  }
+
+  async more() {
+    if (this.busy || this.ended || this.#signal.aborted) return;
+    clearTimeout(this.#timer);
+    Object.assign(this, { busy: true, stopped: false, error: null });
+    this.#changed([]);
+    const wanted = this.images.length + PAGE;
+    try {
+      do await this.#page(wanted - this.images.length);
+      while (!this.ended && !this.stopped && this.images.length < wanted);
+      this.#wait = RETRY_MS;
+    } catch (error) {
+      if (this.#signal.aborted) return;
+      this.#failed(error);
+    }
+    this.busy = false;
+    if (!this.#signal.aborted) this.#changed([]);
+  }
+
+  async #page(limit) {
+    const page = await listImages(this.#filter, { cursor: this.cursor, limit, signal: this.#signal });
+    this.cursor = page.cursor;
+    this.ended = page.cursor === null;
+    this.total = page.total ?? this.total;
+    this.examined += page.examined ?? 0;
+    // What was used meanwhile moves within the order, and may come a second time.
+    const added = page.images.filter(({ id }) => !this.#seen.has(id));
+    for (const { id } of added) this.#seen.add(id);
+    this.images.push(...added);
+    this.#changed(added);
+  }
+
+  // What passes by itself is tried again by itself.
+  #failed(error) {
+    this.error = error;
+    if (!passes(error)) return;
+    look();
+    this.#timer = setTimeout(() => this.more(), Math.max(this.#wait, (error.retryAfter ?? 0) * 1000));
+    this.#wait = Math.min(this.#wait * 2, RETRY_SLOWEST_MS);
+  }
+}
+
+// Where the reader was in the list of images, so that the way back from one of them leads there, and on to the next one.
+
+const SOON_MS = 1000;
+const LONG_MS = 600000;
+
+let kept = null;
+
+// key: the list's filter; address: in the hash; images, cursor and the like as a Loader has them; scroll: of the window.
+export function keep(place) {
+  kept = { ...place, at: Date.now(), visited: false };
+}
+
+// That place, when the reader comes back from an image, or only changed the language; else null: the list is read anew.
+export function keptFor(key) {
+  const age = Date.now() - (kept?.at ?? 0);
+  return kept?.key === key && age < (kept.visited ? LONG_MS : SOON_MS) ? kept : null;
+}
+
+// Something has changed: the list has to be read anew.
+export function forget() {
+  if (kept) kept.key = "";
+}
+
+// The images before and after this one in the list that was shown last: {before, after}, null for none.
+export function neighbours(id) {
+  if (kept) kept.visited = true;
+  const images = kept?.images ?? [];
+  const at = images.findIndex((image) => image.id === id);
+  return { before: (at > 0 && images[at - 1]) || null, after: (at >= 0 && images[at + 1]) || null };
+}
+
+// The address of that list.
+export const listAddress = () => kept?.address ?? "#/images";

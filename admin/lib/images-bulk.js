@@ -3,7 +3,7 @@
 import { toast } from "./dialog.js";
 import { h, icon, replace } from "./dom.js";
 import { BULK, downloadUrl } from "./images-api.js";
-import { forBulk } from "./images-filter.js";
+import { forBulk } from "./images-find.js";
 import { runJob } from "./job.js";
 import { number, t } from "./text.js";
 import { describe } from "./view.js";

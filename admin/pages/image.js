@@ -2,12 +2,9 @@
 
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, replace } from "../lib/dom.js";
-import { changeImage, downloadUrl, fileName, getImage, invalidateImage, previewUrl, publicUrl, purgeImage, restoreImage, trashImage } from "../lib/images-api.js";
-import { entityForm } from "../lib/images-entity.js";
-import { card, facts, history, links, summary, tiers } from "../lib/images-facts.js";
-import { forget, listAddress, neighbours } from "../lib/images-kept.js";
-import { replaceForm } from "../lib/images-replace.js";
-import { isShown, path, typeName } from "../lib/images-results.js";
+import { changeImage, downloadUrl, fileName, forget, getImage, invalidateImage, listAddress, neighbours, previewUrl, publicUrl, purgeImage, restoreImage, trashImage } from "../lib/images-api.js";
+import { card, entityForm, facts, history, links, replaceForm, summary, tiers } from "../lib/images-parts.js";
+import { isShown, path, typeName } from "../lib/images-show.js";
 import { poll } from "../lib/state.js";
 import { t } from "../lib/text.js";
 import { describe, empty, loading, notice, title } from "../lib/view.js";

@@ -1,16 +1,12 @@
 // Image caches: look for them, see them, choose some, do something with them.
 
 import { h, icon, replace } from "../lib/dom.js";
-import { collections } from "../lib/images-api.js";
+import { collections, keep, keptFor, Loader } from "../lib/images-api.js";
 import { BulkBar } from "../lib/images-bulk.js";
-import { parse, shorten } from "../lib/images-filter.js";
-import { FilterForm } from "../lib/images-form.js";
-import { keep, keptFor } from "../lib/images-kept.js";
-import { Loader } from "../lib/images-load.js";
-import { Results } from "../lib/images-results.js";
-import { Selection } from "../lib/images-select.js";
+import { FilterForm, parse, shorten } from "../lib/images-find.js";
+import { Results, Selection } from "../lib/images-show.js";
 import { passes } from "../lib/state.js";
-import { number, t } from "../lib/text.js";
+import { t } from "../lib/text.js";
 import { describe, empty, link, notice, setQuery, title } from "../lib/view.js";
 
 const VIEWS = ["grid", "list"];
