@@ -2,7 +2,7 @@
 // route takes it, in words, and the form for it.
 
 import { h, icon, replace, uid } from "./dom.js";
-import { bytes, moment, number, t } from "./text.js";
+import { bytes, has, moment, number, t } from "./text.js";
 
 export const MIMES = {
   "image/avif": "AVIF",
@@ -97,11 +97,14 @@ function inWords(name, text) {
   return text;
 }
 
+// A filter's name. What is the name of a column, too, is called as that is.
+export const label = (name) => (has(`images.filter.${name}`) ? t(`images.filter.${name}`) : t(`images.column.${name === "mime" ? "content_type_header" : name}`));
+
 // What is set, in words: [{name, text}].
 export function describeFilter(filter) {
   return Object.keys(FIELDS)
     .filter((name) => filter[name])
-    .map((name) => ({ name, text: t(`images.chip.${name}`, { value: inWords(name, filter[name]) }) }));
+    .map((name) => ({ name, text: t("images.chip", { name: label(name), value: inWords(name, filter[name]) }) }));
 }
 
 // The day that lies so many days back, for filters.
@@ -168,7 +171,7 @@ export class FilterForm {
     control.id = id;
     control.name = name;
     this.#fields[name] = control;
-    return h("div", { class: `field field-${name}` }, h("label", { for: id }, t(`images.filter.${name}`)), control, hint && h("span", { class: "hint", id: `${id}-hint` }, hint));
+    return h("div", { class: `field field-${name}` }, h("label", { for: id }, label(name)), control, hint && h("span", { class: "hint", id: `${id}-hint` }, hint));
   }
 
   #select(name, values, word) {
@@ -209,7 +212,7 @@ export class FilterForm {
 
   #moreFields() {
     const text = (name, props) => this.#field(name, h("input", { type: "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", dir: "auto", maxlength: 200, ...props }));
-    const size = (name) => this.#field(name, h("input", { type: "number", min: 0, step: "any", inputmode: "decimal" }));
+    const size = (name) => this.#field(name, h("input", { type: "number", min: 0, step: "any", inputmode: "decimal" }), t("unit.KiB"));
     const day = (name) => this.#field(name, h("input", { type: "date" }));
     return [
       this.#field("collection", h("select", {}, h("option", { value: "" }, t("images.any.collection")))),

@@ -42,7 +42,7 @@ const COLUMNS = {
 
 export function facts(image) {
   const rows = Object.entries(COLUMNS).map(([name, value]) =>
-    h("div", { dataset: { column: name } }, h("dt", {}, t(`image.column.${name}`), h("code", { class: "column" }, name)), h("dd", {}, value(image))),
+    h("div", { dataset: { column: name } }, h("dt", {}, t(`images.column.${name}`), h("code", { class: "column" }, name)), h("dd", {}, value(image))),
   );
   return card(t("image.facts"), h("dl", { class: "facts image-facts" }, rows));
 }
@@ -69,9 +69,12 @@ export function tiers(image) {
   return card(t("image.tiers"), h("ul", { class: "stack image-tiers" }, TIERS.map(row)));
 }
 
+// An event has the name of the column that keeps its time.
+const EVENTS = { modified: "source_mtime", created: "created_at", updated: "updated_at", accessed: "last_accessed", deleted: "deleted_at" };
+
 export function history(image) {
   const events = [...(image.history ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
-  const word = (event) => (has(`image.event.${event}`) ? t(`image.event.${event}`) : event.replaceAll("_", " "));
+  const word = (event) => t(`images.column.${EVENTS[event] ?? event}`);
   if (!events.length) return null;
   return card(t("image.history"), h("ol", { class: "image-history" }, events.map(({ at, event }) => h("li", { dataset: { event } }, h("span", {}, word(event)), h("span", { class: "muted" }, time(at))))));
 }
@@ -168,7 +171,7 @@ export function entityForm(changed) {
     }
   }
 
-  const rows = NAMES.map((name) => h("div", { class: "field" }, h("label", { for: fields[name].id }, t(`image.column.${name}`)), fields[name]));
+  const rows = NAMES.map((name) => h("div", { class: "field" }, h("label", { for: fields[name].id }, t(`images.column.${name}`)), fields[name]));
   const form = h("form", { class: "stack", on: { submit: send } }, h("div", { class: "filters image-entity" }, rows), said, h("div", { class: "row" }, save, undo));
   return {
     element: card(t("image.entity"), hint, form),

@@ -108,7 +108,7 @@ export class Results {
   #images = [];
   #items = new Map(); // id: {item, box}
   #view = "grid";
-  #trash = false;
+  #when = "last_accessed"; // the time that is shown
   #list = null;
   #shift = false;
 
@@ -125,7 +125,7 @@ export class Results {
   // From the beginning: `view` is grid or list.
   show(images, { view, trash }) {
     this.#view = view;
-    this.#trash = trash;
+    this.#when = trash ? "deleted_at" : "last_accessed";
     this.#images = [];
     this.#items.clear();
     this.#list = view === "grid" ? h("ul", { class: "image-grid" }) : h("tbody");
@@ -145,7 +145,7 @@ export class Results {
   }
 
   #table() {
-    const heads = ["path", "collection", "entity", "type", "size", "pixels", this.#trash ? "deleted" : "accessed"];
+    const heads = ["original_path", "collection", "entity", "content_type_header", "file_size", "pixels", this.#when];
     return h(
       "div",
       { class: "image-scroll" },
@@ -186,10 +186,6 @@ export class Results {
     this.#selection.set(image, on, { range: this.#shift, shown: this.#images });
   }
 
-  #time(image) {
-    return when(this.#trash ? image.deleted_at : image.last_accessed);
-  }
-
   #card(image, box) {
     const name = fileName(image.original_path);
     const folder = image.original_path.slice(0, -name.length);
@@ -203,7 +199,7 @@ export class Results {
         { class: "image-words", title: image.original_path },
         h("div", { class: "image-name" }, path(name)),
         h("div", { class: "image-folder muted" }, path(`${image.collection}/${folder}`)),
-        h("div", { class: "muted" }, `${typeName(image)} · ${bytes(image.file_size)} · `, this.#time(image)),
+        h("div", { class: "muted" }, `${typeName(image)} · ${bytes(image.file_size)} · `, when(image[this.#when])),
       ),
     );
   }
@@ -222,10 +218,10 @@ export class Results {
       ),
       cell("collection", path(image.collection)),
       cell("entity", entity(image) ? path(entity(image)) : h("span", { class: "muted" }, "–")),
-      cell("type", typeName(image)),
-      cell("size", bytes(image.file_size)),
+      cell("content_type_header", typeName(image)),
+      cell("file_size", bytes(image.file_size)),
       cell("pixels", pixels(image)),
-      cell(this.#trash ? "deleted" : "accessed", this.#time(image)),
+      cell(this.#when, when(image[this.#when])),
     );
   }
 

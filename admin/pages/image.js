@@ -3,7 +3,7 @@
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, replace } from "../lib/dom.js";
 import { changeImage, downloadUrl, fileName, forget, getImage, invalidateImage, listAddress, neighbours, previewUrl, publicUrl, purgeImage, restoreImage, trashImage } from "../lib/images-api.js";
-import { card, entityForm, facts, history, links, replaceForm, summary, tiers } from "../lib/images-parts.js";
+import { entityForm, facts, history, links, replaceForm, summary, tiers } from "../lib/images-parts.js";
 import { isShown, path, typeName } from "../lib/images-show.js";
 import { poll } from "../lib/state.js";
 import { t } from "../lib/text.js";
@@ -78,7 +78,7 @@ class Page {
       h(
         "div",
         { class: "image-page" },
-        h("div", { class: "stack image-main" }, this.#figure, this.#said, card(t("image.actions"), this.#actions), this.#replace.element, this.#entity.element),
+        h("div", { class: "stack image-main" }, this.#figure, this.#said, this.#actions, this.#replace.element, this.#entity.element),
         h("div", { class: "stack image-aside" }, this.#tiers, this.#links, this.#history),
       ),
       this.#facts,
@@ -113,13 +113,13 @@ class Page {
   #drawActions() {
     const image = this.#image;
     const trashed = Boolean(image.deleted_at);
-    const button = (name, picture, act, kind = "") => h("button", { type: "button", class: kind, dataset: { do: name }, on: { click: (event) => this.#act(event.currentTarget, act) } }, icon(picture), t(`image.do.${name}`));
+    const button = (name, picture, act, kind = "") => h("button", { type: "button", class: kind, dataset: { do: name }, on: { click: (event) => this.#act(event.currentTarget, act) } }, icon(picture), t(`images.do.${name}`));
     const open = publicUrl(image);
     const kept = this.#actions.contains(document.activeElement) && document.activeElement.dataset.do;
     replace(
       this.#actions,
       !trashed && open && h("a", { class: "button", href: open, target: "_blank", rel: "noopener noreferrer" }, icon("images"), t("image.do.open")),
-      h("a", { class: "button", href: downloadUrl(image), download: fileName(image.original_path), dataset: { do: "download" } }, icon("download"), t("image.do.download")),
+      h("a", { class: "button", href: downloadUrl(image), download: fileName(image.original_path), dataset: { do: "download" } }, icon("download"), t("images.do.download")),
       !trashed && button("restore", "restore", () => this.#restore()),
       !trashed && button("invalidate", "refresh", () => this.#invalidate()),
       !trashed && button("trash", "trash", () => this.#toTrash(), "danger"),
@@ -167,7 +167,7 @@ class Page {
   }
 
   async #toTrash() {
-    const sure = await confirm({ title: t("image.trash.title"), body: t("image.trash.body"), action: t("image.do.trash"), danger: true });
+    const sure = await confirm({ title: t("image.sure.trash"), body: t("images.about.trash"), action: t("images.do.trash"), danger: true });
     if (!sure) return;
     await trashImage(this.#id);
     toast(t("image.trash.done"));
@@ -181,7 +181,7 @@ class Page {
   }
 
   async #purge() {
-    const sure = await confirm({ title: t("image.purge.title"), body: t("image.purge.body"), action: t("image.do.purge"), danger: true, typed: t("images.purge.word") });
+    const sure = await confirm({ title: t("image.sure.purge"), body: t("images.about.purge"), action: t("images.do.purge"), danger: true, typed: t("images.purge.word") });
     if (!sure) return;
     await purgeImage(this.#id);
     forget();
