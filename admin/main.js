@@ -1,7 +1,7 @@
 // Decides between login and the pages, and draws what is around the pages: navigation, language, theme, logout.
 
 import { ApiError, get, onSignedOut, post, setSession } from "./lib/api.js";
-import { toast } from "./lib/dialog.js";
+import { toast, toasts } from "./lib/dialog.js";
 import { h, icon, replace, s } from "./lib/dom.js";
 import { redrawHealth, startHealth, stopHealth } from "./lib/state.js";
 import { describe, onPage, showPage, startPages, stopPages } from "./lib/view.js";
@@ -24,6 +24,7 @@ const AGAIN_MS = 2000;
 let session = null; // null: nobody is logged in
 let parts = null; // of the shell, to be written anew in another language
 let current = "";
+let drawn = false; // for the first time
 
 function theme() {
   return localStorage.getItem("perdura.theme") ?? "auto";
@@ -75,7 +76,7 @@ function complain(error) {
 
 // The shell: drawn once; its texts are drawn again in another language.
 
-function buildShell() {
+function buildShell({ first }) {
   const skip = h("a", { class: "skip", href: "#main", on: { click: skipToMain } });
   const top = h("header", { class: "top" });
   const side = h("nav", { class: "side", id: "navigation" });
@@ -83,9 +84,9 @@ function buildShell() {
   const main = h("main", { id: "main", tabindex: "-1" });
   parts = { skip, top, side, banner, main };
   drawShell();
-  replace(document.body, skip, h("div", { class: "shell" }, top, side, h("div", { class: "content" }, banner, main)));
+  replace(document.body, skip, h("div", { class: "shell" }, top, side, h("div", { class: "content" }, banner, main)), toasts());
   startHealth(banner);
-  startPages(main, ROUTES);
+  startPages(main, ROUTES, { first });
 }
 
 // "#main" itself would be taken for a page.
@@ -169,10 +170,10 @@ async function logout() {
   enterLogin({ message: "login.bye" });
 }
 
-function enterShell(answer) {
+function enterShell(answer, { first = false } = {}) {
   session = answer;
   setSession(answer);
-  buildShell();
+  buildShell({ first });
 }
 
 function enterLogin(options = {}) {
@@ -187,14 +188,19 @@ function enterLogin(options = {}) {
     mark: mark(),
     controls: [languageSelect(), themeSelect()],
     entered: enterShell,
-    redraw: () => enterLogin(options),
   });
 }
 
 onSignedOut(() => session && enterLogin({ message: "login.ended" }));
 
 onLanguage(() => {
-  if (!parts) return session === null && drawn && enterLogin();
+  if (!drawn) return;
+  if (!parts) {
+    const focused = document.activeElement?.id;
+    enterLogin();
+    if (focused) document.getElementById(focused)?.focus();
+    return;
+  }
   drawShell();
   redrawHealth();
   showPage({ again: true });
@@ -227,7 +233,8 @@ function showWaiting(error) {
   );
 }
 
-let drawn = false;
+// Such a link in a page that is open already.
+addEventListener("hashchange", () => location.hash.startsWith("#login=") && location.reload());
 
 async function start() {
   document.documentElement.dataset.theme = theme();
@@ -238,7 +245,7 @@ async function start() {
   let answer = await first;
   if (!answer || answer instanceof Error) answer = answer?.status === 401 ? null : await whoIsThere(link);
   drawn = true;
-  if (answer) enterShell(answer);
+  if (answer) enterShell(answer, { first: true });
   else enterLogin(link ? { message: "login.link.used", kind: "warning" } : {});
 }
 

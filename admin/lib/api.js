@@ -50,15 +50,18 @@ export async function request(method, path, options = {}) {
   try {
     return await once(method, path, options);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
+    if (path === "/admin/login" || !(error instanceof ApiError)) throw error;
     // Somebody logged in again in another tab: the token that goes with the new cookie is another one.
-    if (error.status === 403 && !READS.includes(method) && path !== "/admin/login") {
-      setSession(await once("GET", "/admin/session", { signal: options.signal }));
-      if (csrf !== token) return once(method, path, options);
-    }
-    if (error.status === 401 && path !== "/admin/login") events.dispatchEvent(new Event("signed-out"));
+    if (error.status === 403 && !READS.includes(method) && (await renewed(token))) return once(method, path, options);
+    if (error.status === 401) events.dispatchEvent(new Event("signed-out"));
     throw error;
   }
+}
+
+// Whether the session has another token than that.
+async function renewed(token) {
+  setSession(await request("GET", "/admin/session"));
+  return csrf !== token;
 }
 
 function once(method, path, { query, body, file, headers, signal, onProgress } = {}) {

@@ -61,14 +61,21 @@ export async function confirm({ title, body, action, danger = false, typed } = {
   return Boolean(await dialog.closed);
 }
 
-let region = null;
+// Where messages appear. It is there before the first one, so that this one is read aloud, too.
+export function toasts() {
+  return h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+}
+
+// An open dialog lies over everything that is not in it.
+function place() {
+  const host = document.querySelector("dialog[open]") ?? document.body;
+  const region = host.querySelector(":scope > .toasts") ?? toasts();
+  host.append(region);
+  return region;
+}
 
 // A short message that goes by itself, and is read aloud. kind: "good", "info", "warning", "error" (stays until closed).
 export function toast(text, { kind = "good" } = {}) {
-  if (!region?.isConnected) {
-    region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
-    document.body.append(region);
-  }
   const away = () => element.remove();
   const element = h(
     "div",
@@ -77,7 +84,7 @@ export function toast(text, { kind = "good" } = {}) {
     h("p", {}, text),
     h("button", { type: "button", class: "quiet square", "aria-label": t("close"), on: { click: away } }, icon("close")),
   );
-  region.append(element);
+  place().append(element);
   if (kind !== "error") setTimeout(away, 6000);
   return element;
 }

@@ -64,6 +64,21 @@ export function replace(node, ...children) {
   return node;
 }
 
+const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
+
+// As replace(), for what is drawn again and again: the focus stays where it was, <details> stay open, and nothing happens
+// while the reader has a text of it selected.
+export function refresh(node, ...children) {
+  const selection = getSelection();
+  if (!selection.isCollapsed && node.contains(selection.anchorNode)) return node;
+  const focus = node.contains(document.activeElement) ? [...node.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement) : -1;
+  const open = [...node.querySelectorAll("details")].map((details) => details.open);
+  replace(node, ...children);
+  node.querySelectorAll("details").forEach((details, i) => (details.open = open[i] ?? false));
+  if (focus >= 0) [...node.querySelectorAll(FOCUSABLE)][focus]?.focus({ preventScroll: true });
+  return node;
+}
+
 let last = 0;
 // An id that nothing else on the page has, for labels.
 export function uid(prefix = "u") {

@@ -22,7 +22,7 @@ export async function runJob({ path, body = {}, title, preview = false, intro, a
   const panel = { dialog, signal: leave.signal };
   try {
     if (preview) {
-      const trial = await run(panel, path, { ...body, dry_run: true }, t("job.previewing"));
+      const trial = await run(panel, path, { ...body, dry_run: true }, t("job.previewing"), true);
       if (!trial || !(await asked(panel, trial, { intro, action, danger, typed }))) return null;
     }
     const job = await run(panel, path, preview ? { ...body, dry_run: false } : body, t("job.running"));
@@ -50,7 +50,15 @@ export async function watchJob({ id, title }) {
 }
 
 function failed({ dialog }, error) {
-  replace(dialog.body, notice("error", h("p", {}, describe(error))));
+  const busy = error.status === 409;
+  replace(
+    dialog.body,
+    notice(
+      busy ? "warning" : "error",
+      h("p", {}, busy ? t("job.busy") : describe(error)),
+      busy && h("p", {}, h("a", { href: "#/jobs", on: { click: () => dialog.close() } }, t("nav.jobs"))),
+    ),
+  );
   replace(dialog.foot, closeButton(dialog));
   dialog.foot.querySelector("button").focus();
 }
@@ -59,21 +67,24 @@ function closeButton(dialog, text = t("close")) {
   return h("button", { type: "button", on: { click: () => dialog.close() } }, text);
 }
 
-async function run(panel, path, body, what) {
+// `trial`: of no use any more when the reader leaves.
+async function run(panel, path, body, what, trial = false) {
   replace(panel.dialog.body, h("p", { class: "muted", role: "status" }, what));
   replace(panel.dialog.foot, closeButton(panel.dialog, t("cancel")));
   const started = await post(path, body, { query: { async: 1 }, signal: panel.signal });
-  return follow(panel, started.id, what);
+  const job = await follow(panel, started.id, what, trial);
+  if (!job && trial) del(`/image-cache/jobs/${started.id}`).catch(() => {});
+  return job;
 }
 
 // Shows a job's progress until it has ended; null: the reader left.
-async function follow(panel, id, what) {
+async function follow(panel, id, what, trial = false) {
   const bar = h("progress", { "aria-label": what });
   const text = h("p", { class: "progress-text" });
   const said = h("p", { class: "muted", role: "status" }, what);
   const stop = h("button", { type: "button", class: "danger", on: { click: () => cancel(id, stop, said) } }, t("job.cancel"));
   replace(panel.dialog.body, h("div", { class: "stack" }, said, bar, text));
-  replace(panel.dialog.foot, closeButton(panel.dialog, t("job.leave")), stop);
+  replace(panel.dialog.foot, trial ? closeButton(panel.dialog, t("cancel")) : [closeButton(panel.dialog, t("job.leave")), stop]);
   return followJob(id, {
     signal: panel.signal,
     onProgress: (job) => drawProgress(bar, text, job),

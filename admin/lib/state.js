@@ -53,11 +53,12 @@ async function ask() {
 export async function look() {
   clearTimeout(timer);
   if (!banner) return;
+  const wasWell = isWell();
   state = await ask();
   if (!banner) return;
   draw();
   for (const listener of listeners) listener(state);
-  if (isWell()) {
+  if (isWell() && !wasWell) {
     for (const wake of waiting) wake();
   }
   clearTimeout(timer);

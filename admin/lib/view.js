@@ -38,8 +38,9 @@ export function setQuery(query) {
   history.replaceState(null, "", shown);
 }
 
-// routes: [{path: "/images/{id}", name, load: () => import(...)}]. `name` is told to who asked by onPage().
-export function startPages(element, table) {
+// table: [{path: "/images/{id}", name, load: () => import(...)}]. `name` is told to who asked by onPage(). `first`: the
+// document was just loaded, and the focus is where it has to be.
+export function startPages(element, table, { first = true } = {}) {
   main = element;
   routes = table.map((route) => ({
     ...route,
@@ -47,7 +48,7 @@ export function startPages(element, table) {
   }));
   shown = "";
   addEventListener("hashchange", changed);
-  return showPage({ first: true });
+  return showPage({ first });
 }
 
 export function stopPages() {
@@ -100,7 +101,8 @@ export async function showPage({ first = false, again = false } = {}) {
     if (!signal.aborted) await page.show(root, { params, query, signal });
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
-    root.append(title(t("page.trouble")), trouble(error, () => showPage({ again: true })));
+    if (!root.querySelector("h1")) root.append(title(t("page.trouble")));
+    root.append(trouble(error, () => showPage({ again: true })));
   }
   // Who reads by keyboard or ear begins at the new page's heading.
   if (!first && !again && !signal.aborted) main.querySelector("h1")?.focus({ preventScroll: true });

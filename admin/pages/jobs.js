@@ -2,7 +2,7 @@
 
 import { del, get } from "../lib/api.js";
 import { openDialog, toast } from "../lib/dialog.js";
-import { h, replace } from "../lib/dom.js";
+import { h, refresh, replace } from "../lib/dom.js";
 import { countsInWords, jobName, jobResult, stateClass, watchJob } from "../lib/job.js";
 import { poll } from "../lib/state.js";
 import { duration, moment, number, t, when } from "../lib/text.js";
@@ -102,13 +102,12 @@ async function cancel(id, button) {
 function drawPast(place, state, more) {
   const known = new Set();
   const list = state.pages.flat().filter((job) => !known.has(job.id) && known.add(job.id));
-  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   if (!list.length) {
     replace(place, empty(t("jobs.none"), t("jobs.none.hint"), h("a", { class: "button", href: "#/actions" }, t("nav.actions"))));
     return;
   }
   const heads = ["jobs.kind", "jobs.state", "jobs.when", "jobs.took", "jobs.host", "jobs.result"];
-  replace(
+  refresh(
     place,
     h(
       "section",
@@ -121,9 +120,8 @@ function drawPast(place, state, more) {
         h("tbody", {}, list.map(row)),
       ),
     ),
-    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", dataset: { key: "more" }, on: { click: more } }, t("more"))),
+    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", on: { click: more } }, t("more"))),
   );
-  if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function took(job) {
@@ -133,7 +131,7 @@ function took(job) {
 function row(job) {
   const details = h(
     "button",
-    { type: "button", class: "small", dataset: { key: `job-${job.id}` }, "aria-label": t("jobs.details.of", { job: jobName(job.kind) }), on: { click: () => showDetails(job) } },
+    { type: "button", class: "small", "aria-label": t("jobs.details.of", { job: jobName(job.kind) }), on: { click: () => showDetails(job) } },
     t("jobs.details"),
   );
   return h(

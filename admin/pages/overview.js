@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { bars, meter } from "../lib/chart.js";
-import { h, icon, replace } from "../lib/dom.js";
+import { h, icon, refresh } from "../lib/dom.js";
 import { countsInWords, jobName, stateClass } from "../lib/job.js";
 import { onHealth, poll, troubles } from "../lib/state.js";
 import { ago, bytes, duration, has, moment, number, percent, t, when } from "../lib/text.js";
@@ -32,8 +32,7 @@ export async function show(root, { signal }) {
 }
 
 function drawStatus(body, status, charts) {
-  const open = new Set([...body.querySelectorAll("details[open][id]")].map((element) => element.id));
-  replace(
+  refresh(
     body,
     attention(status),
     figures(status),
@@ -43,7 +42,6 @@ function drawStatus(body, status, charts) {
     collections(status),
     jobs(status),
   );
-  for (const id of open) body.querySelector(`#${id}`)?.setAttribute("open", "");
 }
 
 // What needs attention
@@ -137,7 +135,7 @@ function figures(status) {
 // Charts
 
 function drawHistory(place, history) {
-  replace(place, readsChart(history.minutes ?? []), requestsChart(history.hours ?? []));
+  refresh(place, readsChart(history.minutes ?? []), requestsChart(history.hours ?? []));
 }
 
 function card(...children) {

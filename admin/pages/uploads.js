@@ -2,7 +2,7 @@
 
 import { get } from "../lib/api.js";
 import { toast } from "../lib/dialog.js";
-import { h, replace } from "../lib/dom.js";
+import { h, refresh, replace } from "../lib/dom.js";
 import { runJob } from "../lib/job.js";
 import { poll } from "../lib/state.js";
 import { bytes, duration, number, t, when } from "../lib/text.js";
@@ -114,9 +114,8 @@ function drawList(place, state, more, possible) {
     );
     return;
   }
-  const focused = place.contains(document.activeElement);
   const heads = ["uploads.name", "uploads.state", "uploads.size", "uploads.created", "uploads.attempts", "uploads.where"];
-  replace(
+  refresh(
     place,
     h(
       "section",
@@ -129,9 +128,8 @@ function drawList(place, state, more, possible) {
         h("tbody", {}, list.map(row)),
       ),
     ),
-    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", id: "more", on: { click: more } }, t("more"))),
+    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", on: { click: more } }, t("more"))),
   );
-  if (focused) document.getElementById("more")?.focus();
 }
 
 function row(upload) {

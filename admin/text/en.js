@@ -60,6 +60,7 @@ export default {
 
   "job.start": "Start",
   "job.previewing": "Finding out what would be done …",
+  "job.busy": "A job of this kind is running already.",
   "job.running": "Running …",
   "job.cancel": "Stop it",
   "job.cancelling": "Stopping …",

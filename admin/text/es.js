@@ -60,6 +60,7 @@ export default {
 
   "job.start": "Empezar",
   "job.previewing": "Calculando qué se haría…",
+  "job.busy": "Ya hay una tarea de este tipo en curso.",
   "job.running": "En curso…",
   "job.cancel": "Detener",
   "job.cancelling": "Deteniendo…",

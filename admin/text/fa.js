@@ -60,6 +60,7 @@ export default {
 
   "job.start": "شروع",
   "job.previewing": "در حال بررسی آنچه انجام خواهد شد…",
+  "job.busy": "کاری از همین نوع در حال اجراست.",
   "job.running": "در حال اجرا…",
   "job.cancel": "توقف",
   "job.cancelling": "در حال توقف…",
