@@ -32,11 +32,14 @@ export function downloadUrl(image) {
 }
 
 // Where everybody gets it, whole; null: it is served nowhere.
-export const publicUrl = (image) => (image.url ? url(image.url) : null);
+export const publicUrl = (image) => (image.url ? url(served(image)) : null);
+
+// A name such as "javascript:x.png" is no address of its own, wherever it stands.
+const served = (image) => `.${image.url}`;
 
 // Sends another content for a live image; refused (412) when it is no longer the one that is shown.
 export function replaceImage(image, file, { onProgress, signal } = {}) {
-  return request("PUT", image.url, { file, onProgress, signal, headers: { "If-Match": `"${image.sha256}"`, "Content-Type": "application/octet-stream" } });
+  return request("PUT", served(image), { file, onProgress, signal, headers: { "If-Match": `"${image.sha256}"`, "Content-Type": "application/octet-stream" } });
 }
 
 // All that caches hold of it is asked for anew. Beside its path it may be known by its entity.
@@ -144,7 +147,7 @@ let kept = null;
 
 // key: the list's filter; address: in the hash; images, cursor and the like as a Loader has them; scroll: of the window.
 export function keep(place) {
-  kept = { ...place, at: Date.now(), visited: false };
+  kept = { ...place, at: Date.now(), visited: null };
 }
 
 // That place, when the reader comes back from an image, or only changed the language; else null: the list is read anew.
@@ -160,7 +163,7 @@ export function forget() {
 
 // The images before and after this one in the list that was shown last: {before, after}, null for none.
 export function neighbours(id) {
-  if (kept) kept.visited = true;
+  if (kept) kept.visited = id;
   const images = kept?.images ?? [];
   const at = images.findIndex((image) => image.id === id);
   return { before: (at > 0 && images[at - 1]) || null, after: (at >= 0 && images[at + 1]) || null };

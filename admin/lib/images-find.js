@@ -170,6 +170,7 @@ export class FilterForm {
     const id = uid(name);
     control.id = id;
     control.name = name;
+    if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
     this.#fields[name] = control;
     return h("div", { class: `field field-${name}` }, h("label", { for: id }, label(name)), control, hint && h("span", { class: "hint", id: `${id}-hint` }, hint));
   }

@@ -3,7 +3,7 @@
 import { url } from "./api.js";
 import { toast } from "./dialog.js";
 import { h, icon, replace, uid } from "./dom.js";
-import { changeImage, replaceImage } from "./images-api.js";
+import { changeImage, publicUrl, replaceImage } from "./images-api.js";
 import { path, pixels, typeName } from "./images-show.js";
 import { bytes, has, moment, number, percent, t, when } from "./text.js";
 import { describe, notice } from "./view.js";
@@ -109,7 +109,7 @@ export function links(image) {
   if (!own && (!entity || image.deleted_at)) return card(t("image.links"), h("p", { class: "muted" }, t(image.deleted_at ? "image.link.trash" : "image.link.none")));
   return card(
     t("image.links"),
-    h("ul", { class: "stack" }, own && linked("own", url(image.url), image.url), entity && linked("entity", url(entity), entity)),
+    h("ul", { class: "stack" }, own && linked("own", publicUrl(image), image.url), entity && linked("entity", url(entity), entity)),
   );
 }
 

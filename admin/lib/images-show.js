@@ -225,6 +225,11 @@ export class Results {
     );
   }
 
+  // Brings this image into view.
+  reveal(id) {
+    this.#items.get(id)?.item.scrollIntoView({ block: "center" });
+  }
+
   #mark() {
     for (const [id, { item, box }] of this.#items) {
       box.checked = this.#selection.has(id);

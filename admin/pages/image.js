@@ -27,6 +27,8 @@ class Page {
   #id;
   #signal;
   #image = null;
+  #drawn = "";
+  #busy = false;
   #shown = ""; // the sha256 of what the preview shows
   #head = h("div", {});
   #trash = h("div", {});
@@ -61,7 +63,10 @@ class Page {
     if (this.#signal.aborted) return;
     if (!this.#image) this.#build(image);
     this.#image = image;
-    this.#draw();
+    // What has not changed is left alone: somebody may be marking text in it.
+    const now = JSON.stringify(image);
+    if (now !== this.#drawn) this.#draw();
+    this.#drawn = now;
   }
 
   gone() {
@@ -113,7 +118,7 @@ class Page {
   #drawActions() {
     const image = this.#image;
     const trashed = Boolean(image.deleted_at);
-    const button = (name, picture, act, kind = "") => h("button", { type: "button", class: kind, dataset: { do: name }, on: { click: (event) => this.#act(event.currentTarget, act) } }, icon(picture), t(`images.do.${name}`));
+    const button = (name, picture, act, kind = "") => h("button", { type: "button", class: kind, dataset: { do: name }, on: { click: () => this.#act(act) } }, icon(picture), t(`images.do.${name}`));
     const open = publicUrl(image);
     const kept = this.#actions.contains(document.activeElement) && document.activeElement.dataset.do;
     replace(
@@ -130,15 +135,16 @@ class Page {
   }
 
   // One at a time, with what goes wrong said beneath the picture.
-  async #act(button, act) {
-    button.disabled = true;
+  async #act(act) {
+    if (this.#busy) return;
+    this.#busy = true;
     replace(this.#said);
     try {
       await act();
     } catch (error) {
       if (!this.#signal.aborted) replace(this.#said, h("div", { role: "alert" }, notice("error", h("p", {}, describe(error)))));
     }
-    button.disabled = false;
+    this.#busy = false;
   }
 
   // Something was done: the list that was shown before is out of date, and so may be this page.

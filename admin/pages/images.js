@@ -30,7 +30,10 @@ class Page {
   #said = h("p", { class: "images-said", role: "status" });
   #trouble = h("div", {});
   #none = h("div", {});
-  #end = h("div", { class: "images-end row center" });
+  // Always the same button, so that it keeps the focus; while it waits it does nothing.
+  #button = h("button", { type: "button", on: { click: () => (this.#button.dataset.do === "stop" ? this.#loader.stop() : this.#loader.more()) } });
+  #all = h("p", { class: "muted", tabindex: "-1" });
+  #end = h("div", { class: "images-end row center" }, this.#button, this.#all);
   #view = VIEWS.includes(localStorage.getItem(VIEW_KEPT_AS)) ? localStorage.getItem(VIEW_KEPT_AS) : "grid";
   #types = new Set();
   #watch;
@@ -97,8 +100,9 @@ class Page {
     this.#selection.clear();
     this.#results.show(this.#loader.images, { view: this.#view, trash: this.#filter.state === "trash" });
     this.#draw();
-    if (kept) scrollTo(0, kept.scroll);
-    else this.#loader.more();
+    if (!kept) this.#loader.more();
+    else if (kept.visited) this.#results.reveal(kept.visited);
+    else scrollTo(0, kept.scroll);
   }
 
   #leaves() {
@@ -108,9 +112,9 @@ class Page {
     keep({ key: this.#key(), address: link("/images", shorten(this.#filter)), images, cursor, total, examined, ended, scroll: scrollY });
   }
 
-
   #more() {
-    if (this.#loader.images.length < BY_ITSELF && !this.#loader.error) this.#loader.more();
+    const { images, error, stopped } = this.#loader;
+    if (images.length < BY_ITSELF && !error && !stopped) this.#loader.more();
   }
 
   #changed(added) {
@@ -136,7 +140,7 @@ class Page {
       busy && !count ? t("loading") + far : ended ? t("images.found", { count }) : (total === null ? t("images.shown", { count }) : t("images.shown.of", { count, total })) + far;
     replace(this.#trouble, error && notice(count ? "warning" : "error", h("p", {}, describe(error)), passes(error) && h("p", { class: "muted" }, t("images.again"))));
     replace(this.#none, ended && !count && this.#nothing());
-    replace(this.#end, this.#foot());
+    this.#drawEnd();
     this.#bulk.draw();
     this.#watch.disconnect();
     if (!busy && !ended) this.#watch.observe(this.#end);
@@ -151,11 +155,16 @@ class Page {
     return empty(t("images.none"), t("images.none.hint"), h("a", { class: "button primary", href: "#/actions" }, t("images.none.action")));
   }
 
-  #foot() {
+  #drawEnd() {
     const { images, ended, busy, error, examined } = this.#loader;
-    if (ended && images.length) return h("p", { class: "muted" }, t("images.end"));
-    if (ended) return null;
-    if (busy && examined > images.length) return h("button", { type: "button", dataset: { do: "stop" }, on: { click: () => this.#loader.stop() } }, t("images.stop"));
-    return h("button", { type: "button", dataset: { do: "more" }, disabled: busy, on: { click: () => this.#loader.more() } }, busy ? t("loading") : error ? t("again") : t("images.more"));
+    const stops = busy && examined > images.length;
+    const focused = document.activeElement === this.#button;
+    this.#all.textContent = t("images.end");
+    this.#all.hidden = !ended || !images.length;
+    this.#button.hidden = ended;
+    this.#button.textContent = t(stops ? "images.stop" : busy ? "loading" : error ? "again" : "images.more");
+    this.#button.dataset.do = stops ? "stop" : "more";
+    this.#button.setAttribute("aria-disabled", String(busy && !stops));
+    if (focused && ended) this.#all.focus();
   }
 }

@@ -84,7 +84,7 @@ def a_few(page: Page) -> None:
 def open_images(page: Page, **filter: str) -> None:
     query = "&".join(f"{name}={value}" for name, value in filter.items())
     page.open(f"#/images?{query}" if query else "#/images")
-    page.until(lambda: not page.all("[data-do=more]:disabled"), "a list that is complete")
+    page.until(lambda: not page.all("[data-do=more][aria-disabled=true]"), "a list that is complete")
 
 
 def shown(page: Page) -> list[str]:
@@ -231,8 +231,8 @@ def test_paging(page: Page) -> None:
     page.driver.set_script_timeout(WAIT_S + ROWS / 50)
     page.wait_script(
         "const frame = () => new Promise((go) => setTimeout(go));"
-        "for (;;) { const b = document.querySelector('[data-do=more]'); if (!b && document.querySelector('.images-end p')) return;"
-        " if (b && !b.disabled) b.click(); await frame(); }"
+        "for (;;) { const b = document.querySelector('[data-do=more]'); if (b.hidden) return;"
+        " if (b.ariaDisabled !== "true") b.click(); await frame(); }"
     )
     paths = shown(page)
     assert len(paths) == ROWS and paths == sorted(set(paths))
@@ -367,7 +367,7 @@ def test_all_that_match_and_purge(page: Page) -> None:
     # The whole trash.
     page.open("#/images?state=trash")
     page.until(lambda: shown(page), "what is left")
-    page.until(lambda: not page.all("[data-do=more]:disabled"), "a list that is complete")
+    page.until(lambda: not page.all("[data-do=more][aria-disabled=true]"), "a list that is complete")
     page.click(".images-bulk input")
     run_bulk(page, "purge", "delete")
     page.sees("The trash is empty.", ".empty")
