@@ -10,7 +10,7 @@ import { describe, empty, loading, setQuery, title } from "../lib/view.js";
 
 const EVERY_MS = 3000;
 const PAGE = 50;
-const KINDS = ["cache-all", "restore", "warmup", "cleanup", "sync", "check", "fsck", "bulk"];
+const KINDS = ["cache-all", "restore", "warmup", "cleanup", "sync", "check", "fsck", ...["restore", "invalidate", "trash", "undelete", "purge"].map((name) => `bulk-${name}`)];
 
 export async function show(root, { query, signal }) {
   const state = { kind: query.kind ?? "", pages: [], cursor: null };

@@ -13,6 +13,7 @@ const HISTORY_MS = 60000;
 const LATE_SECONDS = 10; // so old may a file be that is not stored yet, before it is worth a word
 const FILES_SHOWN = 20;
 const HOURS = 48;
+const MINUTES = 60;
 const TIERS = ["memory", "disk", "redis", "db", "origin"];
 
 export async function show(root, { signal }) {
@@ -135,7 +136,7 @@ function figures(status) {
 // Charts
 
 function drawHistory(place, history) {
-  refresh(place, readsChart(history.minutes ?? []), requestsChart(history.hours ?? []));
+  refresh(place, readsChart(fullHour(history.minutes ?? [])), requestsChart(history.hours ?? []));
 }
 
 function card(...children) {
@@ -143,6 +144,13 @@ function card(...children) {
 }
 
 const HOUR_MINUTE = { hour: "2-digit", minute: "2-digit" };
+
+// An instance that was started a moment ago has a short history; the chart has its whole width all the same.
+function fullHour(minutes) {
+  const first = minutes.length ? Date.parse(minutes[0].at) : Date.now();
+  const missing = Math.max(0, MINUTES - minutes.length);
+  return [...Array.from({ length: missing }, (_, i) => ({ at: first - (missing - i) * 60000 })), ...minutes];
+}
 
 function readsChart(minutes) {
   const known = TIERS.filter((tier) => tier !== "origin" || minutes.some((minute) => minute.origin > 0));
