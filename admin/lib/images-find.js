@@ -5,6 +5,7 @@ import { h, icon, replace, uid } from "./dom.js";
 import { bytes, has, moment, number, t } from "./text.js";
 
 export const MIMES = {
+  __proto__: null, // what is stored may be called "constructor"
   "image/avif": "AVIF",
   "image/bmp": "BMP",
   "image/gif": "GIF",

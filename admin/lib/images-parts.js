@@ -70,7 +70,7 @@ export function tiers(image) {
 }
 
 // An event has the name of the column that keeps its time.
-const EVENTS = { modified: "source_mtime", created: "created_at", updated: "updated_at", accessed: "last_accessed", deleted: "deleted_at" };
+const EVENTS = { file_written: "source_mtime", created: "created_at", changed: "updated_at", accessed: "last_accessed", deleted: "deleted_at" };
 
 export function history(image) {
   const events = [...(image.history ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
