@@ -31,6 +31,7 @@
 #include "http/jobs.h"
 #include "http/listen.h"
 #include "http/loops.h"
+#include "http/minutes.h"
 #include "http/patrol.h"
 #include "http/response.h"
 #include "http/router.h"
@@ -555,6 +556,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     int r = auth_open(&s->service.auth, s->config, e);
     if (r == 0 && (r = jobs_open(&s->service.jobs, service->store)) < 0)
         r = error_set(e, r, "out of memory");
+    if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
+        r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
     if (r == 0)
         r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
     if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
@@ -628,6 +631,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
             workers_finish(s->workers[i], NULL, NULL);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
+    minutes_stop(s->service.minutes);
     auth_close(s->service.auth);
     free(s);
     return 0;
