@@ -5,8 +5,8 @@ FROM (
     WHERE id < $15::bigint
     WINDOW w AS (ORDER BY id DESC)
     ORDER BY id DESC
-    LIMIT 10000
+    LIMIT 2500
 ) AS seen
-WHERE is_meant OR is_last OR n = 10000
+WHERE is_meant OR is_last OR n = 2500
 ORDER BY id DESC
 LIMIT $14::bigint

@@ -5,8 +5,8 @@ FROM (
     WHERE (deleted_at, id) < ($15::timestamptz, $16::bigint) AND deleted_at IS NOT NULL
     WINDOW w AS (ORDER BY deleted_at DESC, id DESC)
     ORDER BY deleted_at DESC, id DESC
-    LIMIT 10000
+    LIMIT 2500
 ) AS seen
-WHERE is_meant OR is_last OR n = 10000
+WHERE is_meant OR is_last OR n = 2500
 ORDER BY deleted_at DESC, id DESC
 LIMIT $14::bigint

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "codec/url.h"
 #include "fs/safepath.h"
 #include "http/image_json.h"
@@ -15,6 +16,8 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
+#define LOOK_US      20000
+#define EXAMINED_MAX 10000
 #define LATEST_US    INT64_C(253402300799000000) /* the end of the year 9999 */
 #define CURSOR_SIZE  (IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 32)
 
@@ -130,26 +133,58 @@ static int read_total(struct store *store, const struct store_filter *filter, js
     return r;
 }
 
+static void add_images(json_t *images, const struct config *config, const struct store_found *found)
+{
+    struct image_meta meta;
+    for (int i = 0; i < found->count; i++) {
+        store_page_meta(found->page, i, &meta);
+        json_array_append_new(images, image_json(config, &meta));
+    }
+}
+
+/* Goes on searching until the page is full, or it has taken long enough. The last one found is to be freed. */
+static int search(struct store *store, const struct listing *l, json_t *images, int64_t *ret_examined,
+                  struct store_found *ret, struct error *e)
+{
+    const struct image_meta *after = l->after.id < 0 ? NULL : &l->after;
+    int64_t until_us = clock_monotonic_us() + LOOK_US, examined = 0;
+    struct store_found found = {0};
+    do {
+        struct store_page *before = found.page; /* that `after` borrows from */
+        int r = store_search(store, &l->filter, l->order, after, l->limit - (int)json_array_size(images), &found, e);
+        store_page_free(before);
+        if (r < 0)
+            return r;
+        add_images(images, store_config(store), &found);
+        examined += found.examined;
+        after = &found.last;
+    } while (found.more && json_array_size(images) < (size_t)l->limit && clock_monotonic_us() < until_us &&
+             examined + STORE_SEARCH_EXAMINED <= EXAMINED_MAX);
+    *ret_examined = examined;
+    *ret = found;
+    return 0;
+}
+
 static int find(struct store *store, const struct listing *l, json_t **ret, struct error *e)
 {
     struct store_found found;
-    struct image_meta meta;
-    json_t *total;
-    int r = store_search(store, &l->filter, l->order, l->after.id < 0 ? NULL : &l->after, l->limit, &found, e);
-    if (r < 0)
+    json_t *total = NULL, *images = json_array();
+    int64_t examined;
+    int r = read_total(store, &l->filter, &total, e);
+    if (r < 0) {
+        json_decref(images);
         return r;
-    r = read_total(store, &l->filter, &total, e);
-    if (r == 0) {
-        json_t *images = json_array();
-        for (int i = 0; i < found.count; i++) {
-            store_page_meta(found.page, i, &meta);
-            json_array_append_new(images, image_json(store_config(store), &meta));
-        }
-        *ret = json_pack("{s:o, s:o, s:o, s:I, s:s}", "images", images, "cursor", cursor_json(l, &found), "total",
-                         total, "examined", (json_int_t)found.examined, "order", orders[l->order]);
     }
+    r = search(store, l, images, &examined, &found, e);
+    if (r < 0) {
+        json_decref(images);
+        json_decref(total);
+        return r;
+    }
+    *ret = json_pack("{s:o, s:o, s:o, s:I, s:s}", "images", images, "cursor", cursor_json(l, &found), "total", total,
+                     "examined", (json_int_t)examined, "order", orders[l->order]);
     store_page_free(found.page);
-    return r;
+    return 0;
 }
 
 void route_images_list(struct http_exchange *x)

@@ -9,7 +9,7 @@
 
 #include "store/store.h"
 
-#define STORE_SEARCH_EXAMINED 10000
+#define STORE_SEARCH_EXAMINED 2500
 
 enum store_state {
     STORE_LIVE,

@@ -161,8 +161,8 @@ def test_few_rows_are_examined_at_a_time(http: Served) -> None:
         cursor = page["cursor"]
         if page["images"]:
             break
-        assert cursor and page["examined"] == 10000
-    assert asked == 3 and ids(page["images"]) == [there] and cursor is None
+        assert cursor and 2500 <= page["examined"] <= 10000
+    assert asked >= 3 and ids(page["images"]) == [there] and cursor is None
 
 
 def test_paths_of_every_kind_are_paged_through(http: Served) -> None:
@@ -468,6 +468,7 @@ def test_many_images_by_number(http: Served) -> None:
     http.get(f"{IMAGES}/{number['2.png']}").problem(404)
     assert http.get("/media/1.png").status == 200
 
+    wait_until((http.perdura.media / "1.png").exists, WAIT_S, "the file that was asked for")
     for path in ("3.png", "4.png"):
         (http.perdura.media / path).unlink()
     preview = bulk(http, action="restore", ids=list(number.values()), dry_run=True)
