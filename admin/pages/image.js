@@ -3,8 +3,8 @@
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, replace } from "../lib/dom.js";
 import { changeImage, downloadUrl, fileName, forget, getImage, invalidateImage, listAddress, neighbours, previewUrl, publicUrl, purgeImage, restoreImage, trashImage } from "../lib/images-api.js";
-import { entityForm, facts, history, links, replaceForm, summary, tiers } from "../lib/images-parts.js";
-import { isShown, path, typeName } from "../lib/images-show.js";
+import { entityForm, facts, history, links, replaceForm, tiers } from "../lib/images-parts.js";
+import { isShown, path, summary, typeName } from "../lib/images-show.js";
 import { poll } from "../lib/state.js";
 import { t } from "../lib/text.js";
 import { describe, empty, loading, notice, title } from "../lib/view.js";
