@@ -83,11 +83,8 @@ export function entity(image) {
   return [image.content_type, image.object_id, image.variant].filter(Boolean).join(" / ");
 }
 
-// "PNG · 640 × 480 · 12 KiB", with nothing said of what is not known. Each part keeps its own direction.
-export function summary(image) {
-  const parts = [typeName(image), image.width && image.height ? pixels(image) : null, bytes(image.file_size)].filter(Boolean);
-  return parts.map((part, i) => [i > 0 && " · ", h("bdi", {}, part)]);
-}
+// "PNG · 640 × 480 · 12 KiB": each part keeps its own direction.
+export const parted = (...parts) => parts.map((part, i) => [i > 0 && " · ", h("bdi", {}, part)]);
 
 // A preview that keeps its place, or what it is instead.
 export function thumb(image) {
@@ -205,7 +202,7 @@ export class Results {
         { class: "image-words", title: image.original_path },
         h("div", { class: "image-name" }, path(name)),
         h("div", { class: "muted" }, path(image.collection), folder && [" · ", path(folder)]),
-        h("div", { class: "muted" }, summary(image)),
+        h("div", { class: "muted" }, parted(typeName(image), bytes(image.file_size))),
         h("div", { class: "muted" }, when(image[this.#when])),
       ),
     );
