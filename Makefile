@@ -44,7 +44,7 @@ FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 5
 
-.PHONY: all help run test express s3rver unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
+.PHONY: all help run test express s3rver axe unit integration fault browser valgrind fuzz fuzz-run bench check-layers check-headers lint format \
 	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
@@ -54,8 +54,8 @@ help:
 	@echo "make            the program, $(B)/perdura"
 	@echo "make run        installs what is missing, builds, and runs it with a PostgreSQL of its own; Ctrl-C ends it"
 	@echo "make test       installs what is missing, builds, and runs all tests"
-	@echo "make unit | integration | fault | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
-	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan\" beside nginx, Varnish and Redis, too"
+	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan objects\" beside nginx, Varnish, curl"
+	@echo "make unit | integration | fault | browser | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
 	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
 	@echo "make format | install | clean"
 	@echo "Variables: SAN=address,undefined SAN=thread DEVELOPER=1 CC=clang CFLAGS FUZZ_SECONDS PREFIX DESTDIR"
@@ -78,7 +78,7 @@ $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
 	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # One rule for the .c and the .h: the script writes both.
-$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(B)/files
+$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(wildcard sql/*.inc) $(B)/files
 	@mkdir -p $(@D)
 	$(call say,SQL )src/tools/embed sql $(B)/gen/sql $(SQL)
 
@@ -164,6 +164,14 @@ build/s3rver/package.json: tests/storage/package.json
 	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
 	    { echo "npm can't fetch s3rver (build/s3rver/npm.log): its tests are skipped"; rm -f package.json; }; fi
 
+# What looks at pages as those do who can't see them, likewise.
+axe: build/browser/package.json
+build/browser/package.json: tests/browser/package.json
+	@mkdir -p $(@D)
+	@if command -v npm > /dev/null; then cp $< $@ && cd $(@D) && \
+	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
+	    { echo "npm can't fetch axe-core (build/browser/npm.log): its tests are skipped"; rm -f package.json; }; fi
+
 unit: $(UNIT)
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-unit $(UNIT)
@@ -174,7 +182,8 @@ valgrind: $(UNIT)
 
 integration: express s3rver
 fault: s3rver
-integration fault: all
+browser: axe
+integration fault browser: all
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-pytest tests/$@
 

@@ -11,6 +11,7 @@
 #include "base/metric.h"
 #include "codec/base64.h"
 #include "fs/fdio.h"
+#include "fs/spool.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
@@ -147,7 +148,6 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
 {
     struct staging *staging;
     char name[STAGING_NAME_SIZE];
-    const char *folder = getenv("TMPDIR");
     int fd = tier_disk_staging(store->disk, store->config->collections[0].name, &staging, NULL);
     if (fd == 0) {
         fd = staging_create(staging, name);
@@ -155,16 +155,14 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
             (void)unlinkat(staging_folder(staging), name, 0);
     }
     if (fd < 0)
-        fd = open(folder && *folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set(e, -errno, "can't be kept until it is stored: %s", strerror(errno));
-    *ret_fd = fd;
-    return 0;
+        fd = spool_file(e);
+    if (fd >= 0)
+        *ret_fd = fd;
+    return fd < 0 ? fd : 0;
 }
 
-/* Into a file without a name, where none of its own can be: a folder that is not there, or can't be written to. */
-static int fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
-                         struct image **ret, struct error *e)
+int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
+                        struct image **ret, struct error *e)
 {
     int fd;
     int r = store_spool(store, &fd, e);
@@ -189,7 +187,7 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
     int fd;
     if (tier_disk_staging(store->disk, meta->key.collection, &staging, NULL) < 0 ||
         atomicfile_open(staging, &file, &fd, NULL) < 0)
-        return fetch_unnamed(store, meta, cancel, ret, e);
+        return store_fetch_unnamed(store, meta, cancel, ret, e); /* no folder, or it can't be written to */
     int r = store_download(store, meta, fd, cancel, e);
     int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (r == 0 && kept < 0)
