@@ -489,7 +489,7 @@ def test_database_down_and_back(admin: AdminClient) -> None:
 
 
 def test_database_frozen(serve: Serve) -> None:
-    http = serve(PERDURA_ADMIN_PASSWORD=PASSWORD)
+    http = serve(PERDURA_ADMIN_PASSWORD=PASSWORD, PERDURA_SHUTDOWN_TIMEOUT="2")
     admin = AdminClient(http).login()
     stranger = AdminClient(http)
     stranger.token = "s" * 43
@@ -500,8 +500,8 @@ def test_database_frozen(serve: Serve) -> None:
         while time.monotonic() < until:
             assert admin.get("/metrics").status == 200
         assert stranger.get("/metrics").problem(503)
-        with ThreadPoolExecutor(8) as pool:  # it is told to end while they are looked up
-            asked = [pool.submit(stranger.get, "/metrics") for _ in range(8)]
+        with ThreadPoolExecutor(4) as pool:  # it is told to end while they are looked up
+            asked = [pool.submit(stranger.get, "/metrics") for _ in range(4)]
             wait_until(lambda: any(one.running() for one in asked), WAIT_S, "requests")
             http.terminate()
             for one in asked:
