@@ -33,7 +33,8 @@ LIBS     = $(PKG_LIBS) -lb64 -lm
 SRC  := $(wildcard src/*/*.c)
 SQL  := $(wildcard sql/*.sql)
 MIGRATIONS := $(wildcard migrations/*.sql)
-GEN  := $(B)/gen/sql.c $(B)/gen/migrations.c
+ADMIN := $(wildcard admin/*.* admin/*/*.*)
+GEN  := $(B)/gen/sql.c $(B)/gen/migrations.c $(B)/gen/admin.c
 OBJ  := $(patsubst src/%.c,$(B)/%.o,$(SRC)) $(GEN:.c=.o)
 MAIN := $(B)/cli/main.o
 LIB  := $(filter-out $(MAIN),$(OBJ))
@@ -43,7 +44,7 @@ FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 5
 
-.PHONY: all help run test express s3rver unit integration fault valgrind fuzz fuzz-run bench check-layers check-headers lint format \
+.PHONY: all help run test express s3rver axe unit integration fault browser valgrind fuzz fuzz-run bench check-layers check-headers lint format \
 	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
@@ -53,8 +54,8 @@ help:
 	@echo "make            the program, $(B)/perdura"
 	@echo "make run        installs what is missing, builds, and runs it with a PostgreSQL of its own; Ctrl-C ends it"
 	@echo "make test       installs what is missing, builds, and runs all tests"
-	@echo "make unit | integration | fault | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
-	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan\" beside nginx, Varnish and Redis, too"
+	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan objects\" beside nginx, Varnish, curl"
+	@echo "make unit | integration | fault | browser | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
 	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
 	@echo "make format | install | clean"
 	@echo "Variables: SAN=address,undefined SAN=thread DEVELOPER=1 CC=clang CFLAGS FUZZ_SECONDS PREFIX DESTDIR"
@@ -69,7 +70,7 @@ $(B)/perdura: $(OBJ) $(B)/files
 $(B)/libperdura.a: $(LIB) $(B)/files
 	$(call say,AR  )rm -f $@ && ar rcs $@ $(LIB)
 
-$(B)/%.o: src/%.c $(B)/flags | $(B)/gen/sql.h $(B)/gen/migrations.h
+$(B)/%.o: src/%.c $(B)/flags | $(GEN:.c=.h)
 	@mkdir -p $(@D)
 	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -85,12 +86,16 @@ $(B)/gen/migrations.c $(B)/gen/migrations.h &: src/tools/embed $(MIGRATIONS) $(B
 	@mkdir -p $(@D)
 	$(call say,SQL )src/tools/embed migrations $(B)/gen/migrations $(MIGRATIONS)
 
+$(B)/gen/admin.c $(B)/gen/admin.h &: src/tools/embed $(ADMIN) $(B)/files
+	@mkdir -p $(@D)
+	$(call say,PAGE)src/tools/embed admin $(B)/gen/admin $(ADMIN)
+
 # AVX2 code stands in a file of its own; the rest runs on any machine of the architecture.
 $(B)/codec/base64_avx2.o: private ALL_CFLAGS += $(if $(filter x86_64,$(shell uname -m)),-mavx2)
 
 # What no time stamp tells: other flags, or a file that is gone. Each is written only when it changes.
 $(B)/flags: export TEXT = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) $(LIBS)
-$(B)/files: export TEXT = $(SRC) $(SQL) $(MIGRATIONS)
+$(B)/files: export TEXT = $(SRC) $(SQL) $(MIGRATIONS) $(ADMIN)
 $(B)/flags $(B)/files: FORCE
 	@mkdir -p $(@D)
 	@echo "$$TEXT" | cmp -s - $@ || echo "$$TEXT" > $@
@@ -159,6 +164,14 @@ build/s3rver/package.json: tests/storage/package.json
 	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
 	    { echo "npm can't fetch s3rver (build/s3rver/npm.log): its tests are skipped"; rm -f package.json; }; fi
 
+# What looks at pages as those do who can't see them, likewise.
+axe: build/browser/package.json
+build/browser/package.json: tests/browser/package.json
+	@mkdir -p $(@D)
+	@if command -v npm > /dev/null; then cp $< $@ && cd $(@D) && \
+	    npm install --no-audit --no-fund --loglevel=error > npm.log 2>&1 || \
+	    { echo "npm can't fetch axe-core (build/browser/npm.log): its tests are skipped"; rm -f package.json; }; fi
+
 unit: $(UNIT)
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-unit $(UNIT)
@@ -169,7 +182,8 @@ valgrind: $(UNIT)
 
 integration: express s3rver
 fault: s3rver
-integration fault: all
+browser: axe
+integration fault browser: all
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-pytest tests/$@
 

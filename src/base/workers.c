@@ -81,31 +81,38 @@ int workers_push_now(struct workers *w, void *item)
     return push(w, item, 0);
 }
 
-static void *take(struct workers *w, int wait)
+static size_t take(struct workers *w, void **ret, size_t max, int wait)
 {
-    void *item = NULL;
+    size_t n = 0;
     pthread_mutex_lock(&w->lock);
     while (wait && !w->count && !w->finished && !w->stopped)
         pthread_cond_wait(&w->pushed, &w->lock);
-    if (w->count && !w->stopped) {
-        item = w->items[w->first];
+    while (n < max && w->count && !w->stopped) {
+        ret[n++] = w->items[w->first];
         w->first = (w->first + 1) % w->max;
         /* Who waits to push goes on once half is free, or would be woken for each item. */
         if (--w->count == w->max / 2)
             pthread_cond_broadcast(&w->taken);
     }
     pthread_mutex_unlock(&w->lock);
-    return item;
+    return n;
 }
 
 void *workers_take(struct workers *w)
 {
-    return take(w, 1);
+    void *item;
+    return take(w, &item, 1, 1) ? item : NULL;
+}
+
+size_t workers_take_some(struct workers *w, void **ret, size_t max)
+{
+    return take(w, ret, max, 1);
 }
 
 void *workers_take_now(struct workers *w)
 {
-    return take(w, 0);
+    void *item;
+    return take(w, &item, 1, 0) ? item : NULL;
 }
 
 static void raise_flag(struct workers *w, int *flag)

@@ -28,7 +28,10 @@ int workers_push_now(struct workers *w, void *item) __attribute__((warn_unused_r
 /* For workers: the next item, waiting for one. NULL: no more will come. */
 void *workers_take(struct workers *w);
 
-/* Likewise, but NULL at once when none is there. */
+/* Likewise up to `max` items at once: those that are there. Returns how many. 0: no more will come. */
+size_t workers_take_some(struct workers *w, void **ret, size_t max);
+
+/* Likewise one, but NULL at once when none is there. */
 void *workers_take_now(struct workers *w);
 
 /* From any thread: no item is handed out any more. */

@@ -156,18 +156,20 @@ static int serve(struct dev *d)
     struct error e;
     struct store *store;
     struct service *service;
-    char images[PATH_MAX];
+    char images[PATH_MAX], login[SERVICE_LINK_SIZE] = "";
     if (store_open(&store, &d->config, &e) < 0)
         return cli_fail_settings(&e);
     int code = service_start(&service, store, 0, &d->signals);
     if (code == CLI_OK) {
         snprintf(images, sizeof images, "%s%s/", service_url(service), d->config.media_url);
+        (void)!service_login_link(service, login);
         const struct dev_advice advice = {.pg = &d->pg,
                                           .redis = *d->redis.url ? &d->redis : NULL,
                                           .media = d->media,
                                           .url = service_url(service),
                                           .images = images,
-                                          .token = d->config.api_token};
+                                          .token = d->config.api_token,
+                                          .login = login};
         dev_advice_print(&advice);
         printf("\nCtrl-C here stops it all%s%s.\n", keep ? "; the folder stays: " : " and removes ", d->shown);
         code = fflush(stdout) == 0 ? wait_for_stop(d) : CLI_FAILED;

@@ -23,6 +23,7 @@ const struct command *const commands[] = {
     &command_migrate_storage,
     &command_invalidate,
     &command_config,
+    &command_hash_password,
     &command_version,
     0,
 };

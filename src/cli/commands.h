@@ -12,6 +12,7 @@ extern const struct command command_config;
 extern const struct command command_dev;
 extern const struct command command_fsck;
 extern const struct command command_get;
+extern const struct command command_hash_password;
 extern const struct command command_info;
 extern const struct command command_invalidate;
 extern const struct command command_list;

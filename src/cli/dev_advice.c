@@ -60,6 +60,8 @@ void dev_advice_print(const struct dev_advice *a)
     printf("\nServing, and storing every image that is written to the folder:\n\n  %s" DEV_STORY_IMAGE
            "    the image just healed\n  %s/image-cache/status    with the token below\n",
            a->images, a->url);
+    if (*a->login)
+        printf("  %s    the admin page; this link works once, for 15 minutes\n", a->login);
     printf("\nTry it. In another terminal, first:\n\n  export DATABASE_URL=");
     print_quoted(a->pg->url);
     if (a->redis) {

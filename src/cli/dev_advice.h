@@ -12,6 +12,7 @@ struct dev_advice {
     const char *url;                   /* where the HTTP service listens */
     const char *images;                /* where images are served, with the slash at its end */
     const char *token;                 /* for what needs one */
+    const char *login;                 /* a link that logs in to the admin page; "": none */
 };
 
 /* Prints them on stdout. */

@@ -205,6 +205,15 @@ const char *service_url(const struct service *s)
     return s->http ? s->url : NULL;
 }
 
+int service_login_link(const struct service *s, char ret[SERVICE_LINK_SIZE])
+{
+    char token[HTTP_LOGIN_LINK_SIZE];
+    int r = s->http ? http_server_login_link(s->http, token) : -ENOTCONN;
+    if (r == 0)
+        snprintf(ret, SERVICE_LINK_SIZE, "%s/admin/#login=%s", s->url, token);
+    return r;
+}
+
 /* 0, or -ETIMEDOUT when the database holds a part: then nothing that it may still use is freed. */
 static int stop_parts(struct service *s, int64_t deadline_ms)
 {

@@ -36,6 +36,11 @@ void service_hold(struct service *s);
 /* Where it listens, NULL when it does not. */
 const char *service_url(const struct service *s);
 
+/* Where to log in to the admin page, once and within 15 minutes; see http_server_login_link. -ENOTCONN: it does not
+ * listen; -EIO. */
+#define SERVICE_LINK_SIZE 320
+int service_login_link(const struct service *s, char ret[SERVICE_LINK_SIZE]) __attribute__((warn_unused_result));
+
 /* Ends without a flush.
  *
  * Where a part is held by a database that does not answer, the process ends here, with `code`: what is left of it is

@@ -4,7 +4,9 @@
 #include <pthread.h>
 #include <string.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 /* Fetched once and kept until the process ends: EVP_sha256() would look its provider up at every call, which costs more
  * than the digest of a small image. A context per call is cheap beside that, so threads share nothing else. */
@@ -47,6 +49,17 @@ int digest_end(struct digest *d, unsigned char *out)
     EVP_MD_CTX_free(d->context);
     d->context = NULL;
     return r;
+}
+
+int digest_hmac(const void *key, size_t key_len, const void *bytes, size_t n, unsigned char out[DIGEST_SHA256_LEN])
+{
+    pthread_once(&sha256_once, fetch_sha256);
+    return sha256 && HMAC(sha256, key, (int)key_len, bytes, n, out, NULL) ? 0 : -EIO;
+}
+
+int digest_equal(const void *a, const void *b, size_t n)
+{
+    return CRYPTO_memcmp(a, b, n) == 0;
 }
 
 void digest_hex_bytes(char *dst, const unsigned char *bytes, size_t n)

@@ -28,6 +28,13 @@ int digest_add(struct digest *d, const void *bytes, size_t n) __attribute__((war
 /* `out` has room for the kind's length; NULL: the digest is dropped. */
 int digest_end(struct digest *d, unsigned char *out);
 
+/* HMAC-SHA-256 (RFC 2104) of n bytes under a key. 0, or -EIO. */
+int digest_hmac(const void *key, size_t key_len, const void *bytes, size_t n, unsigned char out[DIGEST_SHA256_LEN])
+    __attribute__((warn_unused_result));
+
+/* Whether two secrets of n bytes are equal, in a time that tells nothing of where they differ. */
+int digest_equal(const void *a, const void *b, size_t n);
+
 /* Writes the digest in lower-case hexadecimal and a NUL to dst. */
 void digest_hex(char dst[DIGEST_HEX_SIZE], const unsigned char sha[DIGEST_SHA256_LEN]);
 

@@ -30,6 +30,7 @@ static void store(struct config *c, const struct setting *s, const struct value 
     case VALUE_REDIS_URL:
     case VALUE_SHA256:
     case VALUE_TOKENS:
+    case VALUE_PASSWORD:
     case VALUE_URL_PATHS:
     case VALUE_ENDPOINT:
     case VALUE_BUCKET:

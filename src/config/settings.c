@@ -37,6 +37,7 @@ const struct setting settings[] = {
 #define SIZE_OF_ENUM      sizeof(int)
 #define SIZE_OF_WORDS     sizeof(unsigned)
 #define SIZE_OF_TOKENS    sizeof(char *)
+#define SIZE_OF_PASSWORD  sizeof(char *)
 #define SIZE_OF_URL_PATHS sizeof(char *)
 #define SIZE_OF_ENDPOINT  sizeof(char *)
 #define SIZE_OF_BUCKET    sizeof(char *)

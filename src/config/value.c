@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <strings.h>
 
+#include "codec/password.h"
 #include "config/bytesize.h"
 #include "config/conninfo.h"
 #include "config/listvalue.h"
@@ -172,6 +173,10 @@ static int check_text(const struct value_type *type, char *text, struct error *e
         return refuse(type, e, "is no name of a bucket");
     if (type->kind == VALUE_SHA256 && shorten_sha256(text) < 0)
         return refuse(type, e, "is no SHA-256");
+    if (type->kind == VALUE_PASSWORD && strlen(text) > PASSWORD_MAX_BYTES)
+        return refuse(type, e, "is too long");
+    if (type->kind == VALUE_PASSWORD && password_check_setting(text) < 0)
+        return refuse(type, e, "begins like a hash and is none, or one that takes too much memory");
     return 0;
 }
 
@@ -206,7 +211,7 @@ bool value_is_text(enum value_kind kind)
 {
     return kind == VALUE_TEXT || kind == VALUE_PATH || kind == VALUE_URL_PATH || kind == VALUE_CONNINFO ||
            kind == VALUE_REDIS_URL || kind == VALUE_SHA256 || kind == VALUE_TOKENS || kind == VALUE_URL_PATHS ||
-           kind == VALUE_HOSTS || kind == VALUE_ENDPOINT || kind == VALUE_BUCKET;
+           kind == VALUE_HOSTS || kind == VALUE_ENDPOINT || kind == VALUE_BUCKET || kind == VALUE_PASSWORD;
 }
 
 int value_parse(const struct value_type *type, const char *text, struct value *ret, struct error *e)
@@ -278,6 +283,7 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
     case VALUE_REDIS_URL:
     case VALUE_SHA256:
     case VALUE_TOKENS:
+    case VALUE_PASSWORD:
     case VALUE_URL_PATHS:
     case VALUE_HOSTS:
     case VALUE_ENDPOINT:
@@ -323,6 +329,8 @@ int value_accepted(const struct value_type *type, struct buf *out)
         return r < 0 ? r : buf_addstr(out, ", separated by commas");
     case VALUE_TOKENS:
         return buf_addstr(out, "tokens of A-Z a-z 0-9 - . _ ~ + / that may end in =, separated by commas");
+    case VALUE_PASSWORD:
+        return buf_addstr(out, "a password of up to 1,024 bytes, or what perdura hash-password prints");
     case VALUE_URL_PATHS:
         return buf_addstr(out, "URL paths such as /partners, separated by commas");
     case VALUE_HOSTS:

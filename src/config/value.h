@@ -31,6 +31,7 @@ enum value_kind {
     VALUE_ENUM,      /* one of the words, in any case */
     VALUE_WORDS,     /* a list of some of the words: see listvalue.h for this one and the next two */
     VALUE_TOKENS,    /* a list of Bearer tokens */
+    VALUE_PASSWORD,  /* plain, or a hash: see codec/password.h */
     VALUE_URL_PATHS, /* a list of URL_PATH */
     VALUE_HOSTS,     /* a list of hosts, each perhaps with a port: see listvalue.h */
     VALUE_ENDPOINT,  /* "https://host:port", see s3_settings.h; trailing slashes are dropped */

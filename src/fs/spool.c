@@ -41,7 +41,7 @@ static int make_file(const char *folder)
 }
 
 /* /tmp comes last: it lies in memory on many machines. */
-static int open_file(struct error *e)
+int spool_file(struct error *e)
 {
     const char *const folders[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
     int fd = -ENOENT, first = 0;
@@ -65,7 +65,7 @@ static int write_file(int fd, const void *bytes, size_t n, struct error *e)
 /* What is in memory goes to the file, and whatever comes after it. */
 static int spill(struct spool *s, struct error *e)
 {
-    int fd = open_file(e);
+    int fd = spool_file(e);
     if (fd < 0)
         return fd;
     int r = write_file(fd, s->memory.data, s->memory.len, e);

@@ -17,12 +17,15 @@ struct spool {
     int64_t size;
 };
 
+/* A new file without a name, in $TMPDIR or else in /var/tmp or /tmp. Returns its descriptor; or what making it gave,
+ * with a text that says where. */
+int spool_file(struct error *e) __attribute__((warn_unused_result));
+
 /* Empty; allocates nothing. Up to memory_max bytes stay in memory. */
 void spool_init(struct spool *s, size_t memory_max);
 void spool_release(struct spool *s);
 
-/* Appends. The file is made in $TMPDIR or else in /var/tmp or /tmp. -ENOMEM, or what making and writing it gave, with a
- * text that says where. */
+/* Appends. -ENOMEM, or what making (spool_file) and writing the file gave. */
 int spool_add(struct spool *s, const void *bytes, size_t n, struct error *e) __attribute__((warn_unused_result));
 
 /* Reads up to n bytes from `offset` on; sets *ret_n, which is less than n at the end only. -EIO and its like. */

@@ -54,16 +54,17 @@ struct http_exchange {
     const struct http_service *service;
     const struct http_route *route;
     enum http_method method;
-    char *raw_path;       /* as it was sent, without the query; for the log */
-    char *raw_query;      /* behind the '?', or NULL */
-    const char *tail;     /* what the route's pattern left open, still encoded; inside raw_path */
-    struct image_key key; /* of routes that name an image; path is in `path` */
-    char *path;           /* decoded */
-    void *state;          /* the handler's own; freed with the exchange */
-    struct buf body;      /* or, when it is large: */
-    int body_fd;          /* a file that holds it; -1: none */
-    int64_t body_bytes;   /* of either */
-    int is_plain;         /* the same URL gets the same answer: no header asks for a part or sets a condition */
+    char *raw_path;             /* as it was sent, without the query; for the log */
+    char *raw_query;            /* behind the '?', or NULL */
+    const char *tail;           /* what the route's pattern left open, still encoded; inside raw_path */
+    struct image_key key;       /* of routes that name an image; path is in `path` */
+    char *path;                 /* decoded */
+    void *state;                /* the handler's own; freed with the exchange */
+    struct buf body;            /* or, when it is large: */
+    int body_fd;                /* a file that holds it; -1: none */
+    int64_t body_bytes;         /* of either */
+    int64_t session_expires_us; /* of the session that it came with; 0: none */
+    int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     struct http_answer answer;
     void (*step)(struct http_exchange *x); /* what a thread that may wait has to do */
@@ -76,6 +77,9 @@ const char *http_header(const struct http_exchange *x, const char *name);
 
 /* All values of a header that is a list, joined by ", ". To be freed; NULL when it did not come. */
 char *http_header_list(const struct http_exchange *x, const char *name);
+
+/* The client's address: an IPv6 one, or an IPv4 one as mapped (RFC 4291 section 2.5.5.2). */
+void http_peer(const struct http_exchange *x, unsigned char ret[16]);
 
 /* The request's query, to be released. -EINVAL: it is answered (400). */
 struct url_query;

@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "config/listvalue.h"
-#include "http/auth.h"
 #include "http/routes.h"
-#include "http/server.h"
 
 /* The collections' own URLs ("/media/...") stand first, for they are asked for most; none of them is one of the others
  * (config/collections.c). */
@@ -85,6 +83,12 @@ const struct http_route http_routes[] = {
      route_cache_stats},
     {METRIC_route_cache_stats, "/pet/cache-stats", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
      route_pet_cache_stats},
+    {METRIC_route_admin, "/admin", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_admin_page},
+    {METRIC_route_admin, "/admin/login", HTTP_POST, HTTP_OPEN_TO_ALL, HTTP_ALONE, HTTP_LOGIN_BODY, route_admin_login},
+    {METRIC_route_admin, "/admin/session", HTTP_GET | HTTP_HEAD, HTTP_SESSION, HTTP_HERE, HTTP_NO_BODY,
+     route_admin_session},
+    {METRIC_route_admin, "/admin/logout", HTTP_POST, HTTP_SESSION, HTTP_WORKER, HTTP_LOGIN_BODY, route_admin_logout},
+    {METRIC_route_admin, "/admin/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_admin_file},
     {0},
 };
 
@@ -190,27 +194,4 @@ int http_router_find(struct http_exchange *x, const struct config *config, unsig
         return 0;
     }
     return *ret_allow ? 405 : 404;
-}
-
-/* The bit of PERDURA_OPEN that opens a route to all. */
-static unsigned opened_by(enum http_access access)
-{
-    return access == HTTP_METRICS  ? CONFIG_OPEN_METRICS
-           : access == HTTP_STATS  ? CONFIG_OPEN_STATS
-           : access == HTTP_UPLOAD ? CONFIG_OPEN_UPLOAD
-                                   : 0;
-}
-
-void http_router_admit(struct http_exchange *x)
-{
-    if (x->route->access == HTTP_OPEN_TO_ALL)
-        return;
-    enum auth_answer answer =
-        auth_check(x->service->auth, http_header(x, "Authorization"), opened_by(x->route->access));
-    if (answer == AUTH_GRANTED)
-        return;
-    struct auth_refusal refusal = auth_refusal(answer);
-    http_answer_problem(x, refusal.status, "%s", refusal.detail);
-    if (refusal.challenge)
-        http_add_header(x, "WWW-Authenticate", "%s", refusal.challenge);
 }

@@ -8,15 +8,22 @@
 
 typedef void http_handler_fn(struct http_exchange *x);
 
-enum http_access { HTTP_OPEN_TO_ALL, HTTP_TOKEN, HTTP_METRICS, HTTP_STATS, HTTP_UPLOAD };
+enum http_access { HTTP_OPEN_TO_ALL, HTTP_TOKEN, HTTP_METRICS, HTTP_STATS, HTTP_UPLOAD, HTTP_SESSION };
 
 enum http_place {
     HTTP_HERE,    /* on the server's own thread: never waits */
     HTTP_WORKER,  /* may wait for disk and database */
     HTTP_PATIENT, /* likewise, and for as long as it takes */
+    HTTP_ALONE,   /* likewise, one request at a time */
 };
 
-enum http_body { HTTP_NO_BODY, HTTP_SMALL_BODY /* JSON */, HTTP_IMAGE_BODY, HTTP_FORM_BODY /* upload_form.h */ };
+enum http_body {
+    HTTP_NO_BODY,
+    HTTP_LOGIN_BODY, /* JSON, from anybody */
+    HTTP_SMALL_BODY, /* JSON */
+    HTTP_IMAGE_BODY,
+    HTTP_FORM_BODY, /* upload_form.h */
+};
 
 struct http_route {
     enum metric_value label;
@@ -33,9 +40,6 @@ extern const struct http_route http_routes[]; /* up to the first without a handl
 /* Finds the route of x->raw_path and sets x->route, x->tail and, for collections, x->key.collection. Returns 0; 404; or
  * 405 with *ret_allow, the methods that the path knows. Trailing slashes do not count. */
 int http_router_find(struct http_exchange *x, const struct config *config, unsigned *ret_allow);
-
-/* Lets the request in, or answers it. */
-void http_router_admit(struct http_exchange *x);
 
 /* "GET, HEAD" for an or-ed set. */
 const char *http_methods_text(unsigned set, char ret[64]);

@@ -44,6 +44,14 @@ void route_sync_status(struct http_exchange *x);
 void route_force_sync(struct http_exchange *x);
 void route_cache_stats(struct http_exchange *x);
 void route_pet_cache_stats(struct http_exchange *x);
+void route_admin_page(struct http_exchange *x);
+void route_admin_file(struct http_exchange *x);
+void route_admin_login(struct http_exchange *x);
+void route_admin_session(struct http_exchange *x);
+void route_admin_logout(struct http_exchange *x);
+
+/* What every answer of the admin page says to the browser. */
+void route_admin_headers(struct http_exchange *x);
 
 /* The head of an upload is there: sets the collection and begins the form, or answers. */
 void route_upload_begin(struct http_exchange *x);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,17 +26,20 @@
 #include "base/metric.h"
 #include "base/workers.h"
 #include "client/db.h"
+#include "http/admit.h"
 #include "http/auth.h"
 #include "http/body.h"
 #include "http/gate.h"
 #include "http/jobs.h"
 #include "http/listen.h"
+#include "http/login_limit.h"
 #include "http/loops.h"
 #include "http/minutes.h"
 #include "http/patrol.h"
 #include "http/response.h"
 #include "http/router.h"
 #include "http/routes.h"
+#include "http/session.h"
 #include "http/upload_form.h"
 #include "store/store.h"
 #include "store/store_object.h"
@@ -45,6 +49,8 @@
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
+#define LOGINS_QUEUE      16
+#define LOGIN_BODY_MAX    (8 << 10)
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
@@ -55,21 +61,26 @@
 
 /* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
  */
-enum pool { POOL_READ, POOL_WRITE, POOL_LARGE, POOL_PATIENT, POOLS };
+enum pool { POOL_READ, POOL_WRITE, POOL_LARGE, POOL_PATIENT, POOL_ALONE, POOLS };
 
 static const struct {
     int threads;
+    size_t queue;
     int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
                        * ran into it may be committed all the same. */
 } pools[POOLS] = {
-    [POOL_READ] = {4, 1500},
-    [POOL_WRITE] = {4, 5000},
-    [POOL_LARGE] = {8, 5000}, /* bodies on their way to object storage, which takes longer (limit_of_body) */
-    [POOL_PATIENT] = {2, 600000},
+    [POOL_READ] = {4, WORKERS_QUEUE, 1500},
+    [POOL_WRITE] = {4, WORKERS_QUEUE, 5000},
+    /* Bodies on their way to object storage, which takes longer (limit_of_body). */
+    [POOL_LARGE] = {8, WORKERS_QUEUE, 5000},
+    [POOL_PATIENT] = {2, WORKERS_QUEUE, 600000},
+    /* Logins: each takes much memory for its time, so that there is never more than one. */
+    [POOL_ALONE] = {1, LOGINS_QUEUE, 10000},
 };
 
 struct http_server {
     struct http_service service;
+    struct login_limit login_limit;
     const struct config *config;
     struct loops *loops;
     struct patrol *patrol;
@@ -92,7 +103,8 @@ struct request {
     int64_t body_limit, body_reserved, file_reserved, body_bytes;
     int64_t sent_bytes;
     int64_t db_deadline_ms;
-    int begun, handed_over, answered, held_back;
+    int64_t announced; /* of the body, as the gate has seen it; -1: it does not say */
+    int begun, admitting, handed_over, answered, held_back;
 };
 
 static struct request *request_of(struct http_exchange *x)
@@ -128,6 +140,20 @@ char *http_header_list(const struct http_exchange *x, const char *name)
     buf_init(&list.values, CONNECTION_MEMORY);
     (void)MHD_get_connection_values(r->connection, MHD_HEADER_KIND, add_value, &list);
     return list.values.data;
+}
+
+void http_peer(const struct http_exchange *x, unsigned char ret[16])
+{
+    const struct request *r = x->carrier;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *address = info->client_addr;
+    memset(ret, 0, 16);
+    if (address->sa_family == AF_INET6) {
+        memcpy(ret, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+    } else if (address->sa_family == AF_INET) {
+        ret[10] = ret[11] = 0xff;
+        memcpy(ret + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    }
 }
 
 void http_later(struct http_exchange *x)
@@ -214,6 +240,8 @@ static enum MHD_Result queue_answer(struct request *r)
     r->answered = 1;
     if (atomic_load(&r->server->stopping))
         r->x.answer.close = 1;
+    if (r->x.route && r->x.route->label == METRIC_route_admin)
+        route_admin_headers(&r->x);
     return r->x.answer.stream ? queue_stream(r) : queue_whole(r);
 }
 
@@ -231,6 +259,7 @@ static int64_t limit_of(const struct http_server *s, enum http_body body)
     int64_t most = store_max_bytes(s->service.store);
     int64_t image = s->config->max_upload_bytes < most ? s->config->max_upload_bytes : most;
     return body == HTTP_NO_BODY      ? 0
+           : body == HTTP_LOGIN_BODY ? LOGIN_BODY_MAX
            : body == HTTP_SMALL_BODY ? SMALL_BODY_MAX
            : body == HTTP_FORM_BODY  ? s->config->max_upload_bytes + UPLOAD_FORM_OVERHEAD
                                      : image;
@@ -270,9 +299,9 @@ static const char *limits_of(enum http_body body)
                                     : "the docs";
 }
 
-/* length: as the gate has seen it. */
-static enum MHD_Result begin_body(struct request *r, int64_t length)
+static enum MHD_Result begin_body(struct request *r)
 {
+    int64_t length = r->announced;
     r->body_limit = limit_of(r->server, r->x.route->body);
     if (length > r->body_limit) {
         char why[200];
@@ -290,6 +319,85 @@ static enum MHD_Result begin_body(struct request *r, int64_t length)
     http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
     patrol_body(r->post, length < 0 ? r->body_limit : length);
     return MHD_YES;
+}
+
+static void work(void *arg, struct workers *w)
+{
+    struct http_exchange *x;
+    (void)arg;
+    while ((x = workers_take(w))) {
+        db_deadline(request_of(x)->db_deadline_ms);
+        x->step(x);
+        if (x->next)
+            x->next(x);
+        else
+            http_done(x);
+    }
+}
+
+static enum pool pool_of(const struct http_exchange *x)
+{
+    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
+           : x->route->place == HTTP_ALONE                   ? POOL_ALONE
+           : x->body_fd >= 0                                 ? POOL_LARGE
+           : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
+                                                             : POOL_WRITE;
+}
+
+/* A large one goes to object storage first. */
+static int64_t limit_of_body(const struct http_exchange *x)
+{
+    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+}
+
+static void wait_among(struct http_exchange *x, enum pool pool, void (*step)(struct http_exchange *x))
+{
+    struct request *r = request_of(x);
+    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
+    x->step = step;
+    http_later(x);
+    if (workers_push_now(r->server->workers[pool], x) < 0) {
+        metric_inc(METRIC_http_refused);
+        http_answer_later(x, "too many requests wait: try again");
+        http_done(x);
+    }
+}
+
+/* Whether it may be suspended: once no request is any more, none begins to be. */
+static enum MHD_Result unless_closing(struct request *r, enum MHD_Result (*go_on)(struct request *r))
+{
+    struct http_server *s = r->server;
+    atomic_fetch_add(&s->suspended, 1);
+    enum MHD_Result result = atomic_load(&s->closing) ? refuse(r, 503, "the service ends: try again") : go_on(r);
+    atomic_fetch_sub(&s->suspended, 1);
+    return result;
+}
+
+/* The head is known, and so is who sent it. */
+static enum MHD_Result admitted(struct request *r)
+{
+    struct http_exchange *x = &r->x;
+    if (!x->answer.status && x->route->body == HTTP_FORM_BODY)
+        route_upload_begin(x);
+    if (x->answer.status && r->announced) {
+        x->answer.close = 1;
+        return queue_answer(r);
+    }
+    return x->answer.status ? MHD_YES : begin_body(r);
+}
+
+/* libmicrohttpd goes on where it was: it calls once more with the head alone. */
+static enum MHD_Result look_session_up(struct request *r)
+{
+    r->admitting = 1;
+    wait_among(&r->x, POOL_READ, http_admit_session);
+    return MHD_YES;
+}
+
+static enum MHD_Result looked_up(struct request *r)
+{
+    r->admitting = r->handed_over = 0;
+    return admitted(r);
 }
 
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
@@ -316,57 +424,13 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
         http_answer_problem(x, 405, "this URL knows %s", http_methods_text(allow, text));
         http_add_header(x, "Allow", "%s", text);
     }
-    if (status == 0)
-        http_router_admit(x);
-    if (status == 0 && !x->answer.status && x->route->body == HTTP_FORM_BODY)
-        route_upload_begin(x);
-    if (x->answer.status && seen.body) {
-        x->answer.close = 1;
-        return queue_answer(r);
-    }
-    return x->answer.status ? MHD_YES : begin_body(r, seen.body);
-}
-
-static void work(void *arg, struct workers *w)
-{
-    struct http_exchange *x;
-    (void)arg;
-    while ((x = workers_take(w))) {
-        db_deadline(request_of(x)->db_deadline_ms);
-        x->step(x);
-        if (x->next)
-            x->next(x);
-        else
-            http_done(x);
-    }
-}
-
-static enum pool pool_of(const struct http_exchange *x)
-{
-    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
-           : x->body_fd >= 0                                 ? POOL_LARGE
-           : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
-                                                             : POOL_WRITE;
-}
-
-/* A large one goes to object storage first. */
-static int64_t limit_of_body(const struct http_exchange *x)
-{
-    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+    r->announced = seen.body;
+    return status == 0 && http_admit(x) ? unless_closing(r, look_session_up) : admitted(r);
 }
 
 void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
-    struct request *r = request_of(x);
-    enum pool pool = pool_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
-    x->step = step;
-    http_later(x);
-    if (workers_push_now(r->server->workers[pool], x) < 0) {
-        metric_inc(METRIC_http_refused);
-        http_answer_later(x, "too many requests wait: try again");
-        http_done(x);
-    }
+    wait_among(x, pool_of(x), step);
 }
 
 static enum MHD_Result run_handler(struct request *r)
@@ -403,6 +467,8 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     r->connection = connection;
     if (!r->begun)
         return begin(r, method, version);
+    if (r->admitting)
+        return looked_up(r);
     if (*upload_size) {
         r->body_bytes += (int64_t)*upload_size;
         if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
@@ -414,13 +480,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
     }
     if (r->answered)
         return MHD_YES;
-    if (r->x.answer.status)
-        return queue_answer(r);
-    struct http_server *s = r->server;
-    atomic_fetch_add(&s->suspended, 1);
-    enum MHD_Result result = atomic_load(&s->closing) ? refuse(r, 503, "the service ends: try again") : run_handler(r);
-    atomic_fetch_sub(&s->suspended, 1);
-    return result;
+    return r->x.answer.status ? queue_answer(r) : unless_closing(r, run_handler);
 }
 
 /* Called with the request line, before anything of it is decoded. */
@@ -558,6 +618,9 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = error_set(e, r, "out of memory");
     if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
         r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
+    s->service.login_limit = &s->login_limit;
+    if (r == 0 && (r = sessions_open(&s->service.sessions, service->store)) < 0)
+        r = error_set(e, r, "out of memory");
     if (r == 0)
         r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
     if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
@@ -567,7 +630,7 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     if (r == 0)
         r = store_proxy_start(service->store, e);
     for (int i = 0; i < POOLS && r == 0; i++)
-        if ((r = workers_start(&s->workers[i], pools[i].threads, WORKERS_QUEUE, work, s)) < 0)
+        if ((r = workers_start(&s->workers[i], pools[i].threads, pools[i].queue, work, s)) < 0)
             r = error_set(e, r, "no threads: %s", strerror(-r));
     if (r < 0 && fd >= 0)
         close(fd);
@@ -584,6 +647,11 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
 int http_server_port(const struct http_server *server)
 {
     return server->port;
+}
+
+int http_server_login_link(struct http_server *server, char ret[HTTP_LOGIN_LINK_SIZE])
+{
+    return sessions_make_link(server->service.sessions, ret);
 }
 
 /* New connections are refused; who has one is told to close it. */
@@ -632,6 +700,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
     minutes_stop(s->service.minutes);
+    sessions_close(s->service.sessions);
     auth_close(s->service.auth);
     free(s);
     return 0;

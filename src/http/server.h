@@ -15,6 +15,8 @@ struct watch;
 struct jobs;
 struct auth;
 struct minutes;
+struct sessions;
+struct login_limit;
 
 /* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
 struct http_service {
@@ -26,6 +28,8 @@ struct http_service {
     struct jobs *jobs;
     struct auth *auth;
     struct minutes *minutes;
+    struct sessions *sessions;
+    struct login_limit *login_limit; /* the thread's that logs in */
 };
 
 /* Listens on PERDURA_BIND and PERDURA_PORT (0: any free one) of the store's settings and serves. 0, or -errno with a
@@ -35,6 +39,12 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
 
 /* The port it listens on. */
 int http_server_port(const struct http_server *server);
+
+/* Makes a token that logs whoever sends it in, once, within 15 minutes: behind /admin/#login= of the server's URL.
+ * -EIO. */
+#define HTTP_LOGIN_LINK_SIZE 44
+int http_server_login_link(struct http_server *server, char ret[HTTP_LOGIN_LINK_SIZE])
+    __attribute__((warn_unused_result));
 
 /* Stops listening, lets what is under way end until deadline_ms (clock_monotonic_ms), then cuts it off. Frees. NULL is
  * allowed. -ETIMEDOUT: the database holds up some of it, and nothing was freed; it may be called again. */

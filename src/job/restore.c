@@ -134,17 +134,14 @@ static int judge(int root, const struct restore_options *options, const struct i
     return 0;
 }
 
-static void restore_one(struct restore *o, const struct image_meta *meta, uint64_t mark)
+static void restore_into(struct restore *o, int root, const struct image_meta *meta, uint64_t mark)
 {
     struct restore_target target, *tag;
     struct error why = {0};
     struct job *job = o->job;
     enum verdict verdict;
-    int root;
 
-    if (open_folder(o, meta, &root) < 0) {
-        /* counted */
-    } else if (judge(root, o->options, meta, &verdict, &target, &why) < 0) {
+    if (judge(root, o->options, meta, &verdict, &target, &why) < 0) {
         job_problem(job, RESTORE_FAILED, &meta->key, &why);
     } else if (verdict == VERDICT_PRESENT) {
         job_count(job, RESTORE_PRESENT, 1);
@@ -162,7 +159,14 @@ static void restore_one(struct restore *o, const struct image_meta *meta, uint64
         error_set(&why, -ENOMEM, "out of memory");
         job_fail(job, &why);
     }
-    atomic_fetch_add(&job->done, 1);
+}
+
+static void restore_one(struct restore *o, const struct image_meta *meta, uint64_t mark)
+{
+    int root;
+    if (open_folder(o, meta, &root) == 0)
+        restore_into(o, root, meta, mark);
+    atomic_fetch_add(&o->job->done, 1);
 }
 
 static int next_page(const struct restore *o, const struct image_meta *after, struct store_page **ret, struct error *e)

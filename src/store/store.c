@@ -14,6 +14,7 @@
 #include "tier/tier_redis.h"
 
 #define QUERY_TIMEOUT_MS 60000
+#define MEMORY_SPARE     (16 << 20) /* of images on their way, beside the memory tier's */
 
 static void log_notice(void *arg, const char *text)
 {
@@ -142,4 +143,9 @@ int store_query(struct store *store, const struct sql_query *query, const struct
     r = db_query(conn, query, params, ret, e);
     db_put(conn);
     return r;
+}
+
+int store_has_room(const struct store *store, int64_t bytes)
+{
+    return bytes <= STORE_SMALL_MAX || image_bytes_held() <= store->config->memory_bytes + MEMORY_SPARE;
 }

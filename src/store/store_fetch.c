@@ -44,9 +44,7 @@
 #define FETCH_LONGEST_MS  20000 /* even where others are served: the queue is too long */
 #define FETCH_ROUND_MS    100
 #define FLIGHTS_MAX       16384
-#define SHARED_BY         8           /* reads on one connection at a time */
-#define SMALL_MAX         (256 << 10) /* larger images are sent from memory only while there is room for more */
-#define ROOM              (16 << 20)  /* beside the memory tier's; a client may take its time to receive */
+#define SHARED_BY         8 /* reads on one connection at a time */
 #define REDIS_THREADS     2
 #define OBJECT_THREADS    8
 #define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
@@ -256,16 +254,11 @@ static int fill(const struct batch *b, struct image *image)
     return r;
 }
 
-static int has_room(const struct store_fetch *f)
-{
-    return image_bytes_held() <= f->store->config->memory_bytes + ROOM;
-}
-
 static void land_found(const struct batch *b, struct flight *flight, struct image *image, const char *tier)
 {
     struct store_fetch *f = b->f;
-    int small = image->meta.size <= SMALL_MAX;
-    if ((small || has_room(f)) && (fill(b, image) == 0 || small)) {
+    int small = image->meta.size <= STORE_SMALL_MAX;
+    if (store_has_room(f->store, image->meta.size) && (fill(b, image) == 0 || small)) {
         land(f, flight, image, tier, NULL);
     } else {
         flight->image = image;
@@ -359,12 +352,14 @@ static void run_db(void *arg, struct workers *w)
 {
     struct batch b = {.f = arg};
     const struct image_key *keys[SHARED_BY];
-    struct flight *flight;
+    void *taken[SHARED_BY];
+    size_t count;
     struct error why;
     error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-    while ((flight = workers_take(w))) {
+    while ((count = workers_take_some(w, taken, SHARED_BY))) {
         int n = 0;
-        for (; flight; flight = n < SHARED_BY ? workers_take_now(w) : NULL) {
+        for (size_t i = 0; i < count; i++) {
+            struct flight *flight = taken[i];
             if (is_in_vain(b.f, flight)) {
                 land(b.f, flight, NULL, NULL, &why);
                 continue;
@@ -406,15 +401,15 @@ static void run_redis(void *arg, struct workers *w)
 {
     struct batch b = {.f = arg};
     const struct image_key *keys[TIER_REDIS_READ_MAX];
-    struct flight *flight;
-    while ((flight = workers_take(w))) {
-        int n = 0;
-        for (; flight; flight = n < TIER_REDIS_READ_MAX ? workers_take_now(w) : NULL) {
-            b.flights[n] = flight;
-            keys[n++] = &flight->key;
+    void *taken[TIER_REDIS_READ_MAX];
+    size_t count;
+    while ((count = workers_take_some(w, taken, TIER_REDIS_READ_MAX))) {
+        for (size_t i = 0; i < count; i++) {
+            b.flights[i] = taken[i];
+            keys[i] = &b.flights[i]->key;
         }
         mark(&b);
-        tier_redis_read(b.f->store->redis, keys, n, got_from_redis, &b);
+        tier_redis_read(b.f->store->redis, keys, (int)count, got_from_redis, &b);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "base/metric.h"
 #include "codec/base64.h"
 #include "fs/fdio.h"
+#include "fs/spool.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
@@ -147,7 +148,6 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
 {
     struct staging *staging;
     char name[STAGING_NAME_SIZE];
-    const char *folder = getenv("TMPDIR");
     int fd = tier_disk_staging(store->disk, store->config->collections[0].name, &staging, NULL);
     if (fd == 0) {
         fd = staging_create(staging, name);
@@ -155,11 +155,10 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
             (void)unlinkat(staging_folder(staging), name, 0);
     }
     if (fd < 0)
-        fd = open(folder && *folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_set(e, -errno, "can't be kept until it is stored: %s", strerror(errno));
-    *ret_fd = fd;
-    return 0;
+        fd = spool_file(e);
+    if (fd >= 0)
+        *ret_fd = fd;
+    return fd < 0 ? fd : 0;
 }
 
 int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,

@@ -28,9 +28,7 @@
 
 #define DISK_THREADS   2
 #define REDIS_THREADS  2
-#define ORIGIN_THREADS 8           /* each origin's */
-#define SMALL_MAX      (256 << 10) /* larger images are sent from memory only while there is room for more */
-#define ROOM           (16 << 20)  /* beside the memory tier's */
+#define ORIGIN_THREADS 8 /* each origin's */
 
 int store_proxies(const struct store *store, const char *collection)
 {
@@ -134,11 +132,6 @@ static void confirm(struct store_proxy *p, struct flight *flight, int64_t asked_
     proxy_end(p, flight, NULL);
 }
 
-static int has_room(const struct store *store)
-{
-    return image_bytes_held() <= store->config->memory_bytes + ROOM;
-}
-
 /* Where slow clients would hold too much memory, they get the file. */
 static struct image *file_of(struct store_proxy *p, struct image *image)
 {
@@ -160,7 +153,7 @@ static void take(struct store_proxy *p, struct flight *flight, struct proxy_inta
 {
     const struct found found = {"origin", proxy_known(flight) ? "EXPIRED" : "MISS"};
     struct filestate state;
-    int at_once = !image->bytes || image->meta.size <= SMALL_MAX || has_room(p->store);
+    int at_once = !image->bytes || store_has_room(p->store, image->meta.size);
     if (at_once)
         proxy_land(p, flight, image, &found);
     if (!proxy_is_forgotten(p, flight)) {
@@ -266,14 +259,14 @@ static void run_redis(void *arg, struct workers *w)
 {
     struct batch b = {.p = arg};
     const struct image_key *keys[TIER_REDIS_READ_MAX];
-    struct flight *flight;
-    while ((flight = workers_take(w))) {
-        int n = 0;
-        for (; flight; flight = n < TIER_REDIS_READ_MAX ? workers_take_now(w) : NULL) {
-            b.flights[n] = flight;
-            keys[n++] = &flight->key;
+    void *taken[TIER_REDIS_READ_MAX];
+    size_t count;
+    while ((count = workers_take_some(w, taken, TIER_REDIS_READ_MAX))) {
+        for (size_t i = 0; i < count; i++) {
+            b.flights[i] = taken[i];
+            keys[i] = &b.flights[i]->key;
         }
-        tier_redis_read(b.p->store->redis, keys, n, got_from_redis, &b);
+        tier_redis_read(b.p->store->redis, keys, (int)count, got_from_redis, &b);
     }
 }
 

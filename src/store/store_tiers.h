@@ -24,6 +24,11 @@ struct store {
     struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
 
+/* Whether an image of so many bytes may be sent from memory: it is small, or there is room beside the memory tier's
+ * images. A client may take its time to receive. */
+#define STORE_SMALL_MAX (256 << 10)
+int store_has_room(const struct store *store, int64_t bytes);
+
 /* Gets a connection, runs one query on it and puts it back. */
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));

@@ -4,7 +4,8 @@ The two sides take turns, and change who is first; each starts from a checkpoint
 the yardstick's, the median over the rounds of each round's own ratio. Nothing is asserted: numbers are to be read.
 
 Environment: BENCH_SCALE (1: multiplies the numbers of images), BENCH_ROUNDS (3), BENCH_CONNECTIONS (3),
-BENCH_ONLY (comma list of "20 KB", "200 KB", "5 MB", "unchanged"), PERDURA_BIN. The table goes to stdout and to
+BENCH_ONLY (comma list of "20 KB", "200 KB", "5 MB", "unchanged"), BENCH_DIR (build/bench: where database and files
+lie), PERDURA_BIN. The table goes to stdout and to
 build/bench/bulk.md, progress to stderr.
 """
 
@@ -296,7 +297,7 @@ def main() -> None:
     for program in (PERDURA, TOOLS / "yardstick", TOOLS / "measure"):
         if not program.exists():
             sys.exit(f"bulk: {program} is missing: run it as `make bench`")
-    folder = Path(tempfile.mkdtemp(prefix="bulk-", dir=TOOLS))
+    folder = Path(tempfile.mkdtemp(prefix="bulk-", dir=os.environ.get("BENCH_DIR", TOOLS)))
     folder.chmod(0o755)  # the server's user passes through
     try:
         with Postgres(folder / "pg", settings=Postgres.BENCH_SETTINGS) as server:

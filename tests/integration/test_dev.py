@@ -23,7 +23,9 @@ from PIL import Image
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
+from admin_client import AdminClient  # noqa: E402
 from conftest import SANITIZERS, perdura_binary  # noqa: E402
+from http_client import HttpClient  # noqa: E402
 from servers import User, dies_with_us, wait_until  # noqa: E402
 
 TIMEOUT_S = 90
@@ -365,6 +367,18 @@ def test_what_it_advises_works(anyone: Dev) -> None:
     fields, ttl = [command.split() for command in commands if command.startswith("redis-cli")]
     wait_until(lambda: int(subprocess.check_output(ttl, env=anyone.env)) > 0, TIMEOUT_S, "the image in Redis")
     assert subprocess.check_output(fields, env=anyone.env, text=True).startswith("image/png\n")
+
+
+def test_its_link_logs_in_once(dev: Dev) -> None:
+    process = dev.start()
+    dev.until_ready(process)
+    (link,) = re.findall(r"http://([^:/\s]+):(\d+)/admin/#login=(\S+)", dev.output())
+    admin = AdminClient(HttpClient(link[0], int(link[1]), token=None))
+    assert "PERDURA_ADMIN_PASSWORD" in admin.post_login({"password": "x"}).problem(503)
+    assert admin.post_login({"link": "x" + link[2][1:]}).problem(401)
+    assert admin.login(link=link[2]).get("/image-cache/status").status == 200
+    assert "used already" in AdminClient(admin.http).post_login({"link": link[2]}).problem(401)
+    assert admin.get("/admin/session").status == 200
 
 
 def test_keep_leaves_the_folder_and_the_next_one_removes_it(dev: Dev) -> None:

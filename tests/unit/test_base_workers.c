@@ -40,6 +40,19 @@ static void count_all(void *arg, struct workers *w)
         count(t, item);
 }
 
+static void count_some(void *arg, struct workers *w)
+{
+    struct tally *t = arg;
+    void *taken[7];
+    size_t n;
+    atomic_fetch_add(&t->threads, 1);
+    while ((n = workers_take_some(w, taken, 7))) {
+        assert_in_range(n, 1, 7);
+        for (size_t i = 0; i < n; i++)
+            count(t, taken[i]);
+    }
+}
+
 static int total(struct tally *t)
 {
     int sum = 0;
@@ -55,13 +68,12 @@ static void never(void *arg, void *item)
     fail();
 }
 
-static void test_each_once(void **state)
+static void each_once(workers_fn *fn, size_t queue_max)
 {
-    (void)state;
     for (int threads = 1; threads <= 8; threads *= 2) {
         struct tally t = {0};
         struct workers *w;
-        assert_int_equal(workers_start(&w, threads, 3, count_all, &t), 0);
+        assert_int_equal(workers_start(&w, threads, queue_max, fn, &t), 0);
         for (int i = 0; i < ITEMS; i++)
             assert_int_equal(workers_push(w, &items[i]), 0);
         workers_finish(w, never, NULL);
@@ -69,6 +81,14 @@ static void test_each_once(void **state)
         for (int i = 0; i < ITEMS; i++)
             assert_int_equal(atomic_load(&t.seen[i]), 1);
     }
+}
+
+static void test_each_once(void **state)
+{
+    (void)state;
+    each_once(count_all, 3);
+    each_once(count_some, 3);
+    each_once(count_some, 100);
 }
 
 static void test_no_items(void **state)

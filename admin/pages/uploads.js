@@ -1,0 +1,150 @@
+// Uploads on their way to buckets.
+
+import { get } from "../lib/api.js";
+import { toast } from "../lib/dialog.js";
+import { h, refresh, replace } from "../lib/dom.js";
+import { runJob } from "../lib/job.js";
+import { poll } from "../lib/state.js";
+import { bytes, duration, number, t, when } from "../lib/text.js";
+import { describe, empty, loading, notice, setQuery, title } from "../lib/view.js";
+
+const EVERY_MS = 5000;
+const PAGE = 50;
+const STATES = ["pending", "failed", "completed"];
+const CLASSES = { pending: "warning", failed: "error", completed: "good" };
+
+export async function show(root, { query, signal }) {
+  const state = { state: query.state ?? "", collection: query.collection ?? "", pages: [], cursor: null };
+  const summary = h("div", { class: "stack" });
+  const list = h("div", { class: "stack" }, loading());
+  const byState = select("state", state.state, [["", t("uploads.all")], ...STATES.map((name) => [name, t(`uploads.${name}`)])]);
+  const byCollection = select("collection", state.collection, [["", t("actions.all.collections")]]);
+  const syncNow = h(
+    "button",
+    { type: "button", class: "primary", on: { click: () => runJob({ path: "/image-cache/sync", title: t("job.kind.sync") }).then(() => read().catch(() => {})) } },
+    t("uploads.sync"),
+  );
+  root.append(
+    title(t("nav.uploads"), syncNow),
+    h("p", { class: "muted" }, t("uploads.intro")),
+    summary,
+    h("div", { class: "filters" }, field("uploads.state", byState), field("actions.collection", byCollection)),
+    list,
+  );
+
+  const ask = (cursor) => get("/image-cache/uploads", { query: { state: state.state, collection: state.collection, limit: PAGE, cursor }, signal });
+  const read = async () => {
+    const asked = `${state.state} ${state.collection}`;
+    const [stats, answer] = await Promise.all([get("/cache-stats", { signal }), ask()]);
+    if (asked !== `${state.state} ${state.collection}`) return;
+    drawSummary(summary, stats);
+    fillCollections(byCollection, Object.keys(stats.by_type ?? {}), state.collection);
+    if (state.pages.length <= 1) {
+      state.pages = [answer.uploads];
+      state.cursor = answer.cursor;
+    } else {
+      state.pages[0] = answer.uploads;
+    }
+    drawList(list, state, more, Object.keys(stats.by_type ?? {}).length > 0);
+  };
+  const more = async () => {
+    try {
+      const answer = await ask(state.cursor);
+      state.pages.push(answer.uploads);
+      state.cursor = answer.cursor;
+      drawList(list, state, more, true);
+    } catch (error) {
+      if (!signal.aborted) toast(describe(error), { kind: "error" });
+    }
+  };
+  const changed = () => {
+    Object.assign(state, { state: byState.value, collection: byCollection.value, pages: [], cursor: null });
+    setQuery({ state: state.state, collection: state.collection });
+    read().catch((error) => signal.aborted || toast(describe(error), { kind: "error" }));
+  };
+  byState.addEventListener("change", changed);
+  byCollection.addEventListener("change", changed);
+  await poll(read, { every: EVERY_MS, signal });
+}
+
+function select(id, value, options) {
+  return h("select", { id, value }, options.map(([code, name]) => h("option", { value: code }, name)));
+}
+
+function field(key, input) {
+  return h("p", { class: "field" }, h("label", { for: input.id }, t(key)), input);
+}
+
+function fillCollections(element, names, value) {
+  const all = value && !names.includes(value) ? [...names, value] : names;
+  if (element.options.length === all.length + 1) return;
+  replace(element, h("option", { value: "" }, t("actions.all.collections")), all.map((name) => h("option", { value: name }, name)));
+  element.value = value;
+}
+
+function fact(name, value, note) {
+  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure" }, value), note && h("p", { class: "muted detail" }, note)));
+}
+
+function drawSummary(place, stats) {
+  const { uploads } = stats;
+  const last = stats.last_sync;
+  replace(
+    place,
+    uploads?.reason && notice(uploads.failed > 0 ? "error" : "warning", h("p", {}, t("uploads.reason")), h("p", { class: "detail", dir: "auto" }, uploads.reason)),
+    h(
+      "dl",
+      { class: "grid figures" },
+      fact(t("uploads.pending"), number(uploads?.pending ?? 0), uploads?.pending > 0 ? t("overview.oldest", { age: duration(uploads.oldest_seconds) }) : t("uploads.nothing.waits")),
+      fact(t("uploads.failed"), number(uploads?.failed ?? 0)),
+      fact(t("uploads.bytes"), bytes(uploads?.bytes ?? 0)),
+      fact(t("uploads.last"), last ? when(last.finished_at ?? last.started_at) : t("uploads.never"), last && t(`job.state.${last.state}`)),
+    ),
+  );
+}
+
+function drawList(place, state, more, possible) {
+  const known = new Set();
+  const list = state.pages.flat().filter((upload) => !known.has(upload.temp_filename) && known.add(upload.temp_filename));
+  if (!list.length) {
+    const filtered = state.state || state.collection;
+    replace(
+      place,
+      filtered ? empty(t("uploads.none.found"), t("uploads.none.found.hint")) : empty(t("uploads.none"), t(possible ? "uploads.none.hint" : "uploads.none.setting")),
+    );
+    return;
+  }
+  const heads = ["uploads.name", "uploads.state", "uploads.size", "uploads.created", "uploads.attempts", "uploads.where"];
+  refresh(
+    place,
+    h(
+      "section",
+      { class: "card" },
+      h(
+        "table",
+        { class: "table" },
+        h("caption", { class: "unseen" }, t("nav.uploads")),
+        h("thead", {}, h("tr", {}, heads.map((key) => h("th", { scope: "col" }, t(key))))),
+        h("tbody", {}, list.map(row)),
+      ),
+    ),
+    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", on: { click: more } }, t("more"))),
+  );
+}
+
+function row(upload) {
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, h("span", { class: "path" }, upload.temp_filename), h("span", { class: "muted" }, ` ${upload.collection}`)),
+    h("td", { dataset: { label: t("uploads.state") } }, h("span", { class: `badge ${CLASSES[upload.state] ?? ""}` }, t(`uploads.${upload.state}`))),
+    h("td", { dataset: { label: t("uploads.size") } }, bytes(upload.size)),
+    h("td", { dataset: { label: t("uploads.created") } }, when(upload.created_at)),
+    h("td", { dataset: { label: t("uploads.attempts") } }, number(upload.attempts)),
+    h(
+      "td",
+      { dataset: { label: t("uploads.where") } },
+      upload.reason ? h("span", { dir: "auto" }, upload.reason) : upload.completed_at ? h("span", { class: "path" }, upload.path) : "–",
+    ),
+  );
+}

@@ -1,0 +1,121 @@
+#include "http/admit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "codec/digest.h"
+#include "http/auth.h"
+#include "http/router.h"
+#include "http/server.h"
+#include "http/session.h"
+
+#define CHALLENGE "Bearer realm=\"perdura\""
+
+/* The bit of PERDURA_OPEN that opens a route to all. */
+static unsigned opened_by(enum http_access access)
+{
+    return access == HTTP_METRICS  ? CONFIG_OPEN_METRICS
+           : access == HTTP_STATS  ? CONFIG_OPEN_STATS
+           : access == HTTP_UPLOAD ? CONFIG_OPEN_UPLOAD
+                                   : 0;
+}
+
+/* Sec-Fetch-Site (W3C, Fetch Metadata Request Headers) says it best: the browser knows the URL that it asks, whatever
+ * Host has become on the way. */
+enum http_origin http_origin(const struct http_exchange *x)
+{
+    const char *site = http_header(x, "Sec-Fetch-Site");
+    const char *origin = http_header(x, "Origin"), *host = http_header(x, "Host");
+    if (site)
+        return strcmp(site, "same-origin") == 0 ? HTTP_ORIGIN_OURS : HTTP_ORIGIN_OTHER;
+    if (!origin)
+        return HTTP_ORIGIN_UNKNOWN;
+    const char *authority = strstr(origin, "://");
+    return authority && host && strcasecmp(authority + 3, host) == 0 ? HTTP_ORIGIN_OURS : HTTP_ORIGIN_OTHER;
+}
+
+static void refuse(struct http_exchange *x, struct auth_refusal refusal)
+{
+    http_answer_problem(x, refusal.status, "%s", refusal.detail);
+    if (refusal.challenge)
+        http_add_header(x, "WWW-Authenticate", "%s", refusal.challenge);
+}
+
+static void refuse_session(struct http_exchange *x, const char *why)
+{
+    refuse(x, (struct auth_refusal){401, why, CHALLENGE});
+}
+
+static void refuse_forged(struct http_exchange *x, const char *why)
+{
+    refuse(x, (struct auth_refusal){403, why, NULL});
+}
+
+static int has_csrf(const struct http_exchange *x, const char *token)
+{
+    char csrf[SESSION_CSRF_SIZE];
+    const char *given = http_header(x, "X-CSRF-Token");
+    return given && session_csrf(csrf, token) == 0 && strlen(given) == sizeof csrf - 1 &&
+           digest_equal(given, csrf, sizeof csrf - 1);
+}
+
+static void take_answer(struct http_exchange *x, int answer, const struct error *why)
+{
+    if (answer == -ENOENT)
+        refuse_session(x, "the session has ended: log in again at /admin/");
+    else if (answer < 0)
+        http_answer_error(x, "the session can't be looked up:", why);
+}
+
+static int admit_session(struct http_exchange *x, const char *token)
+{
+    if (!(x->method & (HTTP_GET | HTTP_HEAD))) {
+        if (http_origin(x) != HTTP_ORIGIN_OURS) {
+            refuse_forged(x,
+                          "with a session, only pages of this host may ask for this (Origin, Sec-Fetch-Site); programs "
+                          "send a token of PERDURA_API_TOKEN");
+            return 0;
+        }
+        if (!has_csrf(x, token)) {
+            refuse_forged(x, "with a session, X-CSRF-Token is needed, as /admin/session tells it");
+            return 0;
+        }
+    }
+    int known = sessions_known(x->service->sessions, token, &x->session_expires_us);
+    if (known == -EAGAIN)
+        return 1;
+    take_answer(x, known, NULL);
+    return 0;
+}
+
+void http_admit_session(struct http_exchange *x)
+{
+    char token[SESSION_TOKEN_SIZE];
+    struct error why;
+    int r = session_token(token, http_header(x, "Cookie"));
+    if (r == 0)
+        r = sessions_ask(x->service->sessions, token, &x->session_expires_us, &why);
+    take_answer(x, r, &why);
+}
+
+int http_admit(struct http_exchange *x)
+{
+    enum http_access access = x->route->access;
+    char token[SESSION_TOKEN_SIZE];
+    if (access == HTTP_OPEN_TO_ALL)
+        return 0;
+    const char *authorization = access == HTTP_SESSION ? NULL : http_header(x, "Authorization");
+    enum auth_answer answer = auth_check(x->service->auth, authorization, opened_by(access));
+    if (answer == AUTH_GRANTED)
+        return 0;
+    int possible = sessions_possible(x->service->sessions);
+    if (possible && !authorization && session_token(token, http_header(x, "Cookie")) == 0)
+        return admit_session(x, token);
+    if (access == HTTP_SESSION || (possible && !authorization && answer == AUTH_NO_TOKEN_SET))
+        refuse_session(x, possible ? "log in at /admin/"
+                                   : "nobody can log in: set PERDURA_ADMIN_PASSWORD and start again");
+    else
+        refuse(x, auth_refusal(answer));
+    return 0;
+}
