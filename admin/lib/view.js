@@ -102,6 +102,7 @@ export async function showPage({ first = false, again = false } = {}) {
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
     if (!root.querySelector("h1")) root.append(title(t("page.trouble")));
+    root.querySelector(".loading")?.remove();
     root.append(trouble(error, () => showPage({ again: true })));
   }
   // Who reads by keyboard or ear begins at the new page's heading.

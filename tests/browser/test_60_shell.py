@@ -304,7 +304,7 @@ def test_texts_are_whole(page: Page) -> None:
     for name in LANGUAGES[1:]:
         assert set(texts[name]) == set(texts["en"]), name
         for key, text in texts["en"].items():
-            places = lambda one: sorted(set(re.findall(r"\{\w+\}", one)))  # noqa: E731
+            places = lambda one: set(re.findall(r"\{\w+\}", one)) - {"{count}"}  # noqa: E731  one may be said by a word
             assert places(texts[name][key]) == places(text), (name, key)
 
 
@@ -370,7 +370,7 @@ def tab_to(page: Page, wanted: Callable[[], bool], limit: int = 60) -> None:
 
 def test_by_keyboard_alone(page: Page) -> None:
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
-    page.script("document.activeElement.blur()")
+    page.reload()
     page.driver.find_element("tag name", "body").send_keys(Keys.TAB)
     assert page.focused().text == "Skip to the content"
     page.keys(Keys.ENTER)
