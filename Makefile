@@ -78,7 +78,7 @@ $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
 	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # One rule for the .c and the .h: the script writes both.
-$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(B)/files
+$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(wildcard sql/*.inc) $(B)/files
 	@mkdir -p $(@D)
 	$(call say,SQL )src/tools/embed sql $(B)/gen/sql $(SQL)
 

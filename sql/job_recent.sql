@@ -1,4 +1,4 @@
--- The last run of each kind of job.
+-- The last run of each kind of job, previews left out.
 SELECT DISTINCT ON (kind) kind, state, host, started_at, finished_at, result::text
-FROM (SELECT * FROM job_run ORDER BY started_at DESC LIMIT 200) AS recent
+FROM (SELECT * FROM job_run WHERE NOT result ? 'dry_run' ORDER BY started_at DESC LIMIT 200) AS recent
 ORDER BY kind, started_at DESC

@@ -1,6 +1,10 @@
 #include "base/clock.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
 
@@ -73,4 +77,52 @@ const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us)
     if (!gmtime_r(&seconds, &tm) || !strftime(dst, CLOCK_ISO_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
         dst[0] = '\0';
     return dst;
+}
+
+/* The year to the second. Returns where it ends, NULL: it is none. */
+static const char *parse_second(const char *text, int64_t *ret_s)
+{
+    static const char form[] = "0000-00-00T00:00:00";
+    struct tm tm = {0}, same;
+    for (size_t i = 0; form[i]; i++)
+        if (form[i] == '0' ? !isdigit((unsigned char)text[i]) : toupper((unsigned char)text[i]) != form[i])
+            return NULL;
+    const char *end = strptime(text, "%Y-%m-%d", &tm);
+    if (!end || !(end = strptime(end + 1, "%H:%M:%S", &tm)))
+        return NULL;
+    same = tm;
+    *ret_s = timegm(&same);
+    return same.tm_mday == tm.tm_mday || tm.tm_sec == 60 ? end : NULL; /* not February 30th */
+}
+
+/* "Z", "+01:30": what the local time is ahead of UTC. */
+static int parse_offset(const char *text, int64_t *ret_s)
+{
+    int hours, minutes, n = 0;
+    *ret_s = 0;
+    if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
+        return 0;
+    if ((*text != '+' && *text != '-') || strlen(text) != 6 || strspn(text + 1, "0123456789:") != 5 ||
+        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || n != 5 || hours > 23 || minutes > 59)
+        return -EINVAL;
+    *ret_s = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+    return 0;
+}
+
+int clock_parse_iso(const char *text, int64_t *ret_us)
+{
+    int64_t seconds, offset_s, us = 0;
+    const char *at = parse_second(text, &seconds);
+    if (!at)
+        return -EINVAL;
+    if (*at == '.') {
+        if (!isdigit((unsigned char)*++at))
+            return -EINVAL;
+        for (int64_t worth = 100000; isdigit((unsigned char)*at); at++, worth /= 10)
+            us += (*at - '0') * worth;
+    }
+    if (parse_offset(at, &offset_s) < 0)
+        return -EINVAL;
+    *ret_us = (seconds - offset_s) * 1000000 + us;
+    return 0;
 }

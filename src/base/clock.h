@@ -36,4 +36,8 @@ struct timespec clock_timespec(int64_t ns);
 /* Writes "2026-11-21T01:18:02Z" (UTC, RFC 3339) for microseconds since 1970 into dst and returns it. */
 const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us);
 
+/* Microseconds since 1970 of a point in time as RFC 3339 (section 5.6) has it: "2026-11-21T01:18:02.25+01:00". Digits
+ * behind microseconds are cut off. -EINVAL. */
+int clock_parse_iso(const char *text, int64_t *ret_us) __attribute__((warn_unused_result));
+
 #endif

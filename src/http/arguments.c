@@ -26,6 +26,20 @@ static int is_paths(const json_t *value)
     return 1;
 }
 
+static int is_ids(const json_t *value)
+{
+    const json_t *id;
+    size_t i;
+    if (!json_is_array(value) || !json_array_size(value) || json_array_size(value) > HTTP_ARGUMENT_IDS_MAX)
+        return 0;
+    json_array_foreach(value, i, id)
+    {
+        if (!is_within(id, INT64_MAX))
+            return 0;
+    }
+    return 1;
+}
+
 /* NULL, or what it has to be. */
 static const char *wrong(const json_t *value, enum http_argument_kind kind)
 {
@@ -38,6 +52,10 @@ static const char *wrong(const json_t *value, enum http_argument_kind kind)
         return is_within(value, 1000000) ? NULL : "a number from 1 to 1000000";
     case HTTP_ARGUMENT_TEXT:
         return is_text(value) ? NULL : "a text";
+    case HTTP_ARGUMENT_IDS:
+        return is_ids(value) ? NULL : "a list of up to 1000 numbers of images";
+    case HTTP_ARGUMENT_OBJECT:
+        return json_is_object(value) ? NULL : "an object";
     case HTTP_ARGUMENT_PATHS:
         return is_paths(value) ? NULL : "a list of paths";
     }

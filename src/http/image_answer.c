@@ -1,8 +1,10 @@
 #include "http/image_answer.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -16,7 +18,7 @@
 #include "store/store_proxy.h"
 
 /* An SVG can hold scripts: shown by itself, it may do nothing. */
-#define SVG_POLICY "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+#define POLICY "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 static int is_versioned(const struct http_exchange *x)
 {
@@ -27,12 +29,13 @@ static int is_versioned(const struct http_exchange *x)
 struct source {
     const char *tier;
     const char *status; /* of the cache: "HIT" ... */
+    int is_private;     /* for who asks alone */
 };
 
 static struct source source_of(const char *tier)
 {
     int hit = strcmp(tier, "memory") == 0 || strcmp(tier, "disk") == 0;
-    return (struct source){tier, hit ? "HIT" : "MISS"};
+    return (struct source){.tier = tier, .status = hit ? "HIT" : "MISS"};
 }
 
 /* What a 304 has to repeat (RFC 9110 section 15.4.5), and what every answer about this image carries. */
@@ -42,26 +45,39 @@ static void add_validators(struct http_exchange *x, const char *etag, int64_t mo
     http_add_header(x, "ETag", "%s", etag);
     http_add_header(x, "Last-Modified", "%s", httpdate_format(date, modified_s));
     http_add_header(x, "Cache-Control", "%s",
-                    is_versioned(x) ? "public, max-age=31536000, immutable" : "public, max-age=0, must-revalidate");
+                    source->is_private ? "private, no-cache"
+                    : is_versioned(x)  ? "public, max-age=31536000, immutable"
+                                       : "public, max-age=0, must-revalidate");
+    if (source->is_private)
+        return;
     http_add_header(x, "X-Cache-Status", "%s", source->status);
     http_add_header(x, "X-Cache-Tier", "%s", source->tier);
     if (store_proxies(x->service->store, x->key.collection))
         http_add_header(x, "X-Image-Type", "%s", x->key.collection);
 }
 
-static void add_content(struct http_exchange *x, const struct image_meta *meta)
+/* Anyone may have written the row: what says that it is no image is not shown as what it says. */
+static int is_image(const char *mime)
 {
-    http_add_header(x, "Content-Type", "%s", meta->mime);
-    http_add_header(x, "X-Content-Type-Options", "nosniff");
-    http_add_header(x, "Accept-Ranges", "bytes");
-    if (strcmp(meta->mime, "image/svg+xml") == 0)
-        http_add_header(x, "Content-Security-Policy", "%s", SVG_POLICY);
+    return strncasecmp(mime, "image/", 6) == 0;
 }
 
-static void send_bytes(struct http_exchange *x, struct image *image, const struct range *range)
+static void add_content(struct http_exchange *x, const struct image_meta *meta, const struct source *source)
+{
+    http_add_header(x, "Content-Type", "%s", is_image(meta->mime) ? meta->mime : "application/octet-stream");
+    http_add_header(x, "X-Content-Type-Options", "nosniff");
+    http_add_header(x, "Accept-Ranges", "bytes");
+    if (source->is_private || strncasecmp(meta->mime, "image/svg", 9) == 0)
+        http_add_header(x, "Content-Security-Policy", "%s", POLICY);
+    if (source->is_private)
+        http_add_header(x, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
+static void send_bytes(struct http_exchange *x, struct image *image, const struct range *range,
+                       const struct source *source)
 {
     char content[RANGE_CONTENT_SIZE];
-    add_content(x, &image->meta);
+    add_content(x, &image->meta, source);
     x->answer.status = range->status;
     x->answer.image = image_ref(image);
     x->answer.first = range->status == RANGE_PART ? range->first : 0;
@@ -114,9 +130,33 @@ static void image_answer(struct http_exchange *x, struct image *image, const str
         refuse_range(x, &range, image->meta.size);
     } else if (status == CONDITIONAL_PROCEED) {
         add_validators(x, etag, now.modified_s, source);
-        send_bytes(x, image, &range);
+        send_bytes(x, image, &range, source);
     }
     image_unref(image);
+}
+
+/* The name in full (RFC 8187), and for those who can't read that, one of plain characters (RFC 6266, appendix D). */
+static void add_file_name(struct http_exchange *x, const char *name)
+{
+    struct buf encoded;
+    char plain[SAFEPATH_NAME_MAX + 1];
+    size_t n = 0;
+    for (; name[n] && n < SAFEPATH_NAME_MAX; n++)
+        plain[n] = (char)(isalnum((unsigned char)name[n]) || strchr("-_.", name[n]) ? name[n] : '_');
+    plain[n] = '\0';
+    buf_init(&encoded, 4 * SAFEPATH_MAX);
+    if (url_encode_value(&encoded, name, strlen(name)) == 0)
+        http_add_header(x, "Content-Disposition", "attachment; filename=\"%s\"; filename*=UTF-8''%s", plain,
+                        encoded.data);
+    buf_release(&encoded);
+}
+
+void image_answer_private(struct http_exchange *x, struct image *image, const char *save_as)
+{
+    const struct source source = {.is_private = 1};
+    if (save_as)
+        add_file_name(x, save_as);
+    image_answer(x, image, &source);
 }
 
 /* Whether the client has the image now, by this answer or, after a 304, by one before. */
@@ -199,7 +239,7 @@ static void answer_failure(struct http_exchange *x, const struct error *why)
 static void proxied(void *arg, struct image *image, const char *tier, const char *status, const struct error *why)
 {
     struct http_exchange *x = arg;
-    const struct source source = {tier, status};
+    const struct source source = {.tier = tier, .status = status};
     if (image)
         image_answer(x, image, &source);
     else

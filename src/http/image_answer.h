@@ -11,6 +11,11 @@ void image_fetch(struct http_exchange *x);
 /* Likewise of a collection that has an origin. */
 void image_fetch_proxied(struct http_exchange *x);
 
+/* Answers with an image (takes the reference) that was read past all caches for somebody who may see what is not
+ * served: no cache keeps it for others, and shown by itself it may do nothing. `save_as`: it is to be saved as a file
+ * of that name; NULL: it is to be shown. */
+void image_answer_private(struct http_exchange *x, struct image *image, const char *save_as);
+
 /* Answers at once with the image of x->key if it is at hand. -ENOENT: it is not; fetch it. */
 int image_answer_hot(struct http_exchange *x) __attribute__((warn_unused_result));
 

@@ -99,13 +99,19 @@ void jobs_close(struct jobs *jobs)
     free(jobs);
 }
 
-static void keep_problem(void *arg, const struct image_key *key, const struct error *why)
+void jobs_list_error(void *arg, json_t *error)
 {
     struct run *run = arg;
     pthread_mutex_lock(&run->jobs->errors_lock);
     if (json_array_size(run->errors) < ERRORS_LISTED)
-        json_array_append_new(run->errors, describe_problem(key, why));
+        json_array_append(run->errors, error);
     pthread_mutex_unlock(&run->jobs->errors_lock);
+    json_decref(error);
+}
+
+static void keep_problem(void *arg, const struct image_key *key, const struct error *why)
+{
+    jobs_list_error(arg, describe_problem(key, why));
 }
 
 /* With the lock held, or after its end. */
@@ -114,10 +120,7 @@ static json_t *describe(struct run *run)
     json_t *object = describe_job(&run->job);
     json_object_set_new(object, "id", json_integer(run->id));
     json_object_set_new(object, "kind", json_string(run->kind->name));
-    json_object_set_new(object, "state",
-                        json_string(!run->ended             ? "running"
-                                    : run->job.failure.code ? "failed"
-                                                            : "done"));
+    json_object_set_new(object, "state", json_string(run->ended ? job_state(&run->job) : "running"));
     json_object_set_new(object, "done", json_integer(atomic_load(&run->job.done)));
     json_object_set_new(object, "expected", json_integer(atomic_load(&run->job.expected)));
     json_object_set_new(object, "started_at", describe_time(run->job.started_us));
@@ -132,13 +135,20 @@ static json_t *describe(struct run *run)
     return object;
 }
 
+/* Whether whoever waits is told of a failure, and not of what came of the job until it was cancelled. */
+static int has_failed(const struct run *run)
+{
+    int code = run->job.failure.code;
+    return code && (code != -ECANCELED || run->jobs->cancelled);
+}
+
 static void answer(struct run *run, struct http_exchange *x)
 {
     if (run->kind->answer) {
         json_t *description = describe(run);
         http_answer_json(x, 200, run->kind->answer(&run->job, description));
         json_decref(description);
-    } else if (run->job.failure.code) {
+    } else if (has_failed(run)) {
         http_answer_error(x, NULL, &run->job.failure);
     } else {
         http_answer_json(x, 200, describe(run));
@@ -172,12 +182,17 @@ static struct run *too_many(struct jobs *jobs)
     return oldest;
 }
 
+static const char *group_of(const struct jobs_kind *kind)
+{
+    return kind->group ? kind->group : kind->name;
+}
+
 static int is_running(const struct jobs *jobs, const struct jobs_kind *kind)
 {
     const struct run *run;
     DL_FOREACH(jobs->runs, run)
     {
-        if (run->kind == kind && !run->ended)
+        if (strcmp(group_of(run->kind), group_of(kind)) == 0 && !run->ended)
             return 1;
     }
     return 0;
@@ -228,6 +243,7 @@ void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_ki
     run->asked_by = later ? NULL : x;
     kind->init(&run->job, jobs->store, keep_problem, run);
     run->job.dry_run = json_is_true(json_object_get(arguments, "dry_run"));
+    run->job.is_asked_for = 1;
     if (!later)
         http_later(x);
     int r = start(jobs, run);
@@ -243,7 +259,7 @@ void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_ki
     json_decref(run->errors);
     free(run);
     if (r == -EBUSY)
-        http_answer_problem(x, 409, "a %s is running already; see /image-cache/status", kind->name);
+        http_answer_problem(x, 409, "a %s is running already; see /image-cache/jobs", group_of(kind));
     else
         http_answer_problem(x, 503, "the job can't be started: %s", strerror(-r));
     if (!later)
@@ -262,4 +278,37 @@ json_t *jobs_describe(struct jobs *jobs, int64_t id)
     }
     pthread_mutex_unlock(&jobs->lock);
     return object;
+}
+
+json_t *jobs_describe_running(struct jobs *jobs)
+{
+    json_t *list = json_array();
+    struct run *run;
+    pthread_mutex_lock(&jobs->lock);
+    DL_FOREACH(jobs->runs, run)
+    {
+        if (!run->ended)
+            json_array_append_new(list, describe(run));
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return list;
+}
+
+int jobs_cancel_one(struct jobs *jobs, int64_t id)
+{
+    struct error why;
+    struct run *run;
+    int r = -ENOENT;
+    error_set(&why, -ECANCELED, "was cancelled");
+    pthread_mutex_lock(&jobs->lock);
+    DL_FOREACH(jobs->runs, run)
+    {
+        if (run->id != id)
+            continue;
+        if (!run->ended)
+            job_fail(&run->job, &why);
+        r = run->ended ? -EALREADY : 0;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return r;
 }

@@ -13,6 +13,7 @@ struct jobs;
 /* What a kind of job is made of. Arguments are the request's JSON body, an object. */
 struct jobs_kind {
     const char *name;
+    const char *group; /* of the jobs of a group one runs at a time; NULL: it is its own */
     void (*init)(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
     int (*run)(struct job *job, const json_t *arguments);
     /* What who waits for its end is told, made of its description (borrowed); NULL: that itself. A failure, too, where
@@ -35,7 +36,14 @@ void jobs_start(struct jobs *jobs, struct http_exchange *x, const struct jobs_ki
 /* Whether the request asks for that: ?async, ?async=1; not ?async=0. */
 int jobs_wants_later(const struct http_exchange *x);
 
-/* What is known of a job; NULL: no job of that id. */
+/* What is known of a job; NULL: no job of that id. And of all that run. */
 json_t *jobs_describe(struct jobs *jobs, int64_t id);
+json_t *jobs_describe_running(struct jobs *jobs);
+
+/* Has it end soon, as cancelled. -ENOENT: no job of that id; -EALREADY: it has ended. */
+int jobs_cancel_one(struct jobs *jobs, int64_t id);
+
+/* Adds one to the job's list of errors (takes the reference), while there is room; `arg` is what its init was given. */
+void jobs_list_error(void *arg, json_t *error);
 
 #endif

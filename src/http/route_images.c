@@ -1,130 +1,18 @@
-/* What is stored, as lists and one by one. */
+/* What is stored, one by one. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec/url.h"
 #include "http/arguments.h"
+#include "http/image_answer.h"
+#include "http/image_json.h"
 #include "http/image_store.h"
 #include "http/routes.h"
 #include "http/server.h"
 #include "job/describe.h"
 #include "store/store.h"
-
-#define PAGE_DEFAULT 100
-#define PAGE_MAX     1000
-
-struct listing {
-    const char *collection, *prefix, *order, *cursor, *state;
-    int limit;
-};
-
-static int parse_limit(const char *text, int *ret)
-{
-    char *end;
-    long n = text ? strtol(text, &end, 10) : PAGE_DEFAULT;
-    if (text && (*end || end == text || n < 1 || n > PAGE_MAX))
-        return -EINVAL;
-    *ret = (int)n;
-    return 0;
-}
-
-/* The cursor is where the page before ended: a path, or for orders by time "<microseconds>.<accesses>.<id>". */
-static int cursor_meta(const struct listing *l, struct image_meta *after)
-{
-    long long numbers[3];
-    const char *at = l->cursor;
-    *after = (struct image_meta){.key.path = l->cursor};
-    if (strcmp(l->order, "path") == 0)
-        return 0;
-    for (int i = 0; i < 3; i++) {
-        char *end;
-        numbers[i] = strtoll(at, &end, 10);
-        if (end == at || *end != (i < 2 ? '.' : '\0'))
-            return -EINVAL;
-        at = end + 1;
-    }
-    after->accessed_us = after->deleted_us = numbers[0];
-    after->access_count = numbers[1];
-    after->id = numbers[2];
-    return 0;
-}
-
-/* What is wrong with it; NULL: nothing. */
-static const char *wrong(const struct listing *l)
-{
-    if (strcmp(l->state, "live") != 0 && strcmp(l->state, "trash") != 0)
-        return "state has to be live or trash";
-    if (strcmp(l->order, "path") != 0 && strcmp(l->order, "hottest") != 0 && strcmp(l->order, "deleted") != 0)
-        return "order has to be path or hottest; the trash has deleted";
-    return NULL;
-}
-
-static int list(struct store *store, const struct listing *l, struct store_page **ret, struct error *e)
-{
-    const char *const only[] = {l->collection, NULL};
-    struct image_meta meta = {0}, *after = l->cursor ? &meta : NULL;
-    if (wrong(l))
-        return error_set(e, -EINVAL, "%s", wrong(l));
-    if (after && cursor_meta(l, after) < 0)
-        return error_set(e, -EINVAL, "the cursor is none of ours");
-    if (strcmp(l->state, "trash") == 0)
-        return store_list_trash(store, l->collection, after, l->limit, ret, e);
-    if (strcmp(l->order, "hottest") == 0)
-        return store_list_hottest(store, only, after, l->limit, ret, e);
-    return store_list_by_path(store, l->collection, l->prefix, after, l->limit, ret, e);
-}
-
-static json_t *page_json(const struct listing *l, const struct store_page *page)
-{
-    json_t *images = json_array();
-    struct image_meta meta = {0};
-    char cursor[80];
-    int count = store_page_count(page);
-    for (int i = 0; i < count; i++) {
-        store_page_meta(page, i, &meta);
-        json_array_append_new(images, describe_image(&meta));
-    }
-    json_t *body = json_pack("{s:o, s:n}", "images", images, "cursor");
-    if (count < l->limit)
-        return body;
-    int by_trash = strcmp(l->state, "trash") == 0;
-    (void)snprintf(cursor, sizeof cursor, "%lld.%lld.%lld", (long long)(by_trash ? meta.deleted_us : meta.accessed_us),
-                   (long long)meta.access_count, (long long)meta.id);
-    json_object_set_new(body, "cursor", json_string(strcmp(l->order, "path") == 0 ? meta.key.path : cursor));
-    return body;
-}
-
-static const char * or (const char *text, const char *otherwise)
-{
-    return text ? text : otherwise;
-}
-
-void route_images_list(struct http_exchange *x)
-{
-    struct url_query query;
-    struct store_page *page;
-    struct listing l;
-    struct error why;
-    if (http_query(x, &query) < 0)
-        return;
-    l.collection = or (url_query_get(&query, "collection"), "media");
-    l.prefix = or (url_query_get(&query, "q"), "");
-    l.state = or (url_query_get(&query, "state"), "live");
-    l.order = strcmp(l.state, "trash") == 0 ? "deleted" : or (url_query_get(&query, "order"), "path");
-    l.cursor = url_query_get(&query, "cursor");
-    int r = parse_limit(url_query_get(&query, "limit"), &l.limit);
-    if (r < 0)
-        http_answer_problem(x, 400, "limit has to be a number from 1 to %d", PAGE_MAX);
-    else if (list(x->service->store, &l, &page, &why) < 0)
-        http_answer_error(x, NULL, &why);
-    else {
-        http_answer_json(x, 200, page_json(&l, page));
-        store_page_free(page);
-    }
-    url_query_release(&query);
-}
+#include "store/store_row.h"
 
 /* The page with the image that the URL's number names; NULL: it is answered. */
 static struct store_page *numbered(struct http_exchange *x)
@@ -151,6 +39,49 @@ static struct store_page *numbered(struct http_exchange *x)
     return NULL;
 }
 
+static json_t *places_json(struct store *store, const struct image_meta *meta)
+{
+    static const char *const files[] = {[STORE_FILE_UNKNOWN] = NULL,
+                                        [STORE_FILE_CURRENT] = "current",
+                                        [STORE_FILE_MISSING] = "missing",
+                                        [STORE_FILE_CHANGED] = "changed"};
+    struct store_places places;
+    store_row_places(store, meta, &places);
+    return json_pack("{s:b, s:s?, s:o, s:b, s:b}", "memory", places.memory, "disk", files[places.disk], "redis",
+                     places.redis < 0 ? json_null() : json_boolean(places.redis), "db", !meta->url, "object",
+                     meta->url != NULL);
+}
+
+struct event {
+    int64_t at_us;
+    const char *name;
+};
+
+static int earlier_first(const void *a, const void *b)
+{
+    const struct event *one = a, *other = b;
+    return one->at_us < other->at_us ? -1 : one->at_us > other->at_us;
+}
+
+/* What its times tell, in their order. */
+static json_t *history_json(const struct image_meta *meta)
+{
+    struct event events[] = {
+        {meta->mtime_ns / 1000, "file_written"},
+        {meta->created_us, "created"},
+        {meta->updated_us == meta->created_us ? 0 : meta->updated_us, "changed"},
+        {meta->access_count ? meta->accessed_us : 0, "accessed"},
+        {meta->deleted_us, "deleted"},
+    };
+    json_t *list = json_array();
+    qsort(events, sizeof events / sizeof *events, sizeof *events, earlier_first);
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i].at_us)
+            json_array_append_new(
+                list, json_pack("{s:o, s:s}", "at", describe_time(events[i].at_us), "event", events[i].name));
+    return list;
+}
+
 void route_images_get(struct http_exchange *x)
 {
     struct image_meta meta;
@@ -158,19 +89,71 @@ void route_images_get(struct http_exchange *x)
     if (!page)
         return;
     store_page_meta(page, 0, &meta);
-    http_answer_json(x, 200, describe_image(&meta));
+    json_t *image = image_json(store_config(x->service->store), &meta);
+    json_object_set_new(image, "encoding", meta.url ? json_null() : json_string("base64"));
+    json_object_set_new(image, "tiers", places_json(x->service->store, &meta));
+    json_object_set_new(image, "history", history_json(&meta));
+    http_answer_json(x, 200, image);
     store_page_free(page);
+}
+
+void route_images_content(struct http_exchange *x)
+{
+    struct url_query query;
+    struct image *image;
+    struct error why;
+    if (http_query(x, &query) < 0)
+        return;
+    const char *download = url_query_get(&query, "download");
+    int r = store_row_read(x->service->store, http_tail_number(x), &image, &why);
+    if (r < 0) {
+        http_answer_error(x, "the image", &why);
+    } else {
+        const char *slash = strrchr(image->meta.key.path, '/');
+        const char *name = slash ? slash + 1 : image->meta.key.path;
+        image_answer_private(x, image, download && strcmp(download, "0") != 0 ? name : NULL);
+    }
+    url_query_release(&query);
+}
+
+/* For good. */
+static void purge(struct http_exchange *x, const struct image_meta *meta)
+{
+    struct error why;
+    int purged = 0;
+    if (meta->deleted_us && store_purge(x->service->store, &meta->id, 1, &purged, &why) < 0)
+        http_answer_error(x, NULL, &why);
+    else if (purged)
+        http_answer_empty(x, 204);
+    else
+        http_answer_problem(x, 409, "the image is not in the trash: delete it first, then purge it");
+}
+
+static int wants_purge(struct http_exchange *x, int *ret)
+{
+    struct url_query query;
+    int r = http_query(x, &query);
+    if (r < 0)
+        return r;
+    const char *value = url_query_get(&query, "purge");
+    *ret = value && strcmp(value, "0") != 0;
+    url_query_release(&query);
+    return 0;
 }
 
 void route_images_delete(struct http_exchange *x)
 {
     struct image_meta meta;
-    struct store_page *page = numbered(x);
+    int for_good;
+    struct store_page *page = wants_purge(x, &for_good) < 0 ? NULL : numbered(x);
     if (!page)
         return;
     store_page_meta(page, 0, &meta);
     x->key = meta.key;
-    image_store_delete(x);
+    if (for_good)
+        purge(x, &meta);
+    else
+        image_store_delete(x);
     store_page_free(page);
 }
 

@@ -1,19 +1,21 @@
-/* Jobs: cache-all, cleanup, restore, warmup, and how they get on. */
+/* Starting jobs: cache-all, cleanup, restore, warmup, check, fsck. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/url.h"
 #include "config/config.h"
 #include "http/arguments.h"
 #include "http/jobs.h"
 #include "http/routes.h"
 #include "http/server.h"
 #include "job/cache_all.h"
+#include "job/check.h"
 #include "job/cleanup.h"
+#include "job/describe.h"
+#include "job/fsck.h"
 #include "job/restore.h"
 #include "job/warmup.h"
-#include "store/store.h"
+#include "store/store_search.h"
 
 #define ENTITY_MAX 1000 /* images of one entity */
 
@@ -120,10 +122,79 @@ static int run_cleanup(struct job *job, const json_t *arguments)
     return cleanup_run(job, days ? (int)json_integer_value(days) : store_config(job->store)->cleanup_days);
 }
 
-static const struct jobs_kind cache_all = {"cache-all", cache_all_init, run_cache_all, NULL};
-static const struct jobs_kind restore = {"restore", restore_init, run_restore, NULL};
-static const struct jobs_kind warmup = {"warmup", warmup_init, run_warmup, NULL};
-static const struct jobs_kind cleanup = {"cleanup", init_cleanup, run_cleanup, NULL};
+static void init_check(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
+{
+    check_init(job, store);
+    job->problem = problem;
+    job->arg = arg;
+}
+
+/* What differs is listed like an error, with what it is. */
+static void list_mark(void *arg, enum check_mark mark, const struct image_key *key, const struct error *why)
+{
+    static const struct {
+        enum check_mark mark;
+        const char *kind, *text;
+    } kinds[] = {
+        {CHECK_DISK_ONLY, "disk_only", "is on disk and not stored"},
+        {CHECK_STORE_ONLY, "store_only", "is stored and not on disk"},
+        {CHECK_DIFFERS, "differs", "differs"},
+        {CHECK_ERROR, "error", "can't be compared"},
+    };
+    struct error said = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (kinds[i].mark != mark)
+            continue;
+        error_set(&said, 0, "%s", why ? why->text : kinds[i].text);
+        json_t *error = describe_problem(key, &said);
+        json_object_set_new(error, "kind", json_string(kinds[i].kind));
+        jobs_list_error(arg, error);
+    }
+}
+
+/* Of those in `state` in a collection (NULL: all), for who waits; without the database nothing is expected. */
+static void expect(struct job *job, const char *collection, enum store_state state)
+{
+    struct store_filter all = store_filter_any();
+    int64_t total;
+    all.collection = collection;
+    all.state = state;
+    if (store_total(job->store, &all, &total, NULL) == 0)
+        atomic_fetch_add(&job->expected, total);
+}
+
+static int run_check(struct job *job, const json_t *arguments)
+{
+    const char *collection = http_argument_text(arguments, "collection");
+    const char **collections = config_collection_names(store_config(job->store), collection);
+    if (!collections)
+        return out_of_memory(job);
+    const struct check_options options = {.collections = collections,
+                                          .quick = json_is_true(json_object_get(arguments, "quick")),
+                                          .mark = list_mark,
+                                          .arg = job->arg};
+    expect(job, collection, STORE_LIVE);
+    int r = check_run(job, &options);
+    free(collections);
+    job_record(job);
+    return r;
+}
+
+static int run_fsck(struct job *job, const json_t *arguments)
+{
+    (void)arguments;
+    expect(job, NULL, STORE_LIVE);
+    expect(job, NULL, STORE_TRASH);
+    return fsck_run(job);
+}
+
+static const struct jobs_kind cache_all = {"cache-all", NULL, cache_all_init, run_cache_all, NULL};
+static const struct jobs_kind restore = {"restore", NULL, restore_init, run_restore, NULL};
+static const struct jobs_kind warmup = {"warmup", NULL, warmup_init, run_warmup, NULL};
+static const struct jobs_kind cleanup = {"cleanup", NULL, init_cleanup, run_cleanup, NULL};
+
+static const struct jobs_kind check = {"check", NULL, init_check, run_check, NULL};
+static const struct jobs_kind fsck = {"fsck", NULL, fsck_init, run_fsck, NULL};
 
 /* Whether arguments that name images go together; else it is answered. */
 static int agree(struct http_exchange *x, const json_t *arguments)
@@ -185,75 +256,15 @@ void route_warmup(struct http_exchange *x)
     start(x, &warmup, known);
 }
 
-static json_t *asked_for(struct http_exchange *x)
+void route_check(struct http_exchange *x)
 {
-    json_t *job = jobs_describe(x->service->jobs, http_tail_number(x));
-    if (!job)
-        http_answer_problem(x, 404, "no job of this number was started here lately; see /image-cache/status");
-    return job;
+    static const struct http_argument known[] = {
+        {"quick", HTTP_ARGUMENT_FLAG}, {"collection", HTTP_ARGUMENT_TEXT}, {NULL, 0}};
+    start(x, &check, known);
 }
 
-void route_job(struct http_exchange *x)
+void route_fsck(struct http_exchange *x)
 {
-    json_t *job = asked_for(x);
-    if (job)
-        http_answer_json(x, 200, job);
-}
-
-/* Server-sent events (HTML standard, section 9.2): the job as it stands, every second; "end" is the last one. */
-struct events {
-    int ended;  /* the last event was sent */
-    int paused; /* an event was sent a moment ago */
-};
-
-/* The next event's text, to be freed. NULL: it is forgotten. */
-static char *next_event(struct http_exchange *x, int *ret_ended)
-{
-    json_t *job = jobs_describe(x->service->jobs, http_tail_number(x));
-    if (!job)
-        return NULL;
-    *ret_ended = strcmp(json_string_value(json_object_get(job, "state")), "running") != 0;
-    (void)json_object_del(job, "errors"); /* they can be many: the job itself has them */
-    char *data = json_dumps(job, JSON_COMPACT | JSON_REAL_PRECISION(12)), *event = NULL;
-    json_decref(job);
-    if (data && asprintf(&event, "event: %s\ndata: %s\n\n", *ret_ended ? "end" : "progress", data) < 0)
-        event = NULL;
-    free(data);
-    return event;
-}
-
-static ssize_t stream_events(struct http_exchange *x, char *to, size_t max)
-{
-    struct events *events = x->state;
-    if (events->ended)
-        return -1;
-    events->paused = !events->paused;
-    if (!events->paused)
-        return 0;
-    char *event = next_event(x, &events->ended);
-    size_t n = event ? strlen(event) : 0;
-    if (!n || n > max) {
-        free(event);
-        return -1;
-    }
-    memcpy(to, event, n);
-    free(event);
-    return (ssize_t)n;
-}
-
-void route_job_events(struct http_exchange *x)
-{
-    json_t *job = asked_for(x);
-    if (!job)
-        return;
-    json_decref(job);
-    x->state = calloc(1, sizeof(struct events));
-    if (!x->state) {
-        http_answer_problem(x, 500, "out of memory");
-        return;
-    }
-    x->answer.status = 200;
-    x->answer.stream = stream_events;
-    http_add_header(x, "Content-Type", "text/event-stream");
-    http_add_header(x, "Cache-Control", "no-store");
+    static const struct http_argument known[] = {{NULL, 0}};
+    start(x, &fsck, known);
 }

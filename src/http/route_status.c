@@ -1,5 +1,7 @@
 /* What operators and platforms ask: is it alive, is it ready, what is it doing. */
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
@@ -85,6 +87,63 @@ static json_t *objects_state(struct http_exchange *x)
     return describe_objects(&s);
 }
 
+/* What a tier holds; -1: that is not known. */
+struct holding {
+    int64_t items, bytes;
+};
+
+static json_t *tier_json(const char *name, json_t *up, const struct holding *holding)
+{
+    enum metric_value tier = metric_tier(name);
+    int64_t reads = metric_get(METRIC_reads, tier, METRIC_none);
+    int64_t misses = metric_get(METRIC_read_misses, tier, METRIC_none);
+    return json_pack("{s:s, s:o, s:I, s:o, s:o, s:o}", "name", name, "up", up, "reads", (json_int_t)reads, "hit_rate",
+                     reads + misses ? json_real((double)reads / (double)(reads + misses)) : json_null(), "items",
+                     holding->items < 0 ? json_null() : json_integer(holding->items), "bytes",
+                     holding->bytes < 0 ? json_null() : json_integer(holding->bytes));
+}
+
+/* In the order of reading. `up` is null for a tier that is not there. */
+static json_t *tiers_json(struct http_exchange *x, const struct store_status *status, const json_t *redis)
+{
+    const struct config *config = store_config(x->service->store);
+    const struct store_status_collection total = describe_total(status);
+    const struct holding unknown = {-1, -1}, all = {total.images, total.bytes};
+    const struct holding memory = {metric_get(METRIC_tier_items, METRIC_tier_memory, METRIC_none),
+                                   metric_get(METRIC_tier_bytes, METRIC_tier_memory, METRIC_none)};
+    const char *state = json_string_value(json_object_get(redis, "state"));
+    int origin_up = metric_get(METRIC_tier_up, METRIC_tier_origin, METRIC_none) != 0;
+    json_t *list = json_array();
+    json_array_append_new(list, tier_json("memory", config->memory_items ? json_true() : json_null(), &memory));
+    json_array_append_new(list, tier_json("disk", json_true(), &unknown));
+    json_array_append_new(list,
+                          tier_json("redis", state ? json_boolean(strcmp(state, "up") == 0) : json_null(), &unknown));
+    json_array_append_new(list, tier_json("db", json_true(), &all)); /* it has just answered */
+    json_array_append_new(
+        list, tier_json("origin", config->image_origins_len ? json_boolean(origin_up) : json_null(), &unknown));
+    return list;
+}
+
+static json_t *warnings_json(const struct config *config)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < config->warnings_len; i++)
+        json_array_append_new(list, json_string(config->warnings[i]));
+    return list;
+}
+
+/* Of this instance. */
+static void add_instance(struct http_exchange *x, json_t *body)
+{
+    char host[256] = "";
+    int64_t started_us = metric_get(METRIC_start_time_seconds, METRIC_none, METRIC_none);
+    (void)gethostname(host, sizeof host - 1);
+    json_object_set_new(body, "version", json_string(PERDURA_VERSION));
+    json_object_set_new(body, "host", json_string(host));
+    json_object_set_new(body, "uptime_seconds", json_integer((clock_realtime_us() - started_us) / 1000000));
+    json_object_set_new(body, "settings_warnings", warnings_json(store_config(x->service->store)));
+}
+
 void route_status(struct http_exchange *x)
 {
     struct store_status status;
@@ -96,6 +155,8 @@ void route_status(struct http_exchange *x)
     json_t *body = describe_status(&status);
     json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
+    json_object_set_new(body, "tiers", tiers_json(x, &status, json_object_get(body, "redis")));
+    add_instance(x, body);
     json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));

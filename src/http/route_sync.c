@@ -51,7 +51,7 @@ static json_t *answer_sync(struct job *job, const json_t *description)
                      "failed", (json_int_t)job_counted(job, SYNC_FAILED));
 }
 
-static const struct jobs_kind sync_kind = {"sync", sync_init, run_sync, answer_sync};
+static const struct jobs_kind sync_kind = {"sync", NULL, sync_init, run_sync, answer_sync};
 
 void route_force_sync(struct http_exchange *x)
 {

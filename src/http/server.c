@@ -34,6 +34,7 @@
 #include "http/listen.h"
 #include "http/login_limit.h"
 #include "http/loops.h"
+#include "http/minutes.h"
 #include "http/patrol.h"
 #include "http/response.h"
 #include "http/router.h"
@@ -48,7 +49,7 @@
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
-#define LOGINS_QUEUE      16
+#define LOGINS_QUEUE      8
 #define LOGIN_BODY_MAX    (8 << 10)
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
@@ -618,6 +619,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     s->service.login_limit = &s->login_limit;
     if (r == 0 && (r = sessions_open(&s->service.sessions, service->store)) < 0)
         r = error_set(e, r, "out of memory");
+    if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
+        r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
     if (r == 0)
         r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
     if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
@@ -697,6 +700,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
     sessions_close(s->service.sessions);
+    minutes_stop(s->service.minutes);
     auth_close(s->service.auth);
     free(s);
     return 0;

@@ -16,6 +16,7 @@ struct jobs;
 struct auth;
 struct sessions;
 struct login_limit;
+struct minutes;
 
 /* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
 struct http_service {
@@ -28,6 +29,7 @@ struct http_service {
     struct auth *auth;
     struct sessions *sessions;
     struct login_limit *login_limit; /* the thread's that logs in */
+    struct minutes *minutes;
 };
 
 /* Listens on PERDURA_BIND and PERDURA_PORT (0: any free one) of the store's settings and serves. 0, or -errno with a

@@ -182,7 +182,7 @@ static int find_missing(struct check *c, struct error *e)
             look_for(c, &meta);
         }
         after = &meta;
-    } while (count == PAGE);
+    } while (count == PAGE && !job_stopped(c->job));
     store_page_free(page);
     return 0;
 }

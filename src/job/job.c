@@ -99,6 +99,11 @@ int job_threads(const struct job *job, int wanted)
     return wanted > 0 && wanted < most ? wanted : most;
 }
 
+const char *job_state(const struct job *job)
+{
+    return !job->failure.code ? "done" : job->failure.code == -ECANCELED ? "cancelled" : "failed";
+}
+
 static void count_end(const struct job *job)
 {
     enum metric_value kind = metric_kind(job->kind);
@@ -115,7 +120,7 @@ void job_record(struct job *job)
     job->ended = 1;
     pthread_mutex_unlock(&job->lock);
     count_end(job);
-    if (job->dry_run || !atomic_load(&job->eventful))
+    if (!job->is_asked_for && (job->dry_run || !atomic_load(&job->eventful)))
         return;
     if (db_unavailable(job->failure.code)) /* it would be written to what did not answer */
         return;
@@ -125,10 +130,11 @@ void job_record(struct job *job)
     int r = buf_addstr(&result, "{");
     for (int i = 0; i < JOB_COUNTERS && job->counters[i].name && r == 0; i++)
         r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name, (long long)job_counted(job, i));
+    if (r == 0 && job->dry_run)
+        r = buf_addstr(&result, ", \"dry_run\": true");
     if (r == 0)
         r = buf_addstr(&result, "}");
     if (r == 0)
-        (void)!store_record_job(job->store, job->kind, job->failure.code ? "failed" : "done", job->started_us,
-                                result.data);
+        (void)!store_record_job(job->store, job->kind, job_state(job), job->started_us, result.data);
     buf_release(&result);
 }

@@ -24,6 +24,7 @@ struct job {
     const char *kind; /* "cache-all" */
     struct store *store;
     int dry_run;
+    int is_asked_for;    /* by somebody who looks for it in the history: it gets there whatever came of it */
     int64_t patience_ms; /* JOB_PATIENCE_MS unless changed after job_init; 0: a question is put once */
     int64_t started_us;
     struct job_counter counters[JOB_COUNTERS]; /* up to the first without a name */
@@ -58,9 +59,13 @@ void job_problem(struct job *job, int counter, const struct image_key *key, cons
 /* Tells a problem that is nobody's failure. */
 void job_tell(struct job *job, const struct image_key *key, const struct error *why);
 
-/* Ends the job for the first reason given; later ones are ignored. From any thread, until job_release. */
+/* Ends the job for the first reason given; later ones are ignored. From any thread, until job_release. -ECANCELED: it
+ * was cancelled. */
 void job_fail(struct job *job, const struct error *why);
 int job_stopped(const struct job *job);
+
+/* How one that is over has ended: "done", "failed", "cancelled". */
+const char *job_state(const struct job *job);
 
 /* How long a job waits for a database that it had reached and lost. */
 #define JOB_PATIENCE_MS 30000
@@ -72,8 +77,8 @@ int job_ask_again(struct job *job, int code, int64_t *deadline_ms);
 /* How many threads may move images, each over a connection of its own, while one more connection looks things up. */
 int job_threads(const struct job *job, int wanted);
 
-/* The job is over. Writes it and its counters into job_run, unless nothing happened. Failing to is no failure of the
- * job. */
+/* The job is over. Writes it and its counters into job_run, unless nothing happened that nobody asked for. Failing to
+ * is no failure of the job. */
 void job_record(struct job *job);
 
 #endif

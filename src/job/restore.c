@@ -388,14 +388,24 @@ int restore_run(struct job *job, const struct restore_options *options)
     return job->failure.code;
 }
 
-int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+static int run_rows(struct job *job, const struct restore_options *options, const struct image_meta *rows, int count,
+                    uint64_t mark)
 {
-    const struct restore_options options = {.only_replace = 1, .threads = 1};
-    struct restore o = {.job = job, .options = &options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct restore o = {.job = job, .options = options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
     struct error why = {0};
     int r = start_fetch(&o, &why);
     for (int i = 0; r == 0 && i < count && !job_stopped(job); i++)
         restore_one(&o, &rows[i], mark);
     finish(&o, r, &why);
     return job->failure.code;
+}
+
+int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+{
+    return run_rows(job, &(struct restore_options){.only_replace = 1, .threads = 1}, rows, count, mark);
+}
+
+int restore_rows(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+{
+    return run_rows(job, &(struct restore_options){0}, rows, count, mark);
 }

@@ -28,4 +28,8 @@ int restore_run(struct job *job, const struct restore_options *options) __attrib
 int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
     __attribute__((warn_unused_result));
 
+/* Puts back the files of these rows, which is no line in the history either. As restore_replace. */
+int restore_rows(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
+    __attribute__((warn_unused_result));
+
 #endif

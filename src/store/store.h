@@ -94,6 +94,10 @@ void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key)
 /* Makes every instance forget what matches, by way of the database; here, too, a moment later. */
 int store_invalidate(struct store *store, const char *pattern, struct error *e) __attribute__((warn_unused_result));
 
+/* Likewise what is remembered of these images; here it stays. */
+int store_invalidate_images(struct store *store, const struct image_meta *rows, int count, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* A row was changed, somewhere: what is remembered of it is forgotten, and a file that is an old revision is not served
  * any more until it was replaced or removed (tier_disk_stale.h). Returns whether there are such files; -ENOSPC: there
  * are too many, try again later. */
@@ -234,7 +238,7 @@ struct store_objects_status {
 /* Asks it whether it is there, unless it was asked a moment ago, and waits up to wait_ms. */
 void store_objects_status(struct store *store, int wait_ms, struct store_objects_status *ret);
 
-/* Records a job that has ended: state "done" or "failed", the result as a JSON object. */
+/* Records a job that has ended: state "done", "failed" or "cancelled", the result as a JSON object. */
 int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)
     __attribute__((warn_unused_result));
 

@@ -58,5 +58,7 @@ int store_cleanup_purge(struct store *store, struct store_tally *ret, struct err
         r = store_query(store, &sql_tombstone_purge, NULL, NULL, e);
     if (r == 0 && !ret->images)
         r = store_query(store, &sql_invalidation_purge, NULL, NULL, e);
+    if (r == 0 && !ret->images)
+        r = store_query(store, &sql_job_purge, NULL, NULL, e);
     return r;
 }

@@ -131,3 +131,25 @@ int store_invalidate(struct store *store, const char *pattern, struct error *e)
     db_param_text(&params, pattern);
     return store_query(store, &sql_invalidation_put, &params, NULL, e);
 }
+
+int store_invalidate_images(struct store *store, const struct image_meta *rows, int count, struct error *e)
+{
+    char pattern[STORE_PATTERN_SIZE];
+    struct db_params params;
+    struct db_array patterns;
+    int r = 0;
+    db_array_init(&patterns, DB_TEXT, (size_t)count * (STORE_PATTERN_SIZE + 8));
+    for (int i = 0; i < count && r == 0; i++) {
+        store_pattern_of(pattern, &rows[i].key);
+        r = db_array_add_text(&patterns, pattern);
+    }
+    if (r == 0) {
+        db_params_init(&params);
+        db_param_array(&params, &patterns);
+        r = store_query(store, &sql_invalidation_put_all, &params, NULL, e);
+    } else {
+        error_set(e, r, "out of memory");
+    }
+    db_array_release(&patterns);
+    return r;
+}

@@ -161,9 +161,8 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
     return fd < 0 ? fd : 0;
 }
 
-/* Into a file without a name, where none of its own can be: a folder that is not there, or can't be written to. */
-static int fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
-                         struct image **ret, struct error *e)
+int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
+                        struct image **ret, struct error *e)
 {
     int fd;
     int r = store_spool(store, &fd, e);
@@ -188,7 +187,7 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
     int fd;
     if (tier_disk_staging(store->disk, meta->key.collection, &staging, NULL) < 0 ||
         atomicfile_open(staging, &file, &fd, NULL) < 0)
-        return fetch_unnamed(store, meta, cancel, ret, e);
+        return store_fetch_unnamed(store, meta, cancel, ret, e); /* no folder, or it can't be written to */
     int r = store_download(store, meta, fd, cancel, e);
     int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (r == 0 && kept < 0)

@@ -69,6 +69,10 @@ int store_download(struct store *store, const struct image_meta *meta, int fd, c
 int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, const atomic_int *cancel,
                        struct image **ret, struct error *e) __attribute__((warn_unused_result));
 
+/* Likewise, into a file without a name, wherever temporary files can be. */
+int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
+                        struct image **ret, struct error *e) __attribute__((warn_unused_result));
+
 /* An empty file without a name, for a body on its way to store_write_file: on the disk of the media folder, or where
  * temporary files go. */
 int store_spool(struct store *store, int *ret_fd, struct error *e) __attribute__((warn_unused_result));

@@ -376,6 +376,21 @@ int tier_redis_resolve(struct tier_redis *r, const char *content_type, const cha
     return result;
 }
 
+int tier_redis_has(struct tier_redis *r, const struct image_key *key, struct error *e)
+{
+    char path_key[TIER_REDIS_KEY_SIZE];
+    struct redis_client_replies replies;
+    if (!tier_redis_is_up(r))
+        return error_set(e, -ENOTCONN, "Redis is left alone for a while");
+    tier_redis_path_key(path_key, key);
+    int result = ask_one(r, 2, (const char *[]){"EXISTS", path_key}, r->timeout_ms, &replies, e);
+    if (result < 0)
+        return result;
+    result = redis_client_integer(replies.list[0]) > 0;
+    redis_client_replies_release(&replies);
+    return result;
+}
+
 int tier_redis_ping(struct tier_redis *r, int wait_ms, struct error *e)
 {
     struct redis_client_replies replies;

@@ -71,6 +71,10 @@ uint64_t tier_redis_sweeps(struct tier_redis *r);
 int tier_redis_resolve(struct tier_redis *r, const char *content_type, const char *object_id, const char *variant,
                        char ret_name[IMAGE_NAME_SIZE], struct error *e) __attribute__((warn_unused_result));
 
+/* Whether an image is there, whatever its content: 1 or 0; or why it could not be asked. */
+int tier_redis_has(struct tier_redis *r, const struct image_key *key, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* From now on images are put for so long. */
 void tier_redis_set_ttl(struct tier_redis *r, int seconds);
 

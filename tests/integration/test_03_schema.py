@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
@@ -12,6 +13,7 @@ import pytest
 from conftest import TESTS, Database
 from psycopg2.errors import CheckViolation, DeadlockDetected, NotNullViolation, UniqueViolation
 
+INCLUDED = re.compile(r"^\\ir (\S+)$", re.MULTILINE)
 QUERIES = sorted((TESTS.parent / "sql").glob("*.sql"))
 
 INSERT = """
@@ -30,7 +32,8 @@ def test_every_query_can_be_prepared(database: Database) -> None:
     failed = {}
     for number, query in enumerate(QUERIES):
         try:
-            connection.cursor().execute(f"PREPARE q{number} AS {query.read_text()}")
+            text = INCLUDED.sub(lambda found: (query.parent / found[1]).read_text(), query.read_text())
+            connection.cursor().execute(f"PREPARE q{number} AS {text}")
         except psycopg2.Error as error:
             failed[query.name] = str(error)
     connection.close()

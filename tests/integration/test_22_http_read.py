@@ -424,7 +424,7 @@ def test_several_collections_have_urls_of_their_own(serve: Callable[..., Served]
 def test_nothing_is_served_at_other_urls(http: Served) -> None:
     for path in ("/", "/media", "/media/", "/Media/a.png", "/mediaa/x.png", "/favicon.ico", "//media/a.png",
                  "/api/images", "/api/images/artist/1", "/api/images/artist/1/cover/more", "/image-cache",
-                 "/image-cache/jobs", "/health/x", "*", "/image-cache/images//"):
+                 "/image-cache/none", "/health/x", "*", "/image-cache/images//"):
         if path != "*":
             http.get(path).problem(404)
     assert b" 404 " in http.raw(b"GET * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").split(b"\r\n")[0]

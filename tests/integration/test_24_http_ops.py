@@ -426,7 +426,7 @@ def test_a_list_page_by_page(http: Served) -> None:
     inside = [path for path in paths if path.startswith("50%_off/")]
     for prefix in ("50%_off/", "50%", "50%_off/é + &/0"):
         assert listed(http, q=prefix, limit=3) == inside, prefix
-    assert listed(http, q="00", limit=3) == [path for path in paths if path.startswith("00")]
+    assert listed(http, q="00", limit=3) == [path for path in paths if path.rpartition("/")[2].startswith("00")]
     for nothing in ({"q": "zzz"}, {"q": "%"}, {"q": "_"}, {"collection": "other"}, {"cursor": "zzz"}):
         assert listed(http, **nothing) == [], nothing
 
@@ -488,8 +488,8 @@ def test_one_image_by_its_number(http: Served) -> None:
     fill(http, 2)
     first, second = pages(http)
     answer = http.get(f"/image-cache/images/{first['id']}")
-    assert answer.status == 200 and answer.json == first and answer["Cache-Control"] == "no-store"
-    assert http.get(f"/image-cache/images/{second['id']}/").json == second
+    assert answer.status == 200 and first.items() <= answer.json.items() and answer["Cache-Control"] == "no-store"
+    assert second.items() <= http.get(f"/image-cache/images/{second['id']}/").json.items()
     deleted = http.request("DELETE", f"/image-cache/images/{first['id']}")
     assert (deleted.status, deleted.body) == (204, b"")
     assert listed(http) == [second["original_path"]]

@@ -240,6 +240,58 @@ static void test_clock_iso(void **state)
     assert_true(strlen(clock_iso(text, INT64_MIN)) < sizeof text);
 }
 
+static void test_clock_parse_iso(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t us;
+    } right[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"2026-11-21T01:18:02Z", INT64_C(1795223882000000)},
+        {"2026-11-21t01:18:02.25z", INT64_C(1795223882250000)},
+        {"2026-11-21T01:18:02.1234567Z", INT64_C(1795223882123456)},
+        {"2026-11-21T02:48:02+01:30", INT64_C(1795223882000000)},
+        {"2026-11-20T23:18:02.5-02:00", INT64_C(1795223882500000)},
+        {"1969-12-31T23:59:59.5Z", -500000},
+        {"2024-02-29T00:00:00Z", INT64_C(1709164800000000)},
+        {"2016-12-31T23:59:60Z", INT64_C(1483228800000000)},
+    };
+    static const char *const wrong[] = {
+        "",
+        "now",
+        "2026-11-21",
+        "2026-11-21T01:18:02",
+        "2026-11-21 01:18:02Z",
+        "2026-11-21T01:18Z",
+        "2026-02-29T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "2026-11-21T25:00:00Z",
+        "2026-11-21T01:18:02.Z",
+        "2026-11-21T01:18:02+1:30",
+        "2026-11-21T01:18:02+0130",
+        "2026-11-21T01:18:02+24:00",
+        "2026-11-21T01:18:02+01:60",
+        "2026-11-21T01:18:02Z ",
+        " 2026-11-21T01:18:02Z",
+        "+026-11-21T01:18:02Z",
+        "2026-11-21T01:18:02+",
+        "2026-11-21T01:18:02+01:3",
+        "2026-11-21T01:18:02+01:30Z",
+        "2026-11-21T01:18:02+:0130",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        int64_t us = -1;
+        assert_int_equal(clock_parse_iso(right[i].text, &us), 0);
+        assert_int_equal(us, right[i].us);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int64_t us = -1;
+        assert_int_equal(clock_parse_iso(wrong[i], &us), -EINVAL);
+        assert_int_equal(us, -1);
+    }
+}
+
 static void test_clock_timespec(void **state)
 {
     (void)state;
@@ -283,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_printable),         cmocka_unit_test(test_printable_any_room),
         cmocka_unit_test(test_error_set),         cmocka_unit_test(test_clock_iso),
         cmocka_unit_test(test_clock_timespec),    cmocka_unit_test(test_clock_left),
+        cmocka_unit_test(test_clock_parse_iso),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

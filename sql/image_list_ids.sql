@@ -1,0 +1,6 @@
+-- What is known of these images, in the trash or not. $1 ids.
+SELECT id, collection, original_path, content_type_header, image_url, file_size, sha256, source_mtime, source_mtime_ns,
+       content_type, object_id, variant, width, height, created_at, updated_at, last_accessed, access_count, deleted_at
+FROM image_cache
+WHERE id = ANY ($1::bigint[])
+ORDER BY id

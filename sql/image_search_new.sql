@@ -1,0 +1,12 @@
+-- As image_search_path.sql, the newest first, behind the id $15.
+SELECT *
+FROM (
+\ir image_search.inc
+    WHERE id < $15::bigint
+    WINDOW w AS (ORDER BY id DESC)
+    ORDER BY id DESC
+    LIMIT 2500
+) AS seen
+WHERE is_meant OR is_last OR n = 2500
+ORDER BY id DESC
+LIMIT $14::bigint

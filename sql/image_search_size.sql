@@ -1,0 +1,12 @@
+-- As image_search_path.sql, the largest first, behind $15 $16 (file_size, id).
+SELECT *
+FROM (
+\ir image_search.inc
+    WHERE (file_size, id) < ($15::bigint, $16::bigint) AND file_size >= $8::bigint
+    WINDOW w AS (ORDER BY file_size DESC, id DESC)
+    ORDER BY file_size DESC, id DESC
+    LIMIT 2500
+) AS seen
+WHERE is_meant OR is_last OR n = 2500
+ORDER BY file_size DESC, id DESC
+LIMIT $14::bigint

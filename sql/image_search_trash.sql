@@ -1,0 +1,12 @@
+-- As image_search_path.sql, of the trash, last deleted first, behind $15 $16 (deleted_at, id).
+SELECT *
+FROM (
+\ir image_search.inc
+    WHERE (deleted_at, id) < ($15::timestamptz, $16::bigint) AND deleted_at IS NOT NULL
+    WINDOW w AS (ORDER BY deleted_at DESC, id DESC)
+    ORDER BY deleted_at DESC, id DESC
+    LIMIT 2500
+) AS seen
+WHERE is_meant OR is_last OR n = 2500
+ORDER BY deleted_at DESC, id DESC
+LIMIT $14::bigint
