@@ -63,7 +63,7 @@ export function tiers(image) {
       "li",
       { dataset: { tier: name, state } },
       h("div", { class: "row tier" }, h("strong", {}, t(`image.tier.${name}`)), h("span", { class: `badge ${KINDS[state] ?? ""}` }, t(`image.held.${state}`))),
-      has(`image.tier.${name}.${state}`) && h("p", { class: "muted detail" }, t(`image.tier.${name}.${state}`)),
+      !image.deleted_at && has(`image.tier.${name}.${state}`) && h("p", { class: "muted detail" }, t(`image.tier.${name}.${state}`)),
     );
   };
   return card(t("image.tiers"), h("ul", { class: "stack image-tiers" }, TIERS.map(row)));

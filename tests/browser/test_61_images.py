@@ -18,6 +18,7 @@ import pytest
 from admin_page import WAIT_S, Page
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.file_detector import UselessFileDetector
 from servers import wait_until
 
 ROWS = int(os.environ.get("BROWSER_ROWS", "2000"))
@@ -125,6 +126,12 @@ def set_field(page: Page, name: str, value: str) -> None:
     )
 
 
+def choose_file(page: Page, file: Path) -> None:
+    """In the file field; selenium would have it copied to where the browser is, which is here."""
+    with page.driver.file_detector_context(UselessFileDetector):
+        page.until(lambda: page.all("input[type=file]"), "the field")[0].send_keys(str(file))
+
+
 def box(page: Page, path: str) -> Any:
     return page.find(f".image-results input[aria-label='Select {path}']")
 
@@ -161,14 +168,14 @@ def test_each_filter(page: Page) -> None:
         ("content_type", "user"): ("avatars/7/me.png", "avatars/8/Me too.jpg"),
         ("object_id", "7"): ("avatars/7/me.png", "covers/blue.webp"),
         ("min_size", "30"): ("covers/large.png",),
-        ("max_size", "0.1"): ("avatars/7/me.png", "elsewhere.png"),
+        ("max_size", "0.2"): ("avatars/7/me.png", "elsewhere.png"),
         ("accessed_after", "2026-02-01"): ("covers/large.png",),
         ("accessed_before", "2025-12-01"): ("covers/old.gif",),
         ("created_after", "2026-02-01"): ("avatars/7/me.png",),
         ("created_before", "2025-12-01"): ("covers/old.gif",),
         ("state", "trash"): ("thrown/away.png", "thrown/too.png"),
     }
-    assert len(PIXEL) < 0.1 * 1024
+    assert len(PIXEL) < 0.2 * 1024
     for (name, value), paths in expected.items():
         set_field(page, name, value)
         shows(page, *paths)
@@ -203,15 +210,14 @@ def test_each_order_and_shortcuts(page: Page) -> None:
     shows_in_order(page, "covers/blue.webp", "covers/large.png", "covers/old.gif")
     set_field(page, "order", "largest")
     shows_in_order(page, "covers/large.png", *sorted(["covers/blue.webp", "covers/old.gif"], key=lambda p: -len(page.http.get("/media/" + p).body)))
-    open_images(page, q="covers/", order="hottest")
-    assert shown(page)[-1] in ("covers/old.gif", "covers/large.png", "covers/blue.webp")
-    page.perdura.database.query("UPDATE image_cache SET last_accessed = created_at + id * interval '1 day'")
-    open_images(page, order="newest")
-    newest = [path for (path,) in page.perdura.database.query("SELECT original_path FROM image_cache WHERE deleted_at IS NULL ORDER BY created_at DESC, id DESC")]
-    shows_in_order(page, *newest)
-    set_field(page, "order", "hottest")
-    hottest = [path for (path,) in page.perdura.database.query("SELECT original_path FROM image_cache WHERE deleted_at IS NULL ORDER BY last_accessed DESC, id DESC")]
-    shows_in_order(page, *hottest)
+    page.perdura.database.query(
+        "UPDATE image_cache SET last_accessed = '2026-01-01Z'::timestamptz + (id * id % 7) * interval '1 day'"
+    )
+    open_images(page)
+    for name, order in {"newest": "id DESC", "hottest": "last_accessed DESC, access_count DESC, id DESC"}.items():
+        set_field(page, "order", name)
+        rows = page.perdura.database.query(f"SELECT original_path FROM image_cache WHERE deleted_at IS NULL ORDER BY {order}")
+        shows_in_order(page, *(path for (path,) in rows))
     page.press("Stored since yesterday")
     page.sees("No image matches.", ".empty")
     page.press("Not used for 90 days")
@@ -232,7 +238,7 @@ def test_paging(page: Page) -> None:
     page.wait_script(
         "const frame = () => new Promise((go) => setTimeout(go));"
         "for (;;) { const b = document.querySelector('[data-do=more]'); if (b.hidden) return;"
-        " if (b.ariaDisabled !== "true") b.click(); await frame(); }"
+        " if (b.ariaDisabled !== 'true') b.click(); await frame(); }"
     )
     paths = shown(page)
     assert len(paths) == ROWS and paths == sorted(set(paths))
@@ -440,8 +446,7 @@ def test_replace(page: Page, folder: Path) -> None:
     (folder / "no image.png").write_text("no image")
     page.open(f"#/images/{id_of(page, 'covers/a b.png')}")
     page.sees("covers/a b.png")
-    file = page.all("input[type=file]")[0]
-    file.send_keys(str(folder / "new.png"))
+    choose_file(page, folder / "new.png")
     page.press("Replace the image")
     page.sees("The image was replaced.", ".toasts")
     assert page.http.get(url).body == new
@@ -449,7 +454,7 @@ def test_replace(page: Page, folder: Path) -> None:
     page.sees("30 × 20", "figcaption")
 
     # Somebody else was quicker: it is shown before it is replaced.
-    page.all("input[type=file]")[0].send_keys(str(folder / "new.png"))
+    choose_file(page, folder / "new.png")
     page.find("main .primary")
     assert page.http.put(url, other).status == 200
     page.press("Replace the image")
@@ -459,10 +464,9 @@ def test_replace(page: Page, folder: Path) -> None:
     page.press("Replace the image")
     page.until(lambda: page.http.get(url).body == new, "the replaced image")
 
-    page.until(lambda: page.all("input[type=file]"), "the form")
-    page.all("input[type=file]")[0].send_keys(str(folder / "no image.png"))
+    choose_file(page, folder / "no image.png")
     page.press("Replace the image")
-    page.sees("no image", ".notice.error")
+    page.sees("the body holds text", ".notice.error")
     assert page.http.get(url).body == new
     page.assert_nothing_refused()
 
@@ -562,8 +566,9 @@ def test_each_page_in_each_language_theme_and_width(page: Page) -> None:
                     page.until(lambda: page.all(".image-results:not([hidden]), .image-page, .empty"), hash)
                     assert not KEY.search(page.text("body")), name
                     assert page.script("return document.documentElement.scrollWidth") <= width, (name, language, width)
-                    for scheme in ("light", "dark"):
+                    for scheme in ("light", "dark") if os.environ.get("SCREENSHOTS") else ():
                         page.prefer(scheme)
+                        page.wait_script("await new Promise((go) => setTimeout(go, 200))")  # colours fade over
                         page.screenshot(f"{name.replace('grid', view)}-{language}-{scheme}-{width}")
     page.assert_nothing_refused()
 
