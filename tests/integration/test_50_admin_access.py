@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from http.client import HTTPConnection
 from pathlib import Path
@@ -223,6 +223,19 @@ def test_a_hundred_logins_at_once(serve: Serve, offline: Perdura) -> None:
     assert all(answer["Retry-After"] for answer in answers if answer.status != 401)
     assert SANITIZED or memory_peak(http.process.pid) - before < 24 * MIB
     assert http.get("/health").status == 200
+
+
+def test_logins_that_never_end_leave_room_for_uploads(serve: Serve) -> None:
+    """Anybody may begin one: what he may send is little."""
+    http = serve(PERDURA_ADMIN_PASSWORD=PASSWORD)
+    head = f"POST /admin/login HTTP/1.1\r\nHost: {http.host}:{http.port}\r\nContent-Type: application/json\r\n"
+    with ExitStack() as stack:
+        for length in [8192] * 300 + [8193]:
+            sock = stack.enter_context(closing(http.socket()))
+            sock.sendall(f"{head}Content-Length: {length}\r\n\r\n{{".encode())
+        assert read_answer(sock).problem(413)
+        assert http.put("/media/a.png", images.sized("png", 3 * MIB, 1)).status == 201
+        assert AdminClient(http).login().get("/admin/session").status == 200
 
 
 # What a session is good for
