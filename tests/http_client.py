@@ -22,6 +22,10 @@ class Answer(NamedTuple):
     body: bytes
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        """Short enough for a report of what failed."""
+        return f"Answer({self.status}, {self.headers}, {len(self.body)} bytes: {self.body[:200]!r})"
+
     def __getitem__(self, name: str) -> str | None:  # type: ignore[override]
         """The value of a header that came once; None when it did not come."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]

@@ -167,13 +167,12 @@ export class FilterForm {
 
   #types = h("datalist", { id: uid("types") });
 
-  #field(name, control, hint) {
+  #field(name, control) {
     const id = uid(name);
     control.id = id;
     control.name = name;
-    if (hint) control.setAttribute("aria-describedby", `${id}-hint`);
     this.#fields[name] = control;
-    return h("div", { class: `field field-${name}` }, h("label", { for: id }, label(name)), control, hint && h("span", { class: "hint", id: `${id}-hint` }, hint));
+    return h("div", { class: `field field-${name}` }, h("label", { for: id }, label(name)), control);
   }
 
   #select(name, values, word) {
@@ -205,7 +204,7 @@ export class FilterForm {
         this.#field("order", h("select", {})),
       ),
       this.#more,
-      h("div", { class: "row images-shortcuts" }, Object.keys(SHORTCUTS).map((name) => h("button", { type: "button", class: "small quiet", dataset: { shortcut: name }, on: { click: () => this.#shortcut(name) } }, t(`images.shortcut.${name}`)))),
+      h("div", { class: "row images-shortcuts" }, Object.keys(SHORTCUTS).map((name) => h("button", { type: "button", class: "small pill", dataset: { shortcut: name }, on: { click: () => this.#shortcut(name) } }, t(`images.shortcut.${name}`)))),
       this.#types,
     );
   }
@@ -214,7 +213,7 @@ export class FilterForm {
 
   #moreFields() {
     const text = (name, props) => this.#field(name, h("input", { type: "text", spellcheck: "false", autocapitalize: "off", autocomplete: "off", dir: "auto", maxlength: 200, ...props }));
-    const size = (name) => this.#field(name, h("input", { type: "number", min: 0, step: "any", inputmode: "decimal" }), t("unit.KiB"));
+    const size = (name) => this.#field(name, h("input", { type: "number", min: 0, step: "any", inputmode: "decimal", placeholder: t("unit.KiB") }));
     const day = (name) => this.#field(name, h("input", { type: "date" }));
     return [
       this.#field("collection", h("select", {}, h("option", { value: "" }, t("images.any.collection")))),
@@ -249,7 +248,7 @@ export class FilterForm {
       // Who is typing is not disturbed.
       if (field === document.activeElement && field.matches("input")) continue;
       if (field.localName === "select") field.value = this.#known(name, value);
-      else field.value = kind === "size" && value ? String(Number(value) / KIB) : value;
+      else field.value = kind === "size" && value ? String(Number((Number(value) / KIB).toFixed(4))) : value;
     }
     if (MORE.some((name) => filter[name])) this.#more.open = true;
     this.#drawChips();
@@ -278,7 +277,7 @@ export class FilterForm {
       (this.chips.querySelector("button") ?? this.#fields.q).focus();
     };
     const chips = set.map(({ name, text }) =>
-      h("button", { type: "button", class: "small chip", "aria-label": t("images.chip.take", { what: text }), on: { click: () => take(name) } }, text, icon("close")),
+      h("button", { type: "button", class: "small pill chip", "aria-label": t("images.chip.take", { what: text }), on: { click: () => take(name) } }, text, icon("close")),
     );
     const clear = () => {
       for (const { name } of set) this.#fields[name].value = "";

@@ -4,7 +4,7 @@ import { url } from "./api.js";
 import { toast } from "./dialog.js";
 import { h, icon, replace, uid } from "./dom.js";
 import { changeImage, publicUrl, replaceImage } from "./images-api.js";
-import { path, pixels, typeName } from "./images-show.js";
+import { path } from "./images-show.js";
 import { bytes, has, moment, number, percent, t, when } from "./text.js";
 import { describe, notice } from "./view.js";
 
@@ -111,11 +111,6 @@ export function links(image) {
     t("image.links"),
     h("ul", { class: "stack" }, own && linked("own", publicUrl(image), image.url), entity && linked("entity", url(entity), entity)),
   );
-}
-
-// "PNG · 640 × 480 · 12 KiB", with nothing said of what is not known.
-export function summary(image) {
-  return [typeName(image), image.width && image.height ? pixels(image) : null, bytes(image.file_size)].filter(Boolean).join(" · ");
 }
 
 export const warn = (...children) => h("p", { class: "row image-warn" }, icon("warning"), h("span", {}, children));

@@ -83,6 +83,9 @@ export function entity(image) {
   return [image.content_type, image.object_id, image.variant].filter(Boolean).join(" / ");
 }
 
+// "PNG · 640 × 480 · 12 KiB": each part keeps its own direction.
+export const parted = (...parts) => parts.map((part, i) => [i > 0 && " · ", h("bdi", {}, part)]);
+
 // A preview that keeps its place, or what it is instead.
 export function thumb(image) {
   const instead = () => h("span", { class: "no-preview", "aria-hidden": "true" }, typeName(image));
@@ -198,8 +201,9 @@ export class Results {
         "div",
         { class: "image-words", title: image.original_path },
         h("div", { class: "image-name" }, path(name)),
-        h("div", { class: "image-folder muted" }, path(`${image.collection}/${folder}`)),
-        h("div", { class: "muted" }, `${typeName(image)} · ${bytes(image.file_size)} · `, when(image[this.#when])),
+        h("div", { class: "muted" }, path(image.collection), folder && [" · ", path(folder)]),
+        h("div", { class: "muted" }, parted(typeName(image), bytes(image.file_size))),
+        h("div", { class: "muted" }, when(image[this.#when])),
       ),
     );
   }
@@ -212,9 +216,8 @@ export class Results {
       h("td", { class: "image-pick" }, h("label", {}, box)),
       h(
         "th",
-        { scope: "row", class: "image-path" },
-        h("span", { class: "image-thumb small", "aria-hidden": "true" }, thumb(image)),
-        h("a", { href: href(image) }, path(image.original_path)),
+        { scope: "row" },
+        h("div", { class: "image-path" }, h("span", { class: "image-thumb small", "aria-hidden": "true" }, thumb(image)), h("a", { href: href(image) }, path(image.original_path))),
       ),
       cell("collection", path(image.collection)),
       cell("entity", entity(image) ? path(entity(image)) : h("span", { class: "muted" }, "–")),

@@ -3,10 +3,10 @@
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, replace } from "../lib/dom.js";
 import { changeImage, downloadUrl, fileName, forget, getImage, invalidateImage, listAddress, neighbours, previewUrl, publicUrl, purgeImage, restoreImage, trashImage } from "../lib/images-api.js";
-import { entityForm, facts, history, links, replaceForm, summary, tiers } from "../lib/images-parts.js";
-import { isShown, path, typeName } from "../lib/images-show.js";
+import { entityForm, facts, history, links, replaceForm, tiers } from "../lib/images-parts.js";
+import { isShown, parted, path, pixels, typeName } from "../lib/images-show.js";
 import { poll } from "../lib/state.js";
-import { t } from "../lib/text.js";
+import { bytes, t } from "../lib/text.js";
 import { describe, empty, loading, notice, title } from "../lib/view.js";
 
 const EVERY_MS = 15000; // what the tiers hold changes by itself
@@ -112,7 +112,7 @@ class Page {
     this.#shown = image.sha256;
     const instead = () => h("div", { class: "no-preview" }, typeName(image), h("span", { class: "muted" }, t("image.no.preview")));
     const picture = isShown(image) ? h("img", { src: previewUrl(image), alt: t("images.preview", { name: fileName(image.original_path) }), decoding: "async", on: { error: () => picture.replaceWith(instead()) } }) : instead();
-    replace(this.#figure, h("div", { class: "image-canvas" }, picture), h("figcaption", {}, path(`${image.collection}/${image.original_path}`), h("div", { class: "muted" }, summary(image))));
+    replace(this.#figure, h("div", { class: "image-canvas" }, picture), h("figcaption", {}, path(`${image.collection}/${image.original_path}`), h("div", { class: "muted" }, parted(...[typeName(image), image.width && image.height ? pixels(image) : "", bytes(image.file_size)].filter(Boolean)))));
   }
 
   #drawActions() {

@@ -137,10 +137,10 @@ function row(job) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, jobName(job.kind), job.dry_run && h("span", { class: "badge" }, t("jobs.dry"))),
+    h("th", { scope: "row" }, jobName(job.kind), " ", job.dry_run && h("span", { class: "badge" }, t("jobs.dry"))),
     h("td", { dataset: { label: t("jobs.state") } }, h("span", { class: `badge ${stateClass(job.state)}` }, t(`job.state.${job.state}`))),
-    h("td", { dataset: { label: t("jobs.when") } }, when(job.started_at)),
-    h("td", { dataset: { label: t("jobs.took") } }, duration(took(job))),
+    h("td", { class: "nowrap", dataset: { label: t("jobs.when") } }, when(job.started_at)),
+    h("td", { class: "nowrap", dataset: { label: t("jobs.took") } }, duration(took(job))),
     h("td", { dataset: { label: t("jobs.host") } }, job.host),
     h("td", { dataset: { label: t("jobs.result") } }, countsInWords(job.result) || "–"),
     h("td", {}, details),

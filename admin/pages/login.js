@@ -13,6 +13,7 @@ export function showLogin(body, { mark, controls, entered, message, kind = "info
   const form = h(
     "form",
     { class: "stack" },
+    h("input", { type: "text", name: "username", autocomplete: "username", value: "perdura", hidden: true }), // for what keeps passwords
     h("p", { class: "field" }, h("label", { for: "password" }, t("login.password")), field),
     button,
   );
@@ -36,7 +37,7 @@ export function showLogin(body, { mark, controls, entered, message, kind = "info
       "div",
       { class: "login" },
       h("main", { class: "card" }, h("div", { class: "brand" }, mark, h("span", {}, "Perdura")), h("h1", {}, t("login.title")), said, form),
-      h("div", { class: "row center" }, controls),
+      h("footer", { class: "row center" }, controls),
     ),
   );
   field.focus();

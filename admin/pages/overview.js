@@ -63,7 +63,7 @@ function concerns(status) {
     list.push(["warning", t("attention.pending", { count: watch.pending, age: duration(watch.oldest_pending_seconds) }), null, "#files"]);
   }
   if (uploads?.pending > 0 && uploads.reason) {
-    list.push(["warning", t("attention.uploads.pending", { count: uploads.pending, age: duration(uploads.oldest_seconds) }), uploads.reason, "#/uploads"]);
+    list.push(["warning", t("attention.uploads.pending", { count: uploads.pending, age: duration(uploads.oldest_seconds) }), uploads.failed > 0 ? null : uploads.reason, "#/uploads"]);
   }
   if (watch?.mode === "polling") list.push(["warning", t("attention.polling"), watch.why]);
   if (feed && feed.mode !== "listening" && feed.why) list.push(["warning", t("attention.feed"), feed.why]);
@@ -216,7 +216,7 @@ function tiers(status) {
 
 function holds(tier) {
   if (tier.items === null || tier.items === undefined) return tier.bytes ? bytes(tier.bytes) : "–";
-  return h("span", {}, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, ` · ${bytes(tier.bytes)}`) : "");
+  return h("span", { class: "lines-2 nowrap" }, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, bytes(tier.bytes)) : null);
 }
 
 function service(name, badge, detail) {
@@ -267,7 +267,7 @@ function unpersisted(status) {
       {},
       h("th", { scope: "row" }, h("span", { class: "path" }, `${file.collection}/${file.path}`)),
       h("td", { dataset: { label: t("files.state") } }, h("span", { class: `badge ${file.state === "failed" ? "error" : "warning"}` }, t(`files.${file.state}`))),
-      h("td", { dataset: { label: t("files.age") } }, duration(file.age_seconds)),
+      h("td", { class: "nowrap", dataset: { label: t("files.age") } }, duration(file.age_seconds)),
       h("td", { dataset: { label: t("files.reason") } }, h("span", { dir: "auto" }, file.reason ?? "–")),
     ),
   );

@@ -82,8 +82,8 @@ function fillCollections(element, names, value) {
   element.value = value;
 }
 
-function fact(name, value, note) {
-  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure" }, value), note && h("p", { class: "muted detail" }, note)));
+function fact(name, value, note, words = false) {
+  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: `figure ${words ? "words" : ""}` }, value), note && h("p", { class: "muted detail" }, note)));
 }
 
 function drawSummary(place, stats) {
@@ -97,8 +97,8 @@ function drawSummary(place, stats) {
       { class: "grid figures" },
       fact(t("uploads.pending"), number(uploads?.pending ?? 0), uploads?.pending > 0 ? t("overview.oldest", { age: duration(uploads.oldest_seconds) }) : t("uploads.nothing.waits")),
       fact(t("uploads.failed"), number(uploads?.failed ?? 0)),
-      fact(t("uploads.bytes"), bytes(uploads?.bytes ?? 0)),
-      fact(t("uploads.last"), last ? when(last.finished_at ?? last.started_at) : t("uploads.never"), last && t(`job.state.${last.state}`)),
+      fact(t("uploads.bytes"), bytes(uploads?.bytes ?? 0), null, true),
+      fact(t("uploads.last"), last ? when(last.finished_at ?? last.started_at) : t("uploads.never"), last && t(`job.state.${last.state}`), true),
     ),
   );
 }
@@ -136,10 +136,10 @@ function row(upload) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, h("span", { class: "path" }, upload.temp_filename), h("span", { class: "muted" }, ` ${upload.collection}`)),
+    h("th", { scope: "row" }, h("span", { class: "path" }, upload.temp_filename), h("p", { class: "muted" }, upload.collection)),
     h("td", { dataset: { label: t("uploads.state") } }, h("span", { class: `badge ${CLASSES[upload.state] ?? ""}` }, t(`uploads.${upload.state}`))),
-    h("td", { dataset: { label: t("uploads.size") } }, bytes(upload.size)),
-    h("td", { dataset: { label: t("uploads.created") } }, when(upload.created_at)),
+    h("td", { class: "nowrap", dataset: { label: t("uploads.size") } }, bytes(upload.size)),
+    h("td", { class: "nowrap", dataset: { label: t("uploads.created") } }, when(upload.created_at)),
     h("td", { dataset: { label: t("uploads.attempts") } }, number(upload.attempts)),
     h(
       "td",

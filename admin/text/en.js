@@ -17,7 +17,7 @@ export default {
   "shell.menu": "Menu",
   "shell.language": "Language",
   "shell.theme": "Appearance",
-  "shell.theme.auto": "As the system",
+  "shell.theme.auto": "System",
   "shell.theme.light": "Light",
   "shell.theme.dark": "Dark",
   "shell.logout": "Log out",

@@ -17,7 +17,7 @@ export default {
   "shell.menu": "Menú",
   "shell.language": "Idioma",
   "shell.theme": "Apariencia",
-  "shell.theme.auto": "Como el sistema",
+  "shell.theme.auto": "Sistema",
   "shell.theme.light": "Clara",
   "shell.theme.dark": "Oscura",
   "shell.logout": "Cerrar sesión",
@@ -25,7 +25,7 @@ export default {
   "nav.overview": "Resumen",
   "nav.images": "Imágenes",
   "nav.actions": "Acciones",
-  "nav.jobs": "Historial de tareas",
+  "nav.jobs": "Tareas",
   "nav.uploads": "Subidas",
   "nav.settings": "Configuración",
 
@@ -85,7 +85,7 @@ export default {
   "count.images.one": "{count} imagen",
   "count.images.other": "{count} imágenes",
 
-  "state.up": "Disponible",
+  "state.up": "Activo",
   "state.down": "Caído",
   "state.off": "Sin uso",
 
@@ -120,7 +120,7 @@ export default {
   "overview.reasons": "Ver los motivos",
   "overview.uploads": "Subidas en camino",
   "overview.jobs": "Últimas tareas",
-  "overview.jobs.all": "Historial de tareas",
+  "overview.jobs.all": "Ver todas",
   "overview.jobs.none": "Todavía no se ha ejecutado ninguna tarea.",
 
   "chart.reads": "Dónde se encontraron las imágenes, últimos 60 minutos",
@@ -142,7 +142,7 @@ export default {
   "tiers.tier": "Nivel",
   "tiers.state": "Estado",
   "tiers.reads": "Lecturas",
-  "tiers.hits": "Tasa de acierto",
+  "tiers.hits": "Aciertos",
   "tiers.holds": "Contiene",
 
   "services.title": "Con qué trabaja Perdura",

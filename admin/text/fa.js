@@ -17,7 +17,7 @@ export default {
   "shell.menu": "فهرست",
   "shell.language": "زبان",
   "shell.theme": "ظاهر",
-  "shell.theme.auto": "مطابق سیستم",
+  "shell.theme.auto": "سیستم",
   "shell.theme.light": "روشن",
   "shell.theme.dark": "تیره",
   "shell.logout": "خروج",
@@ -87,7 +87,7 @@ export default {
 
   "state.up": "برقرار",
   "state.down": "قطع",
-  "state.off": "استفاده نمی‌شود",
+  "state.off": "غیرفعال",
 
   "attention.title.one": "یک مورد نیاز به توجه دارد",
   "attention.title.other": "{count} مورد نیاز به توجه دارد",
@@ -142,7 +142,7 @@ export default {
   "tiers.tier": "لایه",
   "tiers.state": "وضعیت",
   "tiers.reads": "خوانش‌ها",
-  "tiers.hits": "نرخ برخورد",
+  "tiers.hits": "یافته‌ها",
   "tiers.holds": "محتوا",
 
   "services.title": "وضعیت سرویس‌ها",

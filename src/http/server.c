@@ -49,7 +49,7 @@
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define WORKERS_QUEUE     1024
-#define LOGINS_QUEUE      16
+#define LOGINS_QUEUE      8
 #define LOGIN_BODY_MAX    (8 << 10)
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
@@ -616,11 +616,11 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
     int r = auth_open(&s->service.auth, s->config, e);
     if (r == 0 && (r = jobs_open(&s->service.jobs, service->store)) < 0)
         r = error_set(e, r, "out of memory");
-    if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
-        r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
     s->service.login_limit = &s->login_limit;
     if (r == 0 && (r = sessions_open(&s->service.sessions, service->store)) < 0)
         r = error_set(e, r, "out of memory");
+    if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
+        r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
     if (r == 0)
         r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
     if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
@@ -699,8 +699,8 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
             workers_finish(s->workers[i], NULL, NULL);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
-    minutes_stop(s->service.minutes);
     sessions_close(s->service.sessions);
+    minutes_stop(s->service.minutes);
     auth_close(s->service.auth);
     free(s);
     return 0;

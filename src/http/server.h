@@ -14,9 +14,9 @@ struct store;
 struct watch;
 struct jobs;
 struct auth;
-struct minutes;
 struct sessions;
 struct login_limit;
+struct minutes;
 
 /* What the routes work on. The caller sets the first ones, all borrowed; the others are the server's. */
 struct http_service {
@@ -27,9 +27,9 @@ struct http_service {
     struct adaptive *adaptive; /* NULL: limits do not follow the hour */
     struct jobs *jobs;
     struct auth *auth;
-    struct minutes *minutes;
     struct sessions *sessions;
     struct login_limit *login_limit; /* the thread's that logs in */
+    struct minutes *minutes;
 };
 
 /* Listens on PERDURA_BIND and PERDURA_PORT (0: any free one) of the store's settings and serves. 0, or -errno with a

@@ -12,7 +12,7 @@
 
 #define TOKEN_BYTES   32
 #define REMEMBERED    64
-#define FRESH_MS      5000   /* for so long the database is not asked again */
+#define FRESH_MS      2000   /* for so long the database is not asked again */
 #define TRUSTED_MS    120000 /* likewise, when it can't be asked */
 #define LEFT_ALONE_MS 2000   /* for so long it is not, after it could not be */
 

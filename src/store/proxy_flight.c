@@ -38,14 +38,15 @@ void proxy_land(struct store_proxy *p, struct flight *flight, struct image *imag
 {
     pthread_mutex_lock(&p->lock);
     flight->image = image_ref(image);
-    flight->is_stale = found == &flight->stale;
     struct waiter *waiters = flight->waiters;
     flight->waiters = NULL;
     pthread_mutex_unlock(&p->lock);
     tell(waiters, image, found, NULL);
 }
 
-void proxy_end(struct store_proxy *p, struct flight *flight, const struct error *why)
+/* Nobody boards any more. Who waits is told, and the flight freed. */
+static void end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found,
+                const struct error *why)
 {
     pthread_mutex_lock(&p->lock);
     if (!flight->is_forgotten)
@@ -53,18 +54,22 @@ void proxy_end(struct store_proxy *p, struct flight *flight, const struct error 
     if (--p->flying == 0)
         pthread_cond_broadcast(&p->landed);
     pthread_mutex_unlock(&p->lock);
-    if (why && why->code == -ENOENT)
-        metric_inc(METRIC_reads_absent);
-    tell(flight->waiters, NULL, NULL, why);
+    tell(flight->waiters, image, found, why);
     image_unref(flight->image);
     image_unref(flight->copy);
     free(flight);
 }
 
+void proxy_end(struct store_proxy *p, struct flight *flight, const struct error *why)
+{
+    if (why && why->code == -ENOENT)
+        metric_inc(METRIC_reads_absent);
+    end(p, flight, NULL, NULL, why);
+}
+
 void proxy_land_and_end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found)
 {
-    proxy_land(p, flight, image, found);
-    proxy_end(p, flight, NULL);
+    end(p, flight, image, found, NULL);
 }
 
 void proxy_end_stale(struct store_proxy *p, struct flight *flight, const struct error *why)
@@ -145,8 +150,6 @@ static struct flight *board(struct store_proxy *p, const struct image_key *key, 
 /* For who comes when the image is at hand already, and nobody is asked for him. */
 static struct found found_later(const struct flight *flight)
 {
-    if (flight->is_stale)
-        return flight->stale;
     return (struct found){flight->image->bytes ? "memory" : "disk", "HIT"};
 }
 

@@ -33,7 +33,6 @@ struct flight {
     enum proxy_copy copy_is;
     uint64_t version;    /* of the memo, before anybody was asked */
     struct image *image; /* that has landed, while it is put where it is kept */
-    int is_stale;        /* it is the copy */
     int is_forgotten;    /* nobody boards any more, and nothing of it is kept */
     UT_hash_handle hh;
     unsigned name_len;
@@ -64,6 +63,7 @@ void proxy_land(struct store_proxy *p, struct flight *flight, struct image *imag
 /* Frees the flight; who waits still is told why. NULL: nobody does. */
 void proxy_end(struct store_proxy *p, struct flight *flight, const struct error *why);
 
+/* In one step: who asks from then on boards another flight. */
 void proxy_land_and_end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found);
 
 /* There is no better answer: the copy that is too old, or why there is none. */

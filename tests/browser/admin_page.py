@@ -51,6 +51,8 @@ class Page:
         self.http = http
         self.redis = redis
         self.url = f"http://127.0.0.1:{http.port}/admin/"
+        origin = f"http://127.0.0.1:{http.port}"
+        browser.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")  # another server may have had the port
 
     @property
     def perdura(self) -> Perdura:

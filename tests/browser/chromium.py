@@ -86,7 +86,7 @@ class Chromium:
     # Inside
 
     def _spawn(self, *argv: str | Path) -> subprocess.Popen[bytes]:
-        with open(self.folder / f"{Path(argv[0]).name}.log", "ab") as log:
+        with open(self.folder / f"{Path(argv[0]).name}.log", "wb") as log:
             process = subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -112,6 +112,7 @@ class Chromium:
 
     def _start_browser(self) -> None:
         profile = self.folder / "profile"
+        (profile / "DevToolsActivePort").unlink(missing_ok=True)
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         process = self._spawn("chromium", *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank")
 
