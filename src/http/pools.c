@@ -10,6 +10,7 @@
 #include "store/store_object.h"
 
 #define QUEUE             1024
+#define QUEUE_SESSION     256
 #define QUEUE_ALONE       8
 #define BODY_BYTES_PER_MS 1000 /* to the database, at least */
 
@@ -19,8 +20,9 @@ static const struct {
     int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
                        * ran into it may be committed all the same. */
 } kinds[POOLS] = {
-    [POOL_READ] = {4, QUEUE, 1500},      [POOL_WRITE] = {4, QUEUE, 5000},       [POOL_LARGE] = {8, QUEUE, 5000},
-    [POOL_PATIENT] = {2, QUEUE, 600000}, [POOL_ALONE] = {1, QUEUE_ALONE, 5000},
+    [POOL_SESSION] = {2, QUEUE_SESSION, 1500}, [POOL_READ] = {4, QUEUE, 1500},
+    [POOL_WRITE] = {4, QUEUE, 5000},           [POOL_LARGE] = {8, QUEUE, 5000},
+    [POOL_PATIENT] = {2, QUEUE, 600000},       [POOL_ALONE] = {1, QUEUE_ALONE, 5000},
 };
 
 struct pools {

@@ -6,6 +6,7 @@
 #include "http/exchange.h"
 
 enum pool {
+    POOL_SESSION, /* who sends a request: anybody may have that looked up, and shall hold up nobody else */
     POOL_READ,
     POOL_WRITE,
     POOL_LARGE,   /* bodies on their way to object storage, which takes longer */

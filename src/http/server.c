@@ -336,7 +336,7 @@ static enum MHD_Result admitted(struct request *r)
 static enum MHD_Result look_session_up(struct request *r)
 {
     r->admitting = 1;
-    wait_among(&r->x, POOL_READ, http_admit_session);
+    wait_among(&r->x, POOL_SESSION, http_admit_session);
     return MHD_YES;
 }
 
