@@ -171,6 +171,9 @@ def test_uploads(visit: Callable[..., Page]) -> None:
     page.sees("Failed", "dialog .notice")  # there is no bucket
     page.keys(Keys.ESCAPE)
     page.sees_no("dialog")
+    page.open("#/jobs")
+    page.press("Details", "tbody")
+    page.sees("PERDURA_S3_ENDPOINT", "dialog .notice")  # it says what is missing
 
 
 # Jobs
