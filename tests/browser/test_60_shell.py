@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import images
 import pytest
-from admin_page import PASSWORD, SETTINGS, WAIT_S, Page
+from admin_page import PASSWORD, SETTINGS, WAIT_S, Page, fresh
+from chromium import Chromium
+from http_client import HttpClient
 from selenium.webdriver.common.keys import Keys
 from servers import Redis, free_port, wait_until
 from uploads import ORIGINS, upload
 
 if TYPE_CHECKING:
-    from conftest import Served
+    from conftest import Perdura, Served
 
 PAGES = {
     "overview": "#/",
@@ -65,8 +69,12 @@ def test_login_and_its_refusals(visit: Callable[..., Page]) -> None:
     # What nobody may see without a session is asked for again, once somebody is there.
     page.open("#/settings")
     page.sees("PERDURA_MEDIA_ROOT", "main")
-    page.perdura.database.query("DELETE FROM admin_session")
-    page.until(lambda: page.script("location.hash = '#/jobs'; location.hash = '#/uploads'") or page.all("#password"), "the login")
+    page.wait_script(
+        "const {csrf} = await (await fetch('session')).json();"
+        "await fetch('logout', {method: 'POST', headers: {'X-CSRF-Token': csrf}})"
+    )
+    page.script("location.hash = '#/uploads'")
+    page.find("#password")
     page.sees("Your session has ended")
     assert "PERDURA_MEDIA_ROOT" not in page.text("body")
     page.type("#password", PASSWORD, Keys.ENTER)
@@ -96,6 +104,31 @@ def test_without_a_password_it_says_what_to_set(visit: Callable[..., Page]) -> N
     page.open()
     page.type("#password", "anything", Keys.ENTER)
     page.sees("PERDURA_ADMIN_PASSWORD", "[role=alert]")
+
+
+def test_link_of_dev_logs_in_once(chromium: Chromium, offline: Perdura) -> None:
+    dev = offline.start("dev", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert dev.stdout
+    found = None
+    while not found:
+        line = dev.stdout.readline().decode()
+        assert line, "it ended"
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/admin/#login=[\w-]+", line)
+    drain = threading.Thread(target=dev.stdout.read, daemon=True)
+    drain.start()
+    with fresh(chromium):
+        page = Page(chromium, HttpClient("127.0.0.1", int(found[1])))
+        page.driver.get(found[0])
+        page.sees("Overview", "h1")
+        assert "login" not in page.driver.current_url
+        page.press("Log out")
+        page.find("#password")
+        page.driver.get("about:blank")
+        page.driver.get(found[0])
+        page.sees("This login link is no longer valid.")
+    dev.terminate()
+    dev.wait(WAIT_S)
+    drain.join()
 
 
 # Pages
