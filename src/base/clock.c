@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
+#define DIGITS   "0123456789"
 
 int64_t clock_monotonic_ms(void)
 {
@@ -98,12 +100,14 @@ static const char *parse_second(const char *text, int64_t *ret_s)
 /* "Z", "+01:30": what the local time is ahead of UTC. */
 static int parse_offset(const char *text, int64_t *ret_s)
 {
-    int hours, minutes, n = 0;
     *ret_s = 0;
     if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
         return 0;
-    if ((*text != '+' && *text != '-') || strlen(text) != 6 || strspn(text + 1, "0123456789:") != 5 ||
-        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || n != 5 || hours > 23 || minutes > 59)
+    if ((*text != '+' && *text != '-') || strlen(text) != 6 || strspn(text + 1, DIGITS) != 2 || text[3] != ':' ||
+        strspn(text + 4, DIGITS) != 2)
+        return -EINVAL;
+    long hours = strtol(text + 1, NULL, 10), minutes = strtol(text + 4, NULL, 10);
+    if (hours > 23 || minutes > 59)
         return -EINVAL;
     *ret_s = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
     return 0;
