@@ -1,6 +1,6 @@
 -- As image_search_path.sql, of the rows that sql/image_search_few_count.sql counts, which are all sorted: in the order
 -- $15 (path, hottest, newest, largest, deleted); behind $16 $17 $18 (the order's number, access_count, id) or, of paths,
--- from $19 $20 on.
+-- from $19 $20 on. The limits are never met: they tell the planner that there is little to do.
 SELECT *
 FROM (
 \ir image_search.inc
@@ -16,11 +16,11 @@ FROM (
                CASE $15::text WHEN 'path' THEN original_path END AS path
     ) AS place
     WHERE id = ANY (ARRAY(
-              SELECT id FROM image_cache WHERE $6::text IS NULL AND content_type = $5::text
+              (SELECT id FROM image_cache WHERE $6::text IS NULL AND content_type = $5::text LIMIT 4000)
               UNION ALL
-              SELECT id FROM image_cache WHERE content_type = $5::text AND object_id = $6::text
+              (SELECT id FROM image_cache WHERE content_type = $5::text AND object_id = $6::text LIMIT 4000)
               UNION ALL
-              SELECT id FROM image_cache WHERE $5::text IS NULL AND image_url IS NOT NULL
+              (SELECT id FROM image_cache WHERE $5::text IS NULL AND image_url IS NOT NULL LIMIT 4000)
           ))
           AND CASE $15::text
                   WHEN 'path' THEN (folder, path) >= ($19::text, $20::text)

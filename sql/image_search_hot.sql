@@ -6,8 +6,8 @@ FROM (
           AND last_accessed >= $10::timestamptz AND deleted_at IS NULL
     WINDOW w AS (ORDER BY last_accessed DESC, access_count DESC, id DESC)
     ORDER BY last_accessed DESC, access_count DESC, id DESC
-    LIMIT 2500
+    LIMIT 2000
 ) AS seen
-WHERE is_meant OR is_last OR n = 2500
+WHERE is_meant OR is_last OR n = 2000
 ORDER BY last_accessed DESC, access_count DESC, id DESC
 LIMIT $14::bigint

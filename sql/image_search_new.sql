@@ -5,8 +5,8 @@ FROM (
     WHERE id < $15::bigint
     WINDOW w AS (ORDER BY id DESC)
     ORDER BY id DESC
-    LIMIT 2500
+    LIMIT 2000
 ) AS seen
-WHERE is_meant OR is_last OR n = 2500
+WHERE is_meant OR is_last OR n = 2000
 ORDER BY id DESC
 LIMIT $14::bigint

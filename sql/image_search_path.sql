@@ -1,4 +1,4 @@
--- A search in order of path, from $15 $16 (collection, path) to before $17 $18, of at most 2,500 rows. The last row
+-- A search in order of path, from $15 $16 (collection, path) to before $17 $18, of at most 2,000 rows. The last row
 -- examined is always among those returned. $14 limit.
 SELECT *
 FROM (
@@ -6,8 +6,8 @@ FROM (
     WHERE (collection, original_path) >= ($15::text, $16::text) AND (collection, original_path) < ($17::text, $18::text)
     WINDOW w AS (ORDER BY collection, original_path)
     ORDER BY collection, original_path
-    LIMIT 2500
+    LIMIT 2000
 ) AS seen
-WHERE is_meant OR is_last OR n = 2500
+WHERE is_meant OR is_last OR n = 2000
 ORDER BY collection, original_path
 LIMIT $14::bigint

@@ -5,8 +5,8 @@ FROM (
     WHERE (file_size, id) < ($15::bigint, $16::bigint) AND file_size >= $8::bigint
     WINDOW w AS (ORDER BY file_size DESC, id DESC)
     ORDER BY file_size DESC, id DESC
-    LIMIT 2500
+    LIMIT 2000
 ) AS seen
-WHERE is_meant OR is_last OR n = 2500
+WHERE is_meant OR is_last OR n = 2000
 ORDER BY file_size DESC, id DESC
 LIMIT $14::bigint

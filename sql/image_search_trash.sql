@@ -5,8 +5,8 @@ FROM (
     WHERE (deleted_at, id) < ($15::timestamptz, $16::bigint) AND deleted_at IS NOT NULL
     WINDOW w AS (ORDER BY deleted_at DESC, id DESC)
     ORDER BY deleted_at DESC, id DESC
-    LIMIT 2500
+    LIMIT 2000
 ) AS seen
-WHERE is_meant OR is_last OR n = 2500
+WHERE is_meant OR is_last OR n = 2000
 ORDER BY deleted_at DESC, id DESC
 LIMIT $14::bigint

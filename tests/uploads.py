@@ -7,10 +7,12 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from conftest import Database
 from http_client import Answer, HttpClient
+
+if TYPE_CHECKING:  # folders of tests may have a conftest of their own
+    from conftest import Database
 
 BOUNDARY = "----WebKitFormBoundaryPerdura1"
 NAME = re.compile(r"temp_[0-9a-f]{32}_(\d+)\.(\w+)")

@@ -2,6 +2,7 @@
 
 const BASE = new URL("../", new URL(".", document.baseURI));
 const READS = ["GET", "HEAD"];
+const PATIENCE_MS = 30000; // for an answer to a GET; a server that is frozen gives none
 
 let csrf = null;
 const events = new EventTarget();
@@ -44,7 +45,7 @@ export const patch = (path, body, options) => request("PATCH", path, { body, ...
 export const del = (path, options) => request("DELETE", path, options);
 
 // The answer's JSON, or null for one without. `body` is sent as JSON, `file` (a Blob) as it is; `onProgress(sent, total)`
-// is called while a file is sent; `headers` are added. Throws an ApiError, or an AbortError when `signal` says so.
+// is called while a file is sent; `headers` are added; `patience` in ms. Throws an ApiError, or an AbortError when `signal` says so.
 export async function request(method, path, options = {}) {
   const token = csrf;
   try {
@@ -64,12 +65,13 @@ async function renewed(token) {
   return csrf !== token;
 }
 
-function once(method, path, { query, body, file, headers, signal, onProgress } = {}) {
+function once(method, path, { query, body, file, headers, signal, onProgress, patience = PATIENCE_MS } = {}) {
   const fields = { Accept: "application/json", ...headers };
   if (csrf && !READS.includes(method)) fields["X-CSRF-Token"] = csrf;
   if (body !== undefined) fields["Content-Type"] = "application/json";
   const content = body !== undefined ? JSON.stringify(body) : file;
   const send = file && onProgress ? upload : plain;
+  if (READS.includes(method)) signal = AbortSignal.any([AbortSignal.timeout(patience), ...(signal ? [signal] : [])]);
   return send(method, url(path, query), fields, content, signal, onProgress);
 }
 

@@ -5,7 +5,8 @@ import { ApiError, get, onSignedOut } from "./api.js";
 import { h, icon, replace } from "./dom.js";
 import { t } from "./text.js";
 
-const CALM_MS = 10000;
+const CALM_MS = 5000;
+const PATIENCE_MS = 8000;
 const TROUBLED_MS = 2000;
 const SLOWEST_MS = 30000;
 
@@ -41,7 +42,7 @@ export const isWell = () => Boolean(state?.reachable && state.database?.state ==
 
 async function ask() {
   try {
-    return { reachable: true, ...(await get("/ready")) };
+    return { reachable: true, ...(await get("/ready", { patience: PATIENCE_MS })) };
   } catch (error) {
     // 503 is an answer, too: it says what is wrong.
     if (error instanceof ApiError && error.body?.database) return { reachable: true, ...error.body };

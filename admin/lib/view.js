@@ -7,7 +7,10 @@
 
 import { ApiError } from "./api.js";
 import { h, icon, replace } from "./dom.js";
+import { look } from "./state.js";
 import { t } from "./text.js";
+
+const AGAIN_MS = 2000;
 
 let routes = [];
 let main = null;
@@ -97,15 +100,31 @@ export async function showPage({ first = false, again = false } = {}) {
   if (!again) scrollTo(0, 0);
   try {
     if (!route) throw new ApiError(404, { detail: t("page.unknown") });
-    const page = await route.load();
-    if (!signal.aborted) await page.show(root, { params, query, signal });
+    const page = await loaded(route, root, signal);
+    if (signal.aborted) return;
+    replace(root);
+    await page.show(root, { params, query, signal });
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
     if (!root.querySelector("h1")) root.append(title(t("page.trouble")));
+    root.querySelector(".loading")?.remove();
     root.append(trouble(error, () => showPage({ again: true })));
   }
   // Who reads by keyboard or ear begins at the new page's heading.
   if (!first && !again && !signal.aborted) main.querySelector("h1")?.focus({ preventScroll: true });
+}
+
+// A page's module: it may be asked for while the server is away.
+async function loaded(route, root, signal) {
+  while (!signal.aborted) {
+    try {
+      return await route.load();
+    } catch {
+      replace(root, title(t(`nav.${route.name}`)), loading());
+      await Promise.all([look(), new Promise((resolve) => setTimeout(resolve, AGAIN_MS))]);
+    }
+  }
+  return null;
 }
 
 // A page's heading, also the window's title. Children stand at its end: buttons, say.

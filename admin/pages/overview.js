@@ -16,18 +16,21 @@ const HOURS = 48;
 const MINUTES = 60;
 const TIERS = ["memory", "disk", "redis", "db", "origin"];
 
+let known = null; // the last status: shown until there is a newer one, also while there can't be one
+
 export async function show(root, { signal }) {
   const body = h("div", { class: "stack wide-gap" }, loading());
   const charts = h("div", { class: "grid charts" });
   root.append(title(t("nav.overview")), body);
-  let status = null;
+  let status = known;
   const draw = () => status && drawStatus(body, status, charts);
   onHealth(draw, signal);
   const history = async () => drawHistory(charts, await get("/image-cache/history", { query: { hours: HOURS }, signal }));
   const read = async () => {
-    status = await get("/image-cache/status", { signal });
+    status = known = await get("/image-cache/status", { signal });
     draw();
   };
+  draw();
   poll(history, { every: HISTORY_MS, signal }).catch(() => {});
   await poll(read, { every: STATUS_MS, signal });
 }

@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -22,37 +24,42 @@ static int check_line(char *line)
     return CLI_FAILED;
 }
 
-static volatile sig_atomic_t stopped_by;
-
-static void note_signal(int number)
+/* The next line, unless a signal that ends us comes first. */
+static char *read_line(char line[LINE_SIZE], const sigset_t *ends)
 {
-    stopped_by = number;
+    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                           {.fd = signalfd(-1, ends, SFD_CLOEXEC), .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    char *got = fds[1].revents ? NULL : fgets(line, LINE_SIZE, stdin);
+    if (fds[1].fd >= 0)
+        close(fds[1].fd);
+    return got;
 }
 
-/* Likewise, from a terminal that does not show it. Who stops us there gets it back as it was. */
+/* Likewise, from a terminal that does not show it. A signal that ends us waits until it is as it was. */
 static int ask(const char *question, char line[LINE_SIZE])
 {
-    static const int ends[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
-    const struct sigaction note = {.sa_handler = note_signal};
-    struct sigaction others[sizeof ends / sizeof *ends];
     struct termios before, hidden;
+    sigset_t ends, others;
     if (tcgetattr(STDIN_FILENO, &before) < 0) {
         fprintf(stderr, "perdura: the terminal can't hide the password: %s\n", strerror(errno));
         return CLI_FAILED;
     }
     hidden = before;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        (void)sigaction(ends[i], &note, &others[i]);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGQUIT);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &ends, &others);
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
     fprintf(stderr, "%s", question);
-    char *got = fgets(line, LINE_SIZE, stdin);
+    char *got = read_line(line, &ends);
     fprintf(stderr, "\n");
     (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        (void)sigaction(ends[i], &others[i], NULL);
-    if (stopped_by)
-        (void)raise(stopped_by);
+    (void)sigprocmask(SIG_SETMASK, &others, NULL); /* it comes now */
     return check_line(got);
 }
 

@@ -99,20 +99,28 @@ void http_admit_session(struct http_exchange *x)
     take_answer(x, r, &why);
 }
 
+/* Authorization, unless it is of another scheme, which is for some proxy before us. */
+static const char *bearer_of(const struct http_exchange *x)
+{
+    static const char scheme[] = "Bearer";
+    const char *authorization = http_header(x, "Authorization");
+    return authorization && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0 ? authorization : NULL;
+}
+
 int http_admit(struct http_exchange *x)
 {
     enum http_access access = x->route->access;
     char token[SESSION_TOKEN_SIZE];
     if (access == HTTP_OPEN_TO_ALL)
         return 0;
-    const char *authorization = access == HTTP_SESSION ? NULL : http_header(x, "Authorization");
-    enum auth_answer answer = auth_check(x->service->auth, authorization, opened_by(access));
+    const char *bearer = access == HTTP_SESSION ? NULL : bearer_of(x);
+    enum auth_answer answer = auth_check(x->service->auth, bearer, opened_by(access));
     if (answer == AUTH_GRANTED)
         return 0;
     int possible = sessions_possible(x->service->sessions);
-    if (possible && !authorization && session_token(token, http_header(x, "Cookie")) == 0)
+    if (possible && !bearer && session_token(token, http_header(x, "Cookie")) == 0)
         return admit_session(x, token);
-    if (access == HTTP_SESSION || (possible && !authorization && answer == AUTH_NO_TOKEN_SET))
+    if (access == HTTP_SESSION || (possible && !bearer && answer == AUTH_NO_TOKEN_SET))
         refuse_session(x, possible ? "log in at /admin/"
                                    : "nobody can log in: set PERDURA_ADMIN_PASSWORD and start again");
     else

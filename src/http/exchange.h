@@ -66,6 +66,7 @@ struct http_exchange {
     int64_t session_expires_us; /* of the session that it came with; 0: none */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
+    int64_t db_deadline_ms; /* for who works for it on a thread that may wait (pools.h) */
     struct http_answer answer;
     void (*step)(struct http_exchange *x); /* what a thread that may wait has to do */
     void (*next)(struct http_exchange *x); /* set by a handler that waited, when another has to go on */

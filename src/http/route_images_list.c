@@ -16,7 +16,7 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX     1000
-#define LOOK_US      20000
+#define LOOK_US      12000
 #define EXAMINED_MAX 10000
 #define LATEST_US    INT64_C(253402300799000000) /* the end of the year 9999 */
 #define CURSOR_SIZE  (IMAGE_COLLECTION_MAX + SAFEPATH_MAX + 32)

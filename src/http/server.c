@@ -24,8 +24,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "base/workers.h"
-#include "client/db.h"
 #include "http/admit.h"
 #include "http/auth.h"
 #include "http/body.h"
@@ -36,6 +34,7 @@
 #include "http/loops.h"
 #include "http/minutes.h"
 #include "http/patrol.h"
+#include "http/pools.h"
 #include "http/response.h"
 #include "http/router.h"
 #include "http/routes.h"
@@ -48,35 +47,13 @@
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
-#define WORKERS_QUEUE     1024
-#define LOGINS_QUEUE      8
 #define LOGIN_BODY_MAX    (8 << 10)
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
-#define BODY_BYTES_PER_MS 1000               /* to the database, at least */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
 #define GIVE_UP_MS        2000  /* before the end, for those that wait for an origin */
-
-/* Whoever waits for the database does so among his like: a database that hangs holds up writes for longer than reads.
- */
-enum pool { POOL_READ, POOL_WRITE, POOL_LARGE, POOL_PATIENT, POOL_ALONE, POOLS };
-
-static const struct {
-    int threads;
-    size_t queue;
-    int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
-                       * ran into it may be committed all the same. */
-} pools[POOLS] = {
-    [POOL_READ] = {4, WORKERS_QUEUE, 1500},
-    [POOL_WRITE] = {4, WORKERS_QUEUE, 5000},
-    /* Bodies on their way to object storage, which takes longer (limit_of_body). */
-    [POOL_LARGE] = {8, WORKERS_QUEUE, 5000},
-    [POOL_PATIENT] = {2, WORKERS_QUEUE, 600000},
-    /* Logins: each takes much memory for its time, so that there is never more than one. */
-    [POOL_ALONE] = {1, LOGINS_QUEUE, 10000},
-};
 
 struct http_server {
     struct http_service service;
@@ -84,7 +61,7 @@ struct http_server {
     const struct config *config;
     struct loops *loops;
     struct patrol *patrol;
-    struct workers *workers[POOLS];
+    struct pools *pools;
     atomic_llong bodies_bytes;
     atomic_llong files_bytes;
     atomic_int under_way;
@@ -102,7 +79,6 @@ struct request {
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
     int64_t body_limit, body_reserved, file_reserved, body_bytes;
     int64_t sent_bytes;
-    int64_t db_deadline_ms;
     int64_t announced; /* of the body, as the gate has seen it; -1: it does not say */
     int begun, admitting, handed_over, answered, held_back;
 };
@@ -321,42 +297,12 @@ static enum MHD_Result begin_body(struct request *r)
     return MHD_YES;
 }
 
-static void work(void *arg, struct workers *w)
-{
-    struct http_exchange *x;
-    (void)arg;
-    while ((x = workers_take(w))) {
-        db_deadline(request_of(x)->db_deadline_ms);
-        x->step(x);
-        if (x->next)
-            x->next(x);
-        else
-            http_done(x);
-    }
-}
-
-static enum pool pool_of(const struct http_exchange *x)
-{
-    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
-           : x->route->place == HTTP_ALONE                   ? POOL_ALONE
-           : x->body_fd >= 0                                 ? POOL_LARGE
-           : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
-                                                             : POOL_WRITE;
-}
-
-/* A large one goes to object storage first. */
-static int64_t limit_of_body(const struct http_exchange *x)
-{
-    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
-}
-
 static void wait_among(struct http_exchange *x, enum pool pool, void (*step)(struct http_exchange *x))
 {
     struct request *r = request_of(x);
-    r->db_deadline_ms = clock_monotonic_ms() + pools[pool].limit_ms + limit_of_body(x);
     x->step = step;
     http_later(x);
-    if (workers_push_now(r->server->workers[pool], x) < 0) {
+    if (pools_push(r->server->pools, pool, x) < 0) {
         metric_inc(METRIC_http_refused);
         http_answer_later(x, "too many requests wait: try again");
         http_done(x);
@@ -390,7 +336,7 @@ static enum MHD_Result admitted(struct request *r)
 static enum MHD_Result look_session_up(struct request *r)
 {
     r->admitting = 1;
-    wait_among(&r->x, POOL_READ, http_admit_session);
+    wait_among(&r->x, POOL_SESSION, http_admit_session);
     return MHD_YES;
 }
 
@@ -430,7 +376,7 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
 
 void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
 {
-    wait_among(x, pool_of(x), step);
+    wait_among(x, pools_of(x), step);
 }
 
 static enum MHD_Result run_handler(struct request *r)
@@ -629,9 +575,8 @@ int http_server_start(struct http_server **ret, const struct http_service *servi
         r = store_fetch_start(service->store, e);
     if (r == 0)
         r = store_proxy_start(service->store, e);
-    for (int i = 0; i < POOLS && r == 0; i++)
-        if ((r = workers_start(&s->workers[i], pools[i].threads, pools[i].queue, work, s)) < 0)
-            r = error_set(e, r, "no threads: %s", strerror(-r));
+    if (r == 0 && (r = pools_start(&s->pools)) < 0)
+        r = error_set(e, r, "no threads: %s", strerror(-r));
     if (r < 0 && fd >= 0)
         close(fd);
     if (r == 0 && (r = start_loops(s, fd)) < 0)
@@ -694,9 +639,7 @@ int http_server_stop(struct http_server *s, int64_t deadline_ms)
     }
     if (store_fetch_stop(s->service.store, deadline_ms) < 0 || store_proxy_stop(s->service.store, deadline_ms) < 0)
         return -ETIMEDOUT;
-    for (int i = 0; i < POOLS; i++)
-        if (s->workers[i])
-            workers_finish(s->workers[i], NULL, NULL);
+    pools_finish(s->pools);
     jobs_close(s->service.jobs);
     patrol_stop(s->patrol);
     sessions_close(s->service.sessions);

@@ -9,7 +9,7 @@
 
 #include "store/store.h"
 
-#define STORE_SEARCH_EXAMINED 2500
+#define STORE_SEARCH_EXAMINED 2000
 
 enum store_state {
     STORE_LIVE,

@@ -65,8 +65,19 @@ class Page:
         if self.driver.current_url.startswith(self.url):
             self.script("location.hash = arguments[0]", hash or "#/")
         else:
-            self.driver.get(self.url + hash)
+            self.load(self.url + hash)
         self.settle()
+
+    def load(self, url: str) -> None:
+        """Again where the network changed meanwhile (an interface came or went, somebody's container, say): Chromium
+        gives up then."""
+        self.driver.get(url)
+        self.until(lambda: self.all("h1") or self._gave_up(), "anything")
+        if not self.all("h1"):
+            self.driver.get(url)
+
+    def _gave_up(self) -> bool:
+        return any("ERR_NETWORK_CHANGED" in line for line in self.console())
 
     def reload(self) -> None:
         self.driver.refresh()
@@ -76,7 +87,7 @@ class Page:
         self.until(lambda: self.all("h1") and not self.all(".loading"), "a page that is complete")
 
     def log_in(self, password: str = PASSWORD) -> None:
-        self.driver.get(self.url)
+        self.load(self.url)
         self.type("#password", password, Keys.ENTER)
         self.until(lambda: self.all("#logout"), "the page behind the login")
         self.settle()

@@ -288,6 +288,7 @@ def test_a_pattern_among_a_million_keys_holds_up_nobody(http: Served, redis: Red
     redis("EVAL", f"for i = 1, {OTHER_KEYS} do redis.call('SET', 'other:' .. i, i) end", 0)
     redis("CONFIG", "SET", "slowlog-log-slower-than", SLOW_US)
     redis("CONFIG", "RESETSTAT")
+    wait_until(lambda: http.get("/ready").json["redis"]["state"] == "up", RECOVERY_S, "Redis, which was busy")
     answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
     assert answer.json["invalidated"] == 200
 

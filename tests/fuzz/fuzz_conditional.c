@@ -1,9 +1,12 @@
 /* Conditions from anyone, four fields separated by line breaks: no read beyond them, and each answer is one that the
- * method allows. A list that was understood is understood with one more tag at its end, which matches. */
+ * method allows. A list that was understood is understood with one more tag at its end, which matches. The whole also
+ * as the value of two other lists, of cookies and of codings. */
 #include <stdint.h>
 #include <stdio.h>
 
+#include "http/accepts.h"
 #include "http/conditional.h"
+#include "http/session.h"
 
 #define ETAG "\"abc\""
 
@@ -28,11 +31,23 @@ static void check_longer_list(const char *list, const struct conditional_current
     free(longer);
 }
 
+/* Cookie and Accept-Encoding. */
+static void check_other_lists(const char *value)
+{
+    char token[SESSION_TOKEN_SIZE];
+    if (session_token(token, value) == 0) {
+        must(strlen(token) == SESSION_TOKEN_SIZE - 1);
+        must(strstr(value, token) != NULL);
+    }
+    must(!accepts_coding(value, "gzip") || strchr(value, '*') || strcasestr(value, "gzip"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct conditional_current stored = {ETAG, 784111777}, nothing = {0};
     char *text = strndup((const char *)data, size);
     must(text != NULL);
+    check_other_lists(text);
     char *rest = text;
     struct conditional_fields fields = {
         .if_match = strsep(&rest, "\n"),

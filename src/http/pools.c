@@ -1,0 +1,86 @@
+#include "http/pools.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/workers.h"
+#include "client/db.h"
+#include "http/router.h"
+#include "store/store_object.h"
+
+#define QUEUE             1024
+#define QUEUE_SESSION     256
+#define QUEUE_ALONE       8
+#define BODY_BYTES_PER_MS 1000 /* to the database, at least */
+
+static const struct {
+    int threads;
+    size_t queue;
+    int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
+                       * ran into it may be committed all the same. */
+} kinds[POOLS] = {
+    [POOL_SESSION] = {2, QUEUE_SESSION, 1500}, [POOL_READ] = {4, QUEUE, 1500},
+    [POOL_WRITE] = {4, QUEUE, 5000},           [POOL_LARGE] = {8, QUEUE, 5000},
+    [POOL_PATIENT] = {2, QUEUE, 600000},       [POOL_ALONE] = {1, QUEUE_ALONE, 5000},
+};
+
+struct pools {
+    struct workers *workers[POOLS];
+};
+
+static void work(void *arg, struct workers *w)
+{
+    struct http_exchange *x;
+    (void)arg;
+    while ((x = workers_take(w))) {
+        db_deadline(x->db_deadline_ms);
+        x->step(x);
+        if (x->next)
+            x->next(x);
+        else
+            http_done(x);
+    }
+}
+
+int pools_start(struct pools **ret)
+{
+    struct pools *p = calloc(1, sizeof *p);
+    int r = p ? 0 : -ENOMEM;
+    for (int i = 0; i < POOLS && r == 0; i++)
+        r = workers_start(&p->workers[i], kinds[i].threads, kinds[i].queue, work, NULL);
+    if (r < 0)
+        pools_finish(p);
+    else
+        *ret = p;
+    return r;
+}
+
+void pools_finish(struct pools *p)
+{
+    for (int i = 0; p && i < POOLS; i++)
+        if (p->workers[i])
+            workers_finish(p->workers[i], NULL, NULL);
+    free(p);
+}
+
+enum pool pools_of(const struct http_exchange *x)
+{
+    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
+           : x->route->place == HTTP_ALONE                   ? POOL_ALONE
+           : x->body_fd >= 0                                 ? POOL_LARGE
+           : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
+                                                             : POOL_WRITE;
+}
+
+/* A large one goes to object storage first. */
+static int64_t limit_of_body(const struct http_exchange *x)
+{
+    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+}
+
+int pools_push(struct pools *p, enum pool pool, struct http_exchange *x)
+{
+    x->db_deadline_ms = clock_monotonic_ms() + kinds[pool].limit_ms + limit_of_body(x);
+    return workers_push_now(p->workers[pool], x);
+}
