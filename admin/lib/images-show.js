@@ -65,6 +65,7 @@ export class Selection extends EventTarget {
 // The images that were found, as a grid of previews or as a table. Each can be chosen by its checkbox; with Shift all from
 // the one chosen before. The arrows go from image to image, with Shift choosing on the way.
 
+const GROUP = 60; // full rows of 2 to 6; what is far away is laid out by the group, however many there are
 const PREVIEW_MAX = 5 * 1048576; // bytes; a page of larger ones would take too long
 const UNSHOWN = ["image/tiff", "image/heic"]; // by browsers
 
@@ -131,15 +132,18 @@ export class Results {
     this.#when = trash ? "deleted_at" : "last_accessed";
     this.#images = [];
     this.#items.clear();
-    this.#list = view === "grid" ? h("ul", { class: "image-grid" }) : h("tbody");
-    replace(this.element, view === "grid" ? this.#list : this.#table());
+    this.#list = view === "grid" ? h("div", { class: "image-groups" }) : this.#table();
+    replace(this.element, view === "grid" ? this.#list : h("div", { class: "image-scroll" }, this.#list));
     this.element.hidden = true;
     this.add(images);
   }
 
   add(images) {
-    this.#images.push(...images);
-    this.#list.append(...images.map((image) => this.#item(image)));
+    for (const image of images) {
+      if (this.#images.length % GROUP === 0) this.#list.append(this.#view === "grid" ? h("ul", { class: "image-grid" }) : h("tbody"));
+      this.#images.push(image);
+      this.#list.lastElementChild.append(this.#item(image));
+    }
     this.element.hidden = this.#images.length === 0;
   }
 
@@ -150,23 +154,18 @@ export class Results {
   #table() {
     const heads = ["original_path", "collection", "entity", "content_type_header", "file_size", "pixels", this.#when];
     return h(
-      "div",
-      { class: "image-scroll" },
+      "table",
+      { class: "table image-table" },
+      h("caption", { class: "unseen" }, t("images.title")),
       h(
-        "table",
-        { class: "table image-table" },
-        h("caption", { class: "unseen" }, t("images.title")),
+        "thead",
+        {},
         h(
-          "thead",
+          "tr",
           {},
-          h(
-            "tr",
-            {},
-            h("th", { scope: "col" }, h("span", { class: "unseen" }, t("images.chosen"))),
-            heads.map((name) => h("th", { scope: "col" }, t(`images.column.${name}`))),
-          ),
+          h("th", { scope: "col" }, h("span", { class: "unseen" }, t("images.chosen"))),
+          heads.map((name) => h("th", { scope: "col" }, t(`images.column.${name}`))),
         ),
-        this.#list,
       ),
     );
   }
@@ -242,7 +241,8 @@ export class Results {
 
   // How many stand beside each other.
   #columns() {
-    const [first, ...rest] = this.#list.children;
+    if (this.#view === "list") return 1;
+    const [first, ...rest] = this.#list.firstElementChild.children;
     const next = rest.findIndex((item) => item.offsetTop !== first.offsetTop);
     return next < 0 ? rest.length + 1 : next + 1;
   }
@@ -265,7 +265,7 @@ export class Results {
     }
     if (event.ctrlKey || event.metaKey) return;
     if (event.key === "Escape") return this.#selection.clear();
-    const at = [...this.#list.children].indexOf(item);
+    const at = this.#images.findIndex(({ id }) => String(id) === item.dataset.id);
     const to = event.key === "Home" ? 0 : event.key === "End" ? this.#images.length - 1 : at + this.#step(event.key);
     if (to === at || to < 0 || to >= this.#images.length) return;
     event.preventDefault();
@@ -273,7 +273,7 @@ export class Results {
   }
 
   #go(to, what, choosing) {
-    const item = this.#list.children[to];
+    const { item } = this.#items.get(this.#images[to].id);
     item.querySelector(what).focus();
     item.scrollIntoView({ block: "nearest" });
     if (choosing) this.#selection.set(this.#images[to], true, { range: true, shown: this.#images });

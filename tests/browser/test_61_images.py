@@ -238,7 +238,8 @@ def test_paging(page: Page) -> None:
     page.driver.set_script_timeout(WAIT_S + ROWS / 50)
     page.wait_script(
         "const frame = () => new Promise((go) => setTimeout(go));"
-        "for (;;) { const b = document.querySelector('[data-do=more]'); if (b.hidden) return;"
+        "const b = document.querySelector('.images-end button');"
+        "for (;;) { if (b.hidden) return;"
         " if (b.ariaDisabled !== 'true') b.click(); await frame(); }"
     )
     paths = shown(page)
