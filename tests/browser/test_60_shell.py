@@ -164,7 +164,8 @@ def test_charts_have_tables(page: Page) -> None:
     fill(page, 2)
     page.perdura.database.query(
         "INSERT INTO access_hour (hour, collection, requests)"
-        " SELECT date_trunc('hour', now()) - make_interval(hours => n), 'media', 10 * n + 1 FROM generate_series(1, 40) n"
+        " SELECT date_trunc('hour', now()) - make_interval(hours => n), 'media', 10 * n + 1"
+        " FROM generate_series(1, 40) n"
         " ON CONFLICT DO NOTHING"
     )
     page.reload()
