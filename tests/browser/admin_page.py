@@ -32,7 +32,7 @@ BUILD = Path(__file__).resolve().parent.parent.parent / "build"
 AXE = BUILD / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SETTINGS = {"PERDURA_ADMIN_PASSWORD": PASSWORD, "PERDURA_REDIS_TIMEOUT": "2000"}
 
-# In every page before anything of it runs: what its policy refused, and what any script that should not have run would do.
+# In every page before anything of it runs: keeps what the page's policy refused, and what failed.
 WITNESS = """
 window.violations = [];
 window.trouble = [];
@@ -52,7 +52,8 @@ class Page:
         self.redis = redis
         self.url = f"http://127.0.0.1:{http.port}/admin/"
         origin = f"http://127.0.0.1:{http.port}"
-        browser.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")  # another server may have had the port
+        # Another server may have had the port.
+        browser.cdp("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
 
     @property
     def perdura(self) -> Perdura:
@@ -206,7 +207,8 @@ class Page:
     def wait_script(self, code: str, *args: Any) -> Any:
         """Code that awaits; its `return` counts."""
         wrapped = f"const done = arguments[arguments.length - 1]; (async (...args) => {{ {code} }})(...arguments)"
-        answer = self.driver.execute_async_script(f"{wrapped}.then((v) => done([v]), (e) => done([null, String(e)]))", *args)
+        settled = f"{wrapped}.then((v) => done([v]), (e) => done([null, String(e)]))"
+        answer = self.driver.execute_async_script(settled, *args)
         assert len(answer) == 1, answer[1]
         return answer[0]
 
@@ -227,7 +229,8 @@ class Page:
         found = self.wait_script(
             "const r = await axe.run(document, {resultTypes: ['violations']});"
             "return r.violations.map((v) => v.id + ': ' + v.help + '\\n  ' +"
-            " v.nodes.map((n) => n.target.join(' ') + '  ' + n.html.slice(0, 200) + '  ' + (n.any[0]?.message ?? '')).join('\\n  '))"
+            " v.nodes.map((n) => [n.target.join(' '), n.html.slice(0, 200), n.any[0]?.message ?? ''].join('  '))"
+            ".join('\\n  '))"
         )
         assert not found, "\n".join([self.driver.current_url, *found])
 
