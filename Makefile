@@ -236,6 +236,7 @@ format:
 install: all
 	install -Dm755 $(B)/perdura $(DESTDIR)$(PREFIX)/bin/perdura
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/perdura LICENSE $(wildcard README.md docs/*.md docs/*.yaml)
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/perdura/images $(wildcard docs/images/*)
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/doc/perdura/deploy $(wildcard docs/deploy/*)
 	$(if $(wildcard docs/perdura.1),install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/perdura.1)
 

@@ -20,7 +20,11 @@ FROM (
               UNION ALL
               (SELECT id FROM image_cache WHERE content_type = $5::text AND object_id = $6::text LIMIT 4000)
               UNION ALL
-              (SELECT id FROM image_cache WHERE $5::text IS NULL AND image_url IS NOT NULL LIMIT 4000)
+              (SELECT id FROM image_cache
+               WHERE $5::text IS NULL AND $2::text = 'large' AND image_url IS NOT NULL LIMIT 4000)
+              UNION ALL
+              (SELECT id FROM image_cache
+               WHERE $5::text IS NULL AND $2::text = 'trash' AND deleted_at IS NOT NULL LIMIT 4000)
           ))
           AND CASE $15::text
                   WHEN 'path' THEN (folder, path) >= ($19::text, $20::text)

@@ -40,6 +40,10 @@ SERVE_START_S = 60
 SERVE_STOP_S = 90
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 
+# A shell without job control ignores it for what it starts with `&`, and all that we start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts_file = os.environ.get("PERDURA_COUNTS")

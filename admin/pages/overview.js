@@ -4,7 +4,7 @@ import { get } from "../lib/api.js";
 import { bars, meter } from "../lib/chart.js";
 import { h, icon, refresh } from "../lib/dom.js";
 import { countsInWords, jobName, stateClass } from "../lib/job.js";
-import { onHealth, poll, troubles } from "../lib/state.js";
+import { health, onHealth, poll, troubles } from "../lib/state.js";
 import { ago, bytes, duration, has, moment, number, percent, t, when } from "../lib/text.js";
 import { empty, link, loading, title } from "../lib/view.js";
 
@@ -23,7 +23,7 @@ export async function show(root, { signal }) {
   const charts = h("div", { class: "grid charts" });
   root.append(title(t("nav.overview")), body);
   let status = known;
-  const draw = () => status && drawStatus(body, status, charts);
+  const draw = () => status && drawStatus(body, asOfNow(status), charts);
   onHealth(draw, signal);
   const history = async () => drawHistory(charts, await get("/image-cache/history", { query: { hours: HOURS }, signal }));
   const read = async () => {
@@ -33,6 +33,15 @@ export async function show(root, { signal }) {
   draw();
   poll(history, { every: HISTORY_MS, signal }).catch(() => {});
   await poll(read, { every: STATUS_MS, signal });
+}
+
+// What /ready says is newer, and there also is while the database is away.
+function asOfNow(status) {
+  const ready = health();
+  if (!ready?.database) return status;
+  const up = { db: ready.database.state === "up", redis: ready.redis ? ready.redis.state === "up" : null };
+  const tiers = (status.tiers ?? []).map((tier) => (tier.name in up ? { ...tier, up: up[tier.name] } : tier));
+  return { ...status, tiers, redis: ready.redis, object_storage: ready.object_storage, feed: ready.feed ?? status.feed };
 }
 
 function drawStatus(body, status, charts) {
@@ -52,7 +61,7 @@ function drawStatus(body, status, charts) {
 
 // All of it in words, the worst first: [kind, text, detail, href].
 function concerns(status) {
-  const list = troubles().map(({ key, kind, detail }) => [kind, t(key), detail]);
+  const list = troubles().map(({ key, kind }) => [kind, t(key)]);
   const { watch, uploads, feed } = status;
   if (watch?.deletes_stopped) list.push(["error", t("attention.deletes")]);
   if (watch?.failed > 0) list.push(["error", t("attention.failed", { count: watch.failed }), null, "#files"]);

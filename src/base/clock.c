@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
@@ -95,18 +94,25 @@ static const char *parse_second(const char *text, int64_t *ret_s)
     return same.tm_mday == tm.tm_mday || tm.tm_sec == 60 ? end : NULL; /* not February 30th */
 }
 
+/* Two digits. */
+static int parse_two(const char *text)
+{
+    return (text[0] - '0') * 10 + text[1] - '0';
+}
+
 /* "Z", "+01:30": what the local time is ahead of UTC. */
 static int parse_offset(const char *text, int64_t *ret_s)
 {
-    int hours, minutes, n = 0;
+    static const char digits[] = "0123456789";
     *ret_s = 0;
     if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
         return 0;
-    if ((*text != '+' && *text != '-') || strlen(text) != 6 || strspn(text + 1, "0123456789:") != 5 ||
-        sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &n) != 2 || n != 5 || hours > 23 || minutes > 59)
+    if ((*text != '+' && *text != '-') || strspn(text + 1, digits) != 2 || text[3] != ':' ||
+        strspn(text + 4, digits) != 2 || text[6])
         return -EINVAL;
+    int hours = parse_two(text + 1), minutes = parse_two(text + 4);
     *ret_s = (*text == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
-    return 0;
+    return hours < 24 && minutes < 60 ? 0 : -EINVAL;
 }
 
 int clock_parse_iso(const char *text, int64_t *ret_us)

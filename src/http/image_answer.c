@@ -141,7 +141,7 @@ static void add_file_name(struct http_exchange *x, const char *name)
     struct buf encoded;
     char plain[SAFEPATH_NAME_MAX + 1];
     size_t n = 0;
-    for (; name[n] && n < SAFEPATH_NAME_MAX; n++)
+    for (; n < SAFEPATH_NAME_MAX && name[n]; n++)
         plain[n] = (char)(isalnum((unsigned char)name[n]) || strchr("-_.", name[n]) ? name[n] : '_');
     plain[n] = '\0';
     buf_init(&encoded, 4 * SAFEPATH_MAX);

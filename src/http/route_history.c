@@ -45,7 +45,7 @@ void route_uploads_list(struct http_exchange *x)
     struct store_history_page page;
     struct url_query query;
     struct error why;
-    char cursor[STORE_HISTORY_CURSOR_SIZE];
+    char cursor[STORE_HISTORY_CURSOR_SIZE] = "";
     if (http_query(x, &query) < 0)
         return;
     json_t *uploads = json_array();

@@ -112,7 +112,7 @@ void route_jobs_list(struct http_exchange *x)
     struct store_history_page page;
     struct url_query query;
     struct error why;
-    char cursor[STORE_HISTORY_CURSOR_SIZE];
+    char cursor[STORE_HISTORY_CURSOR_SIZE] = "";
     if (http_query(x, &query) < 0)
         return;
     json_t *recent = json_array();

@@ -1,6 +1,8 @@
 #include "job/job.h"
 
 #include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -114,6 +116,17 @@ static void count_end(const struct job *job)
         metric_add(METRIC_jobs_failed, kind, METRIC_none, 1);
 }
 
+/* Why it failed, as a member of the object. */
+static int add_failure(const struct job *job, struct buf *result)
+{
+    json_t *text = json_string(job->failure.text);
+    char *quoted = text ? json_dumps(text, JSON_ENCODE_ANY) : NULL;
+    int r = quoted ? buf_addf(result, ", \"failure\": %s", quoted) : 0; /* not UTF-8: the log has it */
+    free(quoted);
+    json_decref(text);
+    return r;
+}
+
 void job_record(struct job *job)
 {
     pthread_mutex_lock(&job->lock);
@@ -132,6 +145,8 @@ void job_record(struct job *job)
         r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name, (long long)job_counted(job, i));
     if (r == 0 && job->dry_run)
         r = buf_addstr(&result, ", \"dry_run\": true");
+    if (r == 0 && strcmp(job_state(job), "failed") == 0)
+        r = add_failure(job, &result);
     if (r == 0)
         r = buf_addstr(&result, "}");
     if (r == 0)

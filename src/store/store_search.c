@@ -42,10 +42,11 @@ static int is_path(const struct store_filter *f)
     return f->begin && strchr(f->begin, '/') != NULL;
 }
 
+static const char *const states[] = {[STORE_LIVE] = "live", [STORE_TRASH] = "trash", [STORE_LARGE] = "large"};
+
 /* $1 to $14 of all searches. */
 static void add_filter(struct db_params *params, const struct store_filter *f, int limit)
 {
-    static const char *const states[] = {"live", "trash", "large"};
     db_params_init(params);
     db_param_text(params, f->collection);
     db_param_text(params, states[f->state]);
@@ -166,17 +167,18 @@ static const struct sql_query *add_few(struct db_params *params, const struct st
     return &sql_image_search_few;
 }
 
-/* Whether the filter means few rows by an index. */
-static int are_few(struct store *store, const struct store_filter *f, int *ret, struct error *e)
+/* Whether the filter means few rows by an index, of another order. */
+static int are_few(struct store *store, const struct store_filter *f, enum store_order order, int *ret, struct error *e)
 {
     struct db_result *rows;
     struct db_params params;
     *ret = 0;
-    if (!f->content_type && f->state != STORE_LARGE)
+    if (!f->content_type && (f->state == STORE_LIVE || order == STORE_ORDER_DELETED))
         return 0;
     db_params_init(&params);
     db_param_text(&params, f->content_type);
     db_param_text(&params, f->object_id);
+    db_param_text(&params, states[f->state]);
     int r = store_query(store, &sql_image_search_few_count, &params, &rows, e);
     if (r < 0)
         return r;
@@ -204,7 +206,7 @@ int store_search(struct store *store, const struct store_filter *filter, enum st
     struct db_params params;
     struct bounds bounds;
     int few;
-    int r = are_few(store, filter, &few, e);
+    int r = are_few(store, filter, order, &few, e);
     if (r < 0)
         return r;
     add_filter(&params, filter, limit);

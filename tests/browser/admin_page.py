@@ -118,6 +118,10 @@ class Page:
         """Waits until it does."""
         self.until(lambda: text in self.text(css), f"{text!r} in {css}")
 
+    def look_again(self) -> None:
+        """As somebody who comes back to the tab: the page asks at once for what it would ask for in some seconds."""
+        self.script("document.dispatchEvent(new Event('visibilitychange'))")
+
     def sees_no(self, css: str) -> None:
         self.until(lambda: not [one for one in self.all(css) if one.is_displayed()], f"no {css}")
 
@@ -173,7 +177,7 @@ class Page:
 
     def prefer(self, scheme: str) -> None:
         """"light" or "dark", as the system would say."""
-        self.browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        prefer(self.browser, scheme)
 
     def speak(self, *languages: str) -> None:
         """What the browser says that its reader speaks."""
@@ -228,6 +232,12 @@ class Page:
         assert not found, "\n".join([self.driver.current_url, *found])
 
 
+def prefer(browser: Chromium, scheme: str) -> None:
+    """And no motion, so that what is looked at is not on its way."""
+    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    browser.cdp("Emulation.setEmulatedMedia", features=[{"name": n, "value": v} for n, v in features.items()])
+
+
 def assert_accessible(page: Page) -> None:
     page.assert_accessible()
 
@@ -262,7 +272,7 @@ def fresh(browser: Chromium) -> Iterator[None]:
     browser.cdp("Network.clearBrowserCookies")
     browser.cdp("Emulation.clearDeviceMetricsOverride")
     browser.cdp("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
-    browser.cdp("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
+    prefer(browser, "light")
     agent = browser.driver.execute_script("return navigator.userAgent")
     browser.cdp("Emulation.setUserAgentOverride", userAgent=agent, acceptLanguage="en")
     browser.driver.get_log("browser")

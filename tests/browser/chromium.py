@@ -78,9 +78,13 @@ class Chromium:
 
     def picture(self) -> bytes:
         """The whole page as a PNG, also what is below the window's edge."""
-        size = self.cdp("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        answer = self.cdp("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        metrics = self.cdp("Page.getLayoutMetrics")
+        size, window = metrics["cssContentSize"], metrics["cssLayoutViewport"]
+        options = {}
+        if size["height"] > window["clientHeight"]:
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+            options = {"captureBeyondViewport": True, "clip": clip}
+        answer = self.cdp("Page.captureScreenshot", format="png", **options)
         return base64.b64decode(answer["data"])
 
     # Inside

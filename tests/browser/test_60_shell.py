@@ -104,6 +104,7 @@ def test_without_a_password_it_says_what_to_set(visit: Callable[..., Page]) -> N
 def test_overview_tells_what_needs_attention_first(page: Page) -> None:
     page.sees("No image is stored yet")
     fill(page)
+    page.look_again()
     page.sees("1 file could not be stored", ".attention")
     page.sees("notes.png", "#files")
     page.sees("12", ".figures")
@@ -117,6 +118,8 @@ def test_overview_tells_what_needs_attention_first(page: Page) -> None:
     assert page.focused().get_attribute("id") == "files"
     assert page.script("return location.hash") in ("", "#/")
     (page.perdura.media / "notes.png").unlink()
+    wait_until(lambda: not page.http.get("/image-cache/status").json["watch"]["failed"], WAIT_S, "no failed file")
+    page.look_again()
     page.sees("Everything is in order", ".attention")
 
 
@@ -158,6 +161,7 @@ def test_uploads(visit: Callable[..., Page]) -> None:
     page.perdura.database.query(
         "UPDATE upload SET sync_status = 'failed', last_error = 'the bucket is missing' WHERE temp_filename = %s", names[0]
     )
+    page.look_again()
     page.sees(names[2])
     page.sees("the bucket is missing", "table")
     page.choose("#state", "failed")
@@ -167,6 +171,9 @@ def test_uploads(visit: Callable[..., Page]) -> None:
     page.sees("Failed", "dialog .notice")  # there is no bucket
     page.keys(Keys.ESCAPE)
     page.sees_no("dialog")
+    page.open("#/jobs")
+    page.press("Details", "tbody")
+    page.sees("PERDURA_S3_ENDPOINT", "dialog .notice")  # it says what is missing
 
 
 # Jobs
@@ -430,6 +437,7 @@ def test_it_says_what_is_down_and_goes_on_by_itself(page: Page) -> None:
     page.script("window.sameAsBefore = true")
     server = page.perdura.database.server
     server.stop("immediate")
+    page.look_again()
     page.sees("PostgreSQL does not answer.", ".banner")
     page.screenshot("down-database")
     page.open("#/settings")
@@ -437,10 +445,12 @@ def test_it_says_what_is_down_and_goes_on_by_itself(page: Page) -> None:
     server.start()
     page.sees_no(".banner .notice")
     (page.perdura.media / "covers" / "new.png").write_bytes(images.make("png", "new"))
+    page.look_again()
     page.sees("13", ".figures")
 
     assert page.redis
     page.redis.kill()
+    page.look_again()
     page.sees("Redis does not answer.", ".banner")
     page.redis.start()
     page.sees_no(".banner .notice")
@@ -483,6 +493,8 @@ def test_hostile_texts_stay_texts(page: Page) -> None:
         " VALUES ('<script>window.ran=1</script>', 'failed', '<b>host</b>', now(), now(), %s)",
         json.dumps({"failure": "<img src=x onerror=window.ran=1>", "<i>count</i>": 3}),
     )
+    wait_until(lambda: page.http.get("/image-cache/status").json["watch"]["failed"], WAIT_S, "a failed file")
+    page.look_again()
     page.sees(name, "#files")
     page.open("#/jobs")
     page.sees("<script>window.ran=1</script>", "tbody")

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -199,10 +200,10 @@ def memory_peak(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def test_a_hundred_logins_at_once(serve: Serve, offline: Perdura) -> None:
+def test_a_hundred_logins_at_once(serve: Serve) -> None:
     """From a hundred clients: each hashing takes 16 MiB, and there is one at a time."""
-    hashed = offline.run("hash-password", input=PASSWORD).stdout.strip()
-    http = serve(PERDURA_ADMIN_PASSWORD=hashed)
+    key = hashlib.scrypt(PASSWORD.encode(), salt=b"saltsalt", n=16384, r=8, p=1, dklen=32)
+    http = serve(PERDURA_ADMIN_PASSWORD=f"scrypt$16384$8$1$c2FsdHNhbHQ=${b64encode(key).decode()}")
     assert AdminClient(http).login().get("/admin/session").status == 200  # the first one's memory is there
     before = memory_peak(http.process.pid)
 
@@ -507,12 +508,12 @@ def test_database_frozen(serve: Serve) -> None:
     server = http.perdura.database.server
     server.sigstop()
     try:
-        until = time.monotonic() + 4
+        until = time.monotonic() + 3
         while time.monotonic() < until:
             assert admin.get("/metrics").status == 200
         assert stranger.get("/metrics").problem(503)
-        with ThreadPoolExecutor(4) as pool:  # it is told to end while they are looked up
-            asked = [pool.submit(stranger.get, "/metrics") for _ in range(4)]
+        with ThreadPoolExecutor(2) as pool:  # it is told to end while they are looked up
+            asked = [pool.submit(stranger.get, "/metrics") for _ in range(2)]
             wait_until(lambda: any(one.running() for one in asked), WAIT_S, "requests")
             http.terminate()
             for one in asked:

@@ -134,6 +134,18 @@ def test_every_order_and_condition(many: Served) -> None:
             assert ids(pages(many, min(limit, 1000), **what)) == right, (name, what)
 
 
+def test_what_is_rare_among_many(http: Served) -> None:
+    """More rows than are examined for a page, in the trash and of a content type, too."""
+    rows.fill(http.perdura.database, 45000)
+    table = rows.read(http.perdura.database)
+    for name, state in itertools.product(("several", "an object", "a rare one", "created", "none"), STATES):
+        arguments, meant = FILTERS[name]
+        for order in ORDERS[state]:
+            right = rows.expected(table, order, lambda row: meant(row) and STATES[state](row))
+            found = pages(http, 1000, state=state, order=order, collection="*", **arguments)
+            assert ids(found) == right, (name, state, order)
+
+
 def test_a_list_tells_how_many_there_are(many: Served) -> None:
     table = rows.read(many.perdura.database)
     for state, collection in itertools.product(STATES, ("*", "media", "avatars", "none")):
