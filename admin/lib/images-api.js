@@ -142,6 +142,7 @@ export class Loader {
 
 const SOON_MS = 1000;
 const LONG_MS = 600000;
+const MOST = 5000; // images that are shown again at once
 
 let kept = null;
 
@@ -153,7 +154,7 @@ export function keep(place) {
 // That place, when the reader comes back from an image, or only changed the language; else null: the list is read anew.
 export function keptFor(key) {
   const age = Date.now() - (kept?.at ?? 0);
-  return kept?.key === key && age < (kept.visited ? LONG_MS : SOON_MS) ? kept : null;
+  return kept?.key === key && kept.images.length <= MOST && age < (kept.visited ? LONG_MS : SOON_MS) ? kept : null;
 }
 
 // Something has changed: the list has to be read anew.

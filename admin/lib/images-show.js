@@ -140,11 +140,39 @@ export class Results {
 
   add(images) {
     for (const image of images) {
-      if (this.#images.length % GROUP === 0) this.#list.append(this.#view === "grid" ? h("ul", { class: "image-grid" }) : h("tbody"));
+      if (this.#images.length % GROUP === 0) this.#list.append(this.#view === "grid" ? this.#group(this.#images.length) : h("tbody"));
       this.#images.push(image);
       this.#list.lastElementChild.append(this.#item(image));
     }
     this.element.hidden = this.#images.length === 0;
+  }
+
+  // The previews from `first` on. What is far from the window is taken out and made again when it comes near, so that any
+  // number can be scrolled through; the place it took stays. (CSS Containment 2, section 4: content-visibility.)
+  #group(first) {
+    const group = h("ul", { class: "image-grid" });
+    group.addEventListener("contentvisibilityautostatechange", ({ skipped }) => (skipped ? this.#empty(group, first) : this.#fill(group, first)));
+    return group;
+  }
+
+  #empty(group, first) {
+    if (group.childElementCount < GROUP) return;
+    group.style.blockSize = `${group.offsetHeight}px`;
+    group.replaceChildren();
+    for (const { id } of this.#images.slice(first, first + GROUP)) this.#items.delete(id);
+  }
+
+  #fill(group, first) {
+    if (group.childElementCount) return;
+    group.append(...this.#images.slice(first, first + GROUP).map((image) => this.#item(image)));
+    group.style.blockSize = "";
+  }
+
+  // The element of one of the images, made again if need be.
+  #at(index) {
+    const first = index - (index % GROUP);
+    if (this.#view === "grid") this.#fill(this.#list.children[first / GROUP], first);
+    return this.#items.get(this.#images[index].id).item;
   }
 
   get images() {
@@ -229,7 +257,8 @@ export class Results {
 
   // Brings this image into view.
   reveal(id) {
-    this.#items.get(id)?.item.scrollIntoView({ block: "center" });
+    const index = this.#images.findIndex((image) => image.id === id);
+    if (index >= 0) this.#at(index).scrollIntoView({ block: "center" });
   }
 
   #mark() {
@@ -240,17 +269,17 @@ export class Results {
   }
 
   // How many stand beside each other.
-  #columns() {
+  #columns(item) {
     if (this.#view === "list") return 1;
-    const [first, ...rest] = this.#list.firstElementChild.children;
+    const [first, ...rest] = item.parentElement.children;
     const next = rest.findIndex((item) => item.offsetTop !== first.offsetTop);
     return next < 0 ? rest.length + 1 : next + 1;
   }
 
-  #step(key) {
+  #step(key, item) {
     const ahead = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight";
-    if (key === "ArrowDown") return this.#columns();
-    if (key === "ArrowUp") return -this.#columns();
+    if (key === "ArrowDown") return this.#columns(item);
+    if (key === "ArrowUp") return -this.#columns(item);
     if (this.#view === "list") return 0;
     return key === ahead ? 1 : key === "ArrowLeft" || key === "ArrowRight" ? -1 : 0;
   }
@@ -266,14 +295,14 @@ export class Results {
     if (event.ctrlKey || event.metaKey) return;
     if (event.key === "Escape") return this.#selection.clear();
     const at = this.#images.findIndex(({ id }) => String(id) === item.dataset.id);
-    const to = event.key === "Home" ? 0 : event.key === "End" ? this.#images.length - 1 : at + this.#step(event.key);
+    const to = event.key === "Home" ? 0 : event.key === "End" ? this.#images.length - 1 : at + this.#step(event.key, item);
     if (to === at || to < 0 || to >= this.#images.length) return;
     event.preventDefault();
     this.#go(to, event.target.matches("input") ? "input" : "a", event.shiftKey);
   }
 
   #go(to, what, choosing) {
-    const { item } = this.#items.get(this.#images[to].id);
+    const item = this.#at(to);
     item.querySelector(what).focus();
     item.scrollIntoView({ block: "nearest" });
     if (choosing) this.#selection.set(this.#images[to], true, { range: true, shown: this.#images });
