@@ -8,6 +8,7 @@ import { t } from "../lib/text.js";
 // Draws it into `body`. entered(session) is called when the password was right. `message`: the key of what is said first.
 export function showLogin(body, { mark, controls, entered, message, kind = "info" }) {
   const said = h("div", { role: "alert" }, message && notice(kind, h("p", {}, t(message))));
+  const refused = !isSecureContext && notice("warning", h("p", {}, t("login.insecure"))); // the cookie, by the browser
   const field = h("input", { id: "password", type: "password", name: "password", autocomplete: "current-password", required: true, dir: "ltr" });
   const button = h("button", { type: "submit", class: "primary" }, t("login.enter"));
   const form = h(
@@ -36,7 +37,7 @@ export function showLogin(body, { mark, controls, entered, message, kind = "info
     h(
       "div",
       { class: "login" },
-      h("main", { class: "card" }, h("div", { class: "brand" }, mark, h("span", {}, "Perdura")), h("h1", {}, t("login.title")), said, form),
+      h("main", { class: "card" }, h("div", { class: "brand" }, mark, h("span", {}, "Perdura")), h("h1", {}, t("login.title")), refused, said, form),
       h("footer", { class: "row center" }, controls),
     ),
   );

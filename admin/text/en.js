@@ -54,6 +54,7 @@ export default {
   "login.slowly.other": "Too many attempts. Try again in {count} seconds.",
   "login.ended": "Your session has ended. Log in to go on where you were.",
   "login.bye": "You have logged out.",
+  "login.insecure": "Over plain http, browsers keep no login. Open this page by https, or on localhost.",
   "login.link.used": "This login link is no longer valid. Links work once, for 15 minutes.",
 
   "chart.table": "The figures as a table",

@@ -54,6 +54,7 @@ export default {
   "login.slowly.other": "Demasiados intentos. Vuelve a probar dentro de {count} segundos.",
   "login.ended": "La sesión ha caducado. Inicia sesión para seguir donde estabas.",
   "login.bye": "Has cerrado la sesión.",
+  "login.insecure": "Con http sin cifrar el navegador no guarda la sesión. Abre esta página por https, o en localhost.",
   "login.link.used": "Este enlace ya no es válido. Cada enlace sirve una sola vez, durante 15 minutos.",
 
   "chart.table": "Ver los datos en una tabla",

@@ -34,6 +34,7 @@ FLAGS = (
     "--disable-extensions",
     "--hide-scrollbars",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP elsewhere.example 127.0.0.1",  # a host that is not localhost
     "--force-color-profile=srgb",
     "--window-size=1280,900",
 )

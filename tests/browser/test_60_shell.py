@@ -107,6 +107,15 @@ def test_without_a_password_it_says_what_to_set(visit: Callable[..., Page]) -> N
     page.sees("PERDURA_ADMIN_PASSWORD", "[role=alert]")
 
 
+def test_login_over_plain_http_says_that_it_does_not_last(visit: Callable[..., Page]) -> None:
+    page = visit()
+    page.load(page.url.replace("127.0.0.1", "elsewhere.example"))
+    page.sees("by https, or on localhost")
+    page.type("#password", PASSWORD, Keys.ENTER)
+    page.sees("Your session has ended", "[role=alert]")
+    page.sees("by https, or on localhost")
+
+
 def test_link_of_dev_logs_in_once(chromium: Chromium, offline: Perdura) -> None:
     dev = offline.start("dev", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert dev.stdout
