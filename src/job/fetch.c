@@ -122,10 +122,10 @@ static void run(void *arg, struct workers *w)
     tier_db_reader_close(reader);
     if (thread)
         f->ops->leave(thread);
-    if (r < 0) {
+    if (r < 0)
         job_fail(f->job, &why);
+    if (job_stopped(f->job)) /* whatever the reason: who waits for room in the queue would wait for ever */
         workers_stop(w);
-    }
 }
 
 static void run_transfers(void *arg, struct workers *w)

@@ -195,7 +195,9 @@ def disturb(shop: Shop, harm: Callable[[Path], None], others: list[Path] | None 
         with told(f"{harm.__qualname__}, round {i}, after {after_s:.4f} s"):
             process = shop.start("restore", env={"PERDURA_DB_POOL": pool})
             time.sleep(after_s)
+            deadline = time.monotonic() + 60
             while process.poll() is None:
+                assert time.monotonic() < deadline or process.kill(), "it does not end"
                 harm(shop.media)
             result = finish(process)
             check_ended(result)
