@@ -31,7 +31,7 @@ TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
 from http_client import TOKEN, HttpClient  # noqa: E402
-from servers import Postgres, dies_with_us, wait_until  # noqa: E402
+from servers import Postgres, dies_with_us, end_process, wait_until  # noqa: E402
 
 BUILD = TESTS.parent / "build"
 RUN_TIMEOUT_S = 60
@@ -191,13 +191,7 @@ class Perdura:
 
     def end_started(self) -> None:
         for process in self._started:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(STOP_TIMEOUT_S)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+            end_process(process, STOP_TIMEOUT_S)
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe:
                     pipe.close()

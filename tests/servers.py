@@ -48,6 +48,18 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
         time.sleep(0.01)
 
 
+def end_process(process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    """SIGTERM; and when it takes longer, SIGKILL for its whole group, which it leads. One that has ended is left alone."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def dies_with_us(signum: int = signal.SIGKILL) -> Callable[[], None]:
     """A preexec_fn: the kernel sends `signum` to the child when the thread that starts it ends.
 

@@ -12,14 +12,13 @@ import base64
 import os
 import re
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.chromium.remote_connection import ChromiumRemoteConnection
-from servers import dies_with_us, wait_until
+from servers import dies_with_us, end_process, wait_until
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
@@ -64,13 +63,7 @@ class Chromium:
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
-            if process.poll() is None:
-                process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_process(process, STOP_TIMEOUT_S)
         self._processes = []
 
     def cdp(self, command: str, **params: Any) -> Any:
