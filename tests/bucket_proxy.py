@@ -38,6 +38,8 @@ class BucketProxy:
     refuse       the connection ends before anything is read
     cut          the connection ends in the middle of the transfer: of the body that comes in, or of the answer's
     forget       the request is carried out, and the connection ends without an answer
+    damage       the storage keeps another last byte than what came
+    veil         its ETag is no checksum, as with encryption
     """
 
     def __init__(self, server_port: int) -> None:
@@ -101,6 +103,8 @@ class BucketProxy:
             return self._answer(client, 503, {"Retry-After": "0"}, b"")
         if fault == "403":
             return self._answer(client, 403, {"Content-Type": "application/xml"}, WRONG_SECRET)
+        if fault == "damage" and body:
+            body = body[:-1] + bytes([body[-1] ^ 1])
         self._pass_on(client, request, body, fault)
 
     def _pass_on(self, client: BaseHTTPRequestHandler, request: Request, body: bytes, fault: str | None) -> None:
@@ -114,6 +118,8 @@ class BucketProxy:
             answer = upstream.getresponse()
             content = answer.read()
             headers = dict(answer.getheaders())
+            if fault == "veil" and "ETag" in headers:
+                headers["ETag"] = '"veiled"'
         except OSError:
             return self._hang_up(client)
         finally:

@@ -85,9 +85,9 @@ int s3_head(struct s3 *s3, const struct s3_call *call, const char *bucket, const
 #define S3_PART_BYTES (16LL << 20)
 
 /* Stores an object, in parts when it is larger than S3_PART_BYTES, and makes sure of it: when this returns 0, the
- * storage has told the object's size and its checksum, or all of it was read back and compared. What a failed upload in
- * parts left is removed. `sha256` is the body's, which must not change meanwhile: not every storage compares it. NULL:
- * it is computed. */
+ * storage has told the object's size and the MD5 of all that it was sent (as the ETag of the object, or of each part),
+ * or all of it was read back and compared. What a failed upload in parts left is removed. `sha256` is the body's, which
+ * must not change meanwhile: not every storage compares it. */
 int s3_put(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *key,
            const struct fetch_body *body, const char *content_type, const unsigned char *sha256, struct s3_object *ret,
            struct error *e) __attribute__((warn_unused_result));

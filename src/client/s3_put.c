@@ -8,10 +8,9 @@
 #include "client/s3_request.h"
 #include "codec/url.h"
 
-#define PIECE_BYTES   (64 << 10)
-#define PARTS_MAX     10000 /* S3's own limit */
-#define COMPLETE_MAX  (2 << 20)
-#define ETAG_MD5_SIZE 64
+#define PIECE_BYTES  (64 << 10)
+#define PARTS_MAX    10000 /* S3's own limit */
+#define COMPLETE_MAX (2 << 20)
 
 #define UNREADABLE "can't be read for its upload: %s"
 
@@ -73,17 +72,17 @@ struct put {
     const char *bucket, *key, *content_type;
     const struct fetch_body *body;
     const unsigned char *sha256; /* the body's */
-    char etag[ETAG_MD5_SIZE];    /* that the storage should tell: from the MD5 of what was sent */
+    int unsure;                  /* the storage did not tell the MD5 of all that it was sent */
     char upload_id[S3_XML_UPLOAD_ID_SIZE];
-    struct digest parts; /* in parts: MD5 of the parts' MD5s */
 };
 
-/* Sends bytes as an object, or as the part that the query names, and tells their MD5 and the answer. */
-static int send_bytes(const struct put *p, struct window *w, const unsigned char *sha256, const char *query,
-                      unsigned char md5[DIGEST_MD5_LEN], struct fetch_answer *ret, struct error *e)
+/* Sends bytes as an object, or as the part that the query names. */
+static int send_bytes(struct put *p, struct window *w, const unsigned char *sha256, const char *query,
+                      struct fetch_answer *ret, struct error *e)
 {
     const struct fetch_body body = {.len = w->len, .read_at = read_window, .arg = w};
-    char type[160];
+    unsigned char md5[DIGEST_MD5_LEN];
+    char type[160], digits[2 * DIGEST_MD5_LEN + 1], etag[sizeof digits + 2];
     int r = digest_start(&w->md5, DIGEST_MD5);
     if (r < 0)
         return error_set(e, r, "out of memory");
@@ -97,7 +96,12 @@ static int send_bytes(const struct put *p, struct window *w, const unsigned char
                                  .sha256 = sha256};
     r = s3_ask(p->s3, p->call, &request, ret, e);
     int ended = digest_end(&w->md5, r < 0 ? NULL : md5);
-    return r == 0 && ended < 0 ? error_set(e, ended, "OpenSSL failed") : r;
+    if (r < 0 || ended < 0)
+        return r < 0 ? r : error_set(e, ended, "OpenSSL failed");
+    digest_hex_bytes(digits, md5, sizeof md5);
+    (void)snprintf(etag, sizeof etag, "\"%s\"", digits);
+    p->unsure |= strcasecmp(ret->etag, etag) != 0;
+    return 0;
 }
 
 /* In parts: Amazon S3 API reference, CreateMultipartUpload, UploadPart, CompleteMultipartUpload. */
@@ -133,7 +137,7 @@ static int part_query(const struct put *p, int number, struct buf *query)
 
 static int send_part(struct put *p, int number, struct buf *query, struct buf *list, struct error *e)
 {
-    unsigned char sha256[DIGEST_SHA256_LEN], md5[DIGEST_MD5_LEN];
+    unsigned char sha256[DIGEST_SHA256_LEN];
     int64_t from = (number - 1) * S3_PART_BYTES, left = p->body->len - from;
     struct window window = {.whole = p->body, .from = from, .len = left < S3_PART_BYTES ? left : S3_PART_BYTES};
     struct fetch_answer answer;
@@ -142,15 +146,13 @@ static int send_part(struct put *p, int number, struct buf *query, struct buf *l
         r = part_query(p, number, query);
     if (r < 0)
         return error_set(e, r, UNREADABLE, strerror(-r));
-    r = send_bytes(p, &window, sha256, query->data, md5, &answer, e);
+    r = send_bytes(p, &window, sha256, query->data, &answer, e);
     if (r < 0)
         return r;
     /* It is repeated as XML's text; no ETag has what would have to be escaped there. */
     if (strpbrk(answer.etag, "<>&"))
         return error_set(e, -EPROTO, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
-    r = digest_add(&p->parts, md5, sizeof md5);
-    if (r == 0)
-        r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
+    r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
     return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
 
@@ -162,7 +164,7 @@ static long read_buf(void *arg, int64_t offset, void *dst, size_t n)
 }
 
 /* The storage may answer 200 first and find out later: then the body is an error. An upload that is gone was completed
- * by a request whose answer got lost; the check behind this tells. */
+ * by a request whose answer got lost; what is there tells. */
 static int complete(struct put *p, struct buf *list, struct buf *query, struct error *e)
 {
     struct fetch_body body = {.len = (int64_t)list->len, .read_at = read_buf, .arg = list};
@@ -187,9 +189,10 @@ static int complete(struct put *p, struct buf *list, struct buf *query, struct e
     if (r == 0 && s3_xml_error(said.data ? said.data : "", said.len, &why) == 0)
         r = error_set(&told, -ENOTCONN, "object storage at %s: %s: %s", s3_endpoint(p->s3), why.code, why.message);
     buf_release(&said);
-    if (r == -ENOENT)
-        return 0;
-    return r < 0 ? error_set(e, r, "%s", told.text) : 0;
+    if (r < 0 && r != -ENOENT)
+        return error_set(e, r, "%s", told.text);
+    p->unsure |= r < 0;
+    return 0;
 }
 
 static void abort_parts(struct put *p, struct buf *query)
@@ -223,38 +226,18 @@ static int send_parts(struct put *p, int count, struct error *e)
 
 static int put_parts(struct put *p, struct error *e)
 {
-    unsigned char md5[DIGEST_MD5_LEN];
-    char digits[2 * DIGEST_MD5_LEN + 1];
     int64_t count = (p->body->len + S3_PART_BYTES - 1) / S3_PART_BYTES;
     if (count > PARTS_MAX)
         return error_set(e, -EFBIG, "too large for object storage");
     int r = start_parts(p, e);
-    if (r < 0)
-        return r;
-    r = digest_start(&p->parts, DIGEST_MD5);
-    if (r < 0)
-        return error_set(e, r, "out of memory");
-    r = send_parts(p, (int)count, e);
-    int ended = digest_end(&p->parts, md5);
-    if (r < 0 || ended < 0)
-        return r < 0 ? r : error_set(e, ended, "OpenSSL failed");
-    digest_hex_bytes(digits, md5, sizeof md5);
-    (void)snprintf(p->etag, sizeof p->etag, "\"%s-%d\"", digits, (int)count);
-    return 0;
+    return r < 0 ? r : send_parts(p, (int)count, e);
 }
 
 static int put_whole(struct put *p, struct error *e)
 {
     struct window window = {.whole = p->body, .len = p->body->len};
     struct fetch_answer answer;
-    unsigned char md5[DIGEST_MD5_LEN];
-    char digits[2 * DIGEST_MD5_LEN + 1];
-    int r = send_bytes(p, &window, p->sha256, NULL, md5, &answer, e);
-    if (r < 0)
-        return r;
-    digest_hex_bytes(digits, md5, sizeof md5);
-    (void)snprintf(p->etag, sizeof p->etag, "\"%s\"", digits);
-    return 0;
+    return send_bytes(p, &window, p->sha256, NULL, &answer, e);
 }
 
 /* Afterwards */
@@ -280,7 +263,8 @@ static int read_back(const struct put *p, struct error *e)
     return memcmp(seen, p->sha256, sizeof seen) == 0 ? 0 : -EIO;
 }
 
-/* Some storages make other ETags (encryption, parts of their own): then the bytes themselves tell. */
+/* Some storages make other ETags than the MD5 of what came (encryption, parts of their own): then the bytes tell. What
+ * an object of several parts gets for an ETag is not asked: it is made of theirs at best, and each its own way. */
 static int verify(const struct put *p, struct s3_object *ret, struct error *e)
 {
     int r = s3_head(p->s3, p->call, p->bucket, p->key, ret, e);
@@ -288,7 +272,7 @@ static int verify(const struct put *p, struct s3_object *ret, struct error *e)
         return error_set(e, -EIO, "object storage at %s took an object and has it not", s3_endpoint(p->s3));
     if (r < 0)
         return r;
-    if (ret->size == p->body->len && strcasecmp(ret->etag, p->etag) != 0)
+    if (ret->size == p->body->len && p->unsure)
         r = read_back(p, e);
     if (r == -EIO || ret->size != p->body->len)
         return error_set(e, -EIO, "object storage at %s has something else than what was sent", s3_endpoint(p->s3));
@@ -299,17 +283,13 @@ int s3_put(struct s3 *s3, const struct s3_call *call, const char *bucket, const 
            const struct fetch_body *body, const char *content_type, const unsigned char *sha256, struct s3_object *ret,
            struct error *e)
 {
-    unsigned char computed[DIGEST_SHA256_LEN];
     struct put p = {.s3 = s3,
                     .call = call,
                     .bucket = bucket,
                     .key = key,
                     .content_type = content_type,
                     .body = body,
-                    .sha256 = sha256 ? sha256 : computed};
-    int r = sha256 ? 0 : hash(body, 0, body->len, computed);
-    if (r < 0)
-        return error_set(e, r, UNREADABLE, strerror(-r));
-    r = body->len > S3_PART_BYTES ? put_parts(&p, e) : put_whole(&p, e);
+                    .sha256 = sha256};
+    int r = body->len > S3_PART_BYTES ? put_parts(&p, e) : put_whole(&p, e);
     return r < 0 ? r : verify(&p, ret, e);
 }

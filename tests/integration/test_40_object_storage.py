@@ -17,6 +17,7 @@ from typing import Any
 
 import images
 import pytest
+from bucket_proxy import BucketProxy, Request
 from conftest import SANITIZERS, Perdura, Result, Served
 from files import MIB, fingerprint, names, sha256, write
 from http_client import url_of
@@ -179,6 +180,41 @@ def test_transfers_that_break(perdura: Perdura, storage: Storage) -> None:
         assert proxy.cut > cut and proxy.refused > refused
     assert fingerprint(perdura.media) == before
     assert sorted(storage.objects(bucket).values()) == [one.size for _, one in sorted(before.items())]
+
+
+IN_ONE_AND_IN_PARTS = pytest.mark.parametrize("size", [6 * MIB, 17 * MIB])
+
+
+@IN_ONE_AND_IN_PARTS
+def test_storage_that_keeps_something_else_is_found_out(perdura: Perdura, s3rver: Storage, size: int) -> None:
+    bucket = use(perdura, s3rver)
+    data = large(perdura, "a.jpg", 1, size)
+    with BucketProxy(s3rver.port) as proxy:
+        proxy.fault = lambda request: "damage" if request.method == "PUT" else None
+        perdura.env["PERDURA_S3_ENDPOINT"] = proxy.url
+        assert "has something else than what was sent" in one_line(perdura.run("cache-all", check=False))
+        assert rows(perdura) == {} and proxy.faults["damage"]
+        proxy.fault = lambda request: None
+        perdura.run("cache-all")
+    assert s3rver.read(bucket, sha256(data)) == data
+
+
+@IN_ONE_AND_IN_PARTS
+def test_storage_whose_etags_tell_nothing_is_read_back(perdura: Perdura, s3rver: Storage, size: int) -> None:
+    use(perdura, s3rver)
+    large(perdura, "a.jpg", 1, size)
+    with BucketProxy(s3rver.port) as proxy:
+        gets = []
+
+        def veil(request: Request) -> str | None:
+            if request.method == "GET" and "?" not in request.path:
+                gets.append(request.path)
+            return "veil" if request.method == "PUT" else None
+
+        proxy.fault = veil
+        perdura.env["PERDURA_S3_ENDPOINT"] = proxy.url
+        assert perdura.run("cache-all", "--json").json["cached"] == 1
+        assert len(gets) == 1 and len(rows(perdura)) == 1
 
 
 @pytest.mark.skipif(any(name in os.environ for name in SANITIZERS), reason="sanitizers take memory of their own")
