@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -43,6 +44,10 @@ SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 # A shell without job control ignores it for what it starts with `&`, and all that we start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: Any) -> None:
+    config.addinivalue_line("markers", "alone: changes what the whole machine has; no other test runs meanwhile")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -248,6 +253,17 @@ class Served(HttpClient):
             self.terminate()
         code = self.wait()
         assert code == 0, f"perdura serve: exit {code}\n{self.shown()}"
+
+
+@pytest.fixture(autouse=True)
+def beside_others(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Files of tests run beside each other (pytest-xdist); a test that is marked `alone` waits until it is that, and
+    whoever comes after it waits at the gate, or it might wait for ever."""
+    with open(BUILD / "test-gate.lock", "w") as gate, open(BUILD / "test.lock", "w") as lock:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(scope="session")

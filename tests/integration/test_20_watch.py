@@ -224,6 +224,7 @@ def test_trees_moved_in_and_out(perdura: Perdura, serve: Callable[..., Served]) 
     assert served.process.poll() is None
 
 
+@pytest.mark.alone
 def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Served]) -> None:
     with kernel_limit("max_queued_events", 16):
         served = serve()
@@ -236,6 +237,7 @@ def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Serv
         served.says("events were lost")
 
 
+@pytest.mark.alone
 def test_without_watches_left_it_polls(perdura: Perdura, serve: Callable[..., Served]) -> None:
     for n in range(30):
         (perdura.media / f"{n}").mkdir()
