@@ -58,6 +58,7 @@ int redis_client_is_up(struct redis_client *c);
 struct redis_client_commands {
     struct buf buf;
     int count;
+    int unhurried; /* nobody waits for the answers: only the deadline counts, not silence_ms */
 };
 
 void redis_client_commands_init(struct redis_client_commands *cmds, size_t max_bytes);

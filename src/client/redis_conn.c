@@ -187,7 +187,8 @@ static int receive_some(struct exchange *x)
 static int wait_for_more(const struct exchange *x)
 {
     struct pollfd p = {.fd = x->conn->fd, .events = x->events};
-    int left_ms = clock_left_ms(x->deadline_ms), silence_ms = x->conn->options.silence_ms;
+    int left_ms = clock_left_ms(x->deadline_ms);
+    int silence_ms = x->cmds->unhurried ? left_ms : x->conn->options.silence_ms;
     int n = left_ms ? poll(&p, 1, left_ms < silence_ms ? left_ms : silence_ms) : 0;
     if (n == 0)
         return refuse(x->e, -ETIMEDOUT, &x->conn->host, "takes too long to answer");

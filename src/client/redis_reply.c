@@ -8,13 +8,13 @@
 void redis_client_commands_init(struct redis_client_commands *cmds, size_t max_bytes)
 {
     buf_init(&cmds->buf, max_bytes);
-    cmds->count = 0;
+    cmds->count = cmds->unhurried = 0;
 }
 
 void redis_client_commands_release(struct redis_client_commands *cmds)
 {
     buf_release(&cmds->buf);
-    cmds->count = 0;
+    cmds->count = cmds->unhurried = 0;
 }
 
 int redis_client_add(struct redis_client_commands *cmds, int argc, const char *const *argv, const size_t *lengths)

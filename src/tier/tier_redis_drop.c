@@ -182,7 +182,15 @@ int tier_redis_drop_others(struct tier_redis *r, const struct image_meta *rows, 
     return result;
 }
 
-/* By pattern */
+/* By pattern. A busy server that needs longer for a page than those who wait for an image allow it is no reason to
+ * begin anew. */
+
+static int call_step(struct tier_redis *r, struct redis_client_commands *cmds, int composed,
+                     struct redis_client_replies *ret, struct error *e)
+{
+    cmds->unhurried = 1;
+    return call(r, cmds, composed, clock_monotonic_ms() + SWEEP_STEP_MS, ret, e);
+}
 
 /* A key that was found, its image's data key and its path key: all that are known of it go. */
 static int add_found(struct redis_client_commands *cmds, const char *name, const struct redis_client_replies *known,
@@ -212,12 +220,12 @@ static int drop_found(struct tier_redis *r, const char *const *names, int count,
         const char *argv[] = {"HMGET", names[i], "see", "collection", "path"};
         result = redis_client_add(&cmds, 5, argv, NULL);
     }
-    result = call(r, &cmds, result, clock_monotonic_ms() + SWEEP_STEP_MS, &known, e);
+    result = call_step(r, &cmds, result, &known, e);
     if (result < 0)
         return result;
     for (int i = 0; i < count && result == 0; i++)
         result = add_found(&cmds, names[i], &known, i);
-    result = call(r, &cmds, result, clock_monotonic_ms() + SWEEP_STEP_MS, &replies, e);
+    result = call_step(r, &cmds, result, &replies, e);
     redis_client_replies_release(&known);
     for (int i = 0; i < replies.count && result == 0; i++)
         result = count_unlinked(replies.list[i], i % 3 == 0 ? total : &others, e);
@@ -251,7 +259,7 @@ int tier_redis_sweep(struct tier_redis *r, const char *pattern, struct error *e)
         struct redis_client_replies replies;
         redis_client_commands_init(&cmds, COMMANDS_MAX_BYTES);
         result = redis_client_add(&cmds, 6, argv, NULL);
-        result = call(r, &cmds, result, clock_monotonic_ms() + SWEEP_STEP_MS, &replies, e);
+        result = call_step(r, &cmds, result, &replies, e);
         if (result < 0)
             return result;
         const void *page = replies.list[0];

@@ -5,12 +5,13 @@ is used again by itself.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import images
@@ -282,18 +283,26 @@ def test_more_changes_than_are_remembered(http: Served, redis: Redis, old_and_ne
 
 
 def test_a_pattern_among_a_million_keys_holds_up_nobody(http: Served, redis: Redis) -> None:
-    for i in range(200):
-        redis("HSET", f"image:artist:{i}:cover", "data", "x", "collection", "media", "path", f"{i}.png")
-        redis("HSET", path_key(f"{i}.png"), "see", f"image:artist:{i}:cover")
     redis("EVAL", f"for i = 1, {OTHER_KEYS} do redis.call('SET', 'other:' .. i, i) end", 0)
     redis("CONFIG", "SET", "slowlog-log-slower-than", SLOW_US)
     redis("CONFIG", "RESETSTAT")
-    wait_until(lambda: http.get("/ready").json["redis"]["state"] == "up", RECOVERY_S, "Redis, which was busy")
-    answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
-    assert answer.json["invalidated"] == 200
+    pid = int(re.findall(rb"process_id:(\d+)", redis("INFO", "server"))[0])
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, pid, -20)  # the time for which it waits for a core counts, too
+
+    def all_are_found() -> bool:
+        """When it does not answer in time it counts as down, and what it has is dropped."""
+        await_state(http, "up")
+        for i in range(200):
+            redis("HSET", f"image:artist:{i}:cover", "data", "x", "collection", "media", "path", f"{i}.png")
+            redis("HSET", path_key(f"{i}.png"), "see", f"image:artist:{i}:cover")
+        answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
+        return answer.json["invalidated"] == 200
+
+    wait_until(all_are_found, RECOVERY_S, "200 keys that are dropped")
 
     def no_slow_command() -> bool:
-        """Redis counts the time when its process has to wait for a core, too: a busy machine gets another chance."""
+        """A busy machine gets another chance."""
         redis("SLOWLOG", "RESET")
         assert http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"}).status == 200
         return redis("SLOWLOG", "GET", 10) == []
