@@ -151,6 +151,7 @@ static void check(struct intake *in, struct pending_file *f, const struct take_i
 /* Looks at the file itself. 1 when its row is to be asked for; else it is finished. */
 static int look(struct intake *in, struct pending_file *f, struct take_in_file *ret, struct stat *st)
 {
+    struct error why;
     *ret = (struct take_in_file){.key = f->key, .root = in->folder->root, .links = SAFEPATH_NO_LINKS};
     int fd = safepath_open(ret->root, f->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
     if (fd >= 0 && fstat(fd, st) == 0 && S_ISLNK(st->st_mode)) {
@@ -173,6 +174,11 @@ static int look(struct intake *in, struct pending_file *f, struct take_in_file *
     }
     if (f->check) {
         check(in, f, ret);
+        return 0;
+    }
+    if (there && f->unclosed && watch_is_young(st, WATCH_UNCLOSED_MS)) {
+        error_set(&why, -EBUSY, "is being written");
+        finish(in, f, PENDING_RETRY, &why);
         return 0;
     }
     return 1;

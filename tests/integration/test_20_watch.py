@@ -174,6 +174,20 @@ def test_links_are_persisted(perdura: Perdura, serve: Callable[..., Served]) -> 
     wait_until(lambda: stored(perdura) == want, SOON_S, "all three")
 
 
+def test_files_that_get_their_name_last_are_persisted(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    """No close of them is told: one is opened without a name, the other one loses its first name at once."""
+    serve()
+    data = images.sized("png", 50_000, 1)
+    fd = os.open(perdura.media, os.O_TMPFILE | os.O_WRONLY)
+    os.write(fd, data)
+    os.link(f"/proc/self/fd/{fd}", perdura.media / "unnamed.png", src_dir_fd=fd)  # so that the link is followed
+    os.close(fd)
+    write(perdura.folder / "elsewhere", data)
+    os.link(perdura.folder / "elsewhere", perdura.media / "linked.png")
+    (perdura.folder / "elsewhere").unlink()
+    wait_for_all(perdura)
+
+
 def make_tree(perdura: Perdura, count: int) -> None:
     """As fast as a shell can, in folders that are new."""
     picture(perdura.folder / "seed.png")
