@@ -80,6 +80,19 @@ def test_full_disk_keeps_neither_put_nor_get_from_their_work(perdura: Perdura, s
     assert (small_disk / "new.png").read_bytes() == data
 
 
+def test_rm_makes_room_on_a_full_disk(perdura: Perdura, small_disk: Path) -> None:
+    """No block is left, and no inode for a file in between."""
+    perdura.env["PERDURA_MEDIA_ROOT"] = str(small_disk)
+    picture(small_disk / "a.png")
+    perdura.run("cache-all")
+    subprocess.run(["mount", "-o", "remount,nr_inodes=20", small_disk], check=True)
+    with pytest.raises(OSError, match="No space left"):
+        for n in range(20):
+            (small_disk / f"filler-{n}").touch()
+    perdura.run("rm", "a.png")
+    assert not (small_disk / "a.png").exists()
+
+
 def test_failed_put_over_an_old_file_does_not_lose_it(perdura: Perdura, small_disk: Path) -> None:
     perdura.env["PERDURA_MEDIA_ROOT"] = str(small_disk)
     old = images.sized("png", 500_000, "old")
