@@ -6,6 +6,7 @@ WATCH_FILES (2000) is the number of files of the large tests; the requirement is
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -329,6 +330,21 @@ def test_a_slow_writer_is_taken_whole(perdura: Perdura, serve: Callable[..., Ser
             file.flush()
             time.sleep(0.1)
             assert stored(perdura) == {}
+    wait_for_all(perdura)
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_gone(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    """While no more descriptors are to be had nothing else looks for it, and no scan is near."""
+    served = serve()
+    picture(perdura.media / "before.png", seed=1)
+    wait_for_all(perdura)
+    limits = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+    opened = len(os.listdir(f"/proc/{served.process.pid}/fd"))
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    assert opened > 3
+    picture(perdura.media / "after.png", seed=2)
+    time.sleep(1)
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, limits)
     wait_for_all(perdura)
 
 
