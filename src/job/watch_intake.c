@@ -285,6 +285,8 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
     struct error why = {0};
     for (int i = first; i < end; i++)
         paths[i] = in->files[i]->key.path;
+    tier_db_writer_close(*writer); /* who holds a connection waits for no other one */
+    *writer = NULL;
     int r =
         store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
     if (r < 0 && !is_outage(r) && end - first > 1) {
