@@ -107,11 +107,15 @@ int store_would_accept_file(struct store *store, struct image_meta *meta, int fd
     return r < 0 ? r : 0;
 }
 
-/* What is committed is stored, even if a tier above can't take its copy now. */
+/* What is committed is stored, even if a tier above can't take its copy now. The file that is there instead is not to
+ * be served, and nobody waits for the feed to say so. */
 static void copy_upwards(struct store *store, const struct image *image)
 {
+    int failed = 0;
     for (int i = STORE_TIERS - 2; i >= 0; i--)
-        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL);
+        failed |= store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL) < 0;
+    if (failed)
+        (void)!store_changed(store, &image->meta, STORE_CHANGE_FILE);
 }
 
 static struct image *image_from(const struct image_meta *meta, const struct content *from)

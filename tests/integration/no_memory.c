@@ -1,5 +1,6 @@
 /* For LD_PRELOAD: calls that fail as they do when the machine has nothing left to give. Of those of realloc(3) for
- * NO_MEMORY_FROM to NO_MEMORY_TO bytes number NO_MEMORY_AT does, and of those of pthread_create(3) number NO_THREAD_AT. */
+ * NO_MEMORY_FROM to NO_MEMORY_TO bytes number NO_MEMORY_AT does, and of those of pthread_create(3) number NO_THREAD_AT.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
