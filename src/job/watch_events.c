@@ -168,6 +168,16 @@ static void file_appeared(struct watch_folder *f, const char *path)
         (void)pending_note_unclosed(f->watch->pending, &key, st.st_size, WATCH_UNCLOSED_MS);
 }
 
+/* A temporary that still waits was not stored: it has its last name now, and is no delete. */
+static void file_gone(struct watch_folder *f, const char *path)
+{
+    struct image_key key = {f->collection->name, path};
+    struct pending *pending = f->watch->pending;
+    pending_forget(pending, &key);
+    if (!looks_temporary(path) || !pending_is(pending, &key))
+        watch_vanish_note(f, path);
+}
+
 static void on_event(void *arg, const struct fs_watch_event *event)
 {
     struct watch_folder *f = arg;
@@ -179,12 +189,9 @@ static void on_event(void *arg, const struct fs_watch_event *event)
     case FS_WATCH_APPEARED:
         file_appeared(f, event->path);
         break;
-    case FS_WATCH_GONE: {
-        struct image_key key = {f->collection->name, event->path};
-        pending_forget(w->pending, &key);
-        watch_vanish_note(f, event->path);
+    case FS_WATCH_GONE:
+        file_gone(f, event->path);
         break;
-    }
     case FS_WATCH_FOLDER:
         enter_folder(f, event->path);
         break;

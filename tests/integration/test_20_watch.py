@@ -407,6 +407,18 @@ def test_trash_takes_single_deletes(perdura: Perdura, serve: Callable[..., Serve
     assert "deletes stopped" not in served.log
 
 
+def test_trash_takes_renamed_temporaries_for_no_deletes(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    served = serve(PERDURA_ON_DELETE="trash")
+    for n in range(1100):
+        temporary = perdura.media / f".{n}.tmp"
+        picture(temporary, seed=n)
+        temporary.rename(perdura.media / f"{n}.png")
+    wait_for_all(perdura)
+    (perdura.media / "3.png").unlink()
+    wait_until(lambda: "3.png" not in stored(perdura), SOON_S, "3.png in the trash")
+    assert "deletes stopped" not in served.log
+
+
 @pytest.mark.parametrize("how", ["many", "root"])
 def test_trash_stops_at_a_wipe(perdura: Perdura, serve: Callable[..., Served], how: str) -> None:
     served = serve(PERDURA_ON_DELETE="trash")
