@@ -112,7 +112,8 @@ struct db_array {
 
 void db_array_init(struct db_array *a, enum db_type type, size_t max_bytes);
 void db_array_release(struct db_array *a);
-void db_array_reset(struct db_array *a); /* empties it, keeps the memory */
+void db_array_reset(struct db_array *a);          /* empties it, keeps the memory */
+void db_array_cut(struct db_array *a, int count); /* leaves the first `count` elements, of which it has that many */
 
 /* Append one element. 0, -ENOMEM, -EMSGSIZE. */
 int db_array_add(struct db_array *a, const void *bytes, size_t n) __attribute__((warn_unused_result));

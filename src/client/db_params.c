@@ -160,15 +160,31 @@ int db_array_add_time(struct db_array *a, int64_t us)
     return db_array_add_int(a, us - DB_EPOCH_US);
 }
 
+/* Where element `index` begins, or the end behind the last one. */
+static const char *element(const struct db_array *a, int index)
+{
+    const char *at = a->buf.data + ARRAY_HEADER;
+    for (int i = 0; i < index; i++) {
+        int32_t n = get_be32(at);
+        at += 4 + (n > 0 ? n : 0);
+    }
+    return at;
+}
+
+void db_array_cut(struct db_array *a, int count)
+{
+    assert(count >= 0 && count <= a->count);
+    if (count == a->count)
+        return;
+    a->buf.len = (size_t)(element(a, count) - a->buf.data);
+    a->count = count;
+}
+
 int db_array_copy(struct db_array *a, const struct db_array *from, int index)
 {
     assert(index >= 0 && index < from->count);
-    const char *at = from->buf.data + ARRAY_HEADER;
+    const char *at = element(from, index);
     int32_t n = get_be32(at);
-    for (int i = 0; i < index; i++) {
-        at += 4 + (n > 0 ? n : 0);
-        n = get_be32(at);
-    }
     if (n < 0)
         return db_array_add_text(a, NULL);
     return db_array_add(a, at + 4, (size_t)n);

@@ -386,3 +386,16 @@ int atomicfile_remove(struct staging *s, const char *path, const struct stat *se
     close(folder_fd);
     return r;
 }
+
+int atomicfile_remove_now(int root_fd, const char *path, const struct stat *seen)
+{
+    const char *name;
+    int folder_fd = safepath_open_parent(root_fd, path, 0, &name);
+    if (folder_fd < 0)
+        return folder_fd;
+    int r = check_seen(folder_fd, name, seen);
+    if (r == 0)
+        r = unlinkat(folder_fd, name, 0) < 0 ? -errno : sync_folder(folder_fd);
+    close(folder_fd);
+    return r;
+}

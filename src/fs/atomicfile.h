@@ -76,4 +76,8 @@ void atomicfile_drop(struct staging *s, struct atomicfile *f);
  * meanwhile goes back. 0; -EEXIST: it was another one; -ENOENT, or another -errno. */
 int atomicfile_remove(struct staging *s, const char *path, const struct stat *seen) __attribute__((warn_unused_result));
 
+/* Likewise where nothing can be taken aside, as on a full disk: what is written between the look and the removal is
+ * lost. */
+int atomicfile_remove_now(int root_fd, const char *path, const struct stat *seen) __attribute__((warn_unused_result));
+
 #endif

@@ -37,3 +37,8 @@ int fserror_set(struct error *e, int code, const char *what)
             return error_set(e, code, "%s: %s; %s", what, reason, advices[i].advice);
     return error_set(e, code, "%s: %s", what, reason);
 }
+
+int fserror_passes(int code)
+{
+    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -EAGAIN;
+}

@@ -11,4 +11,7 @@
  * a negative errno. */
 int fserror_set(struct error *e, int code, const char *what);
 
+/* Whether a failure says nothing of the file: the process or the machine has no descriptor, or no memory, to spare. */
+int fserror_passes(int code);
+
 #endif

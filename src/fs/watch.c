@@ -20,7 +20,7 @@
 #define BUFFER_BYTES ((size_t)64 << 10)
 #define PATH_ROOM    (SAFEPATH_MAX + 1 + 255 + 1)
 
-/* IN_CREATE is for links, which nobody closes. */
+/* IN_CREATE is for links and files that get their name last, which nobody closes. */
 #define FOLDER_MASK (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define ROOT_MASK   (FOLDER_MASK | IN_DELETE_SELF | IN_MOVE_SELF)
 
@@ -196,12 +196,17 @@ static size_t set_path(struct fs_watch *w, const struct folder *in, const char *
     return n > 0 && (size_t)n < sizeof w->path ? (size_t)n : 0;
 }
 
-/* A link has all its content when it appears; a file that is only being made is told when it is closed. */
-static int is_link(struct fs_watch *w)
+/* A link has all its content when it appears; a file that is only being made is told when it is closed. One that has
+ * bytes and no other name can be either: it may have lost the other since (link, unlink), or never had one (O_TMPFILE),
+ * and then no close is told. */
+static int created(struct fs_watch *w)
 {
     struct stat st;
-    return fstatat(w->root_fd, w->path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           (S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink > 1));
+    if (fstatat(w->root_fd, w->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    if (S_ISLNK(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink > 1))
+        return FS_WATCH_FILE;
+    return S_ISREG(st.st_mode) && st.st_size > 0 ? FS_WATCH_APPEARED : -1;
 }
 
 /* -1: nothing to tell. */
@@ -220,7 +225,7 @@ static int file_event(struct fs_watch *w, uint32_t mask)
         return FS_WATCH_FILE;
     if (mask & (IN_DELETE | IN_MOVED_FROM))
         return FS_WATCH_GONE;
-    return mask & IN_CREATE && is_link(w) ? FS_WATCH_FILE : -1;
+    return mask & IN_CREATE ? created(w) : -1;
 }
 
 static void tell(struct fs_watch *w, const struct inotify_event *event, fs_watch_fn *fn, void *arg)

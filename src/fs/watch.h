@@ -17,6 +17,7 @@
 
 enum fs_watch_kind {
     FS_WATCH_FILE,        /* closed after writing, moved in, or linked: as complete as we can know */
+    FS_WATCH_APPEARED,    /* new and with content: complete, or being written, and then FS_WATCH_FILE follows */
     FS_WATCH_GONE,        /* deleted or moved away */
     FS_WATCH_FOLDER,      /* new: what is in it was not told */
     FS_WATCH_FOLDER_GONE, /* with all beneath it, which is not told one by one */

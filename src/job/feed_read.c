@@ -102,7 +102,9 @@ static int take_pages(struct round *d, const struct source *source, struct db_re
             r = source->take(d, rows, i);
         metric_add(METRIC_feed_changes, METRIC_none, METRIC_none, count);
         if (r < 0)
-            error_set(e, -EAGAIN, "too many files were changed elsewhere at once: they are replaced first");
+            error_set(e, -EAGAIN, "%s",
+                      r == -ENOSPC ? "too many files were changed elsewhere at once: they are replaced first"
+                                   : "files that were changed elsewhere can't be looked at now");
         if (count == PAGE && r == 0) {
             fill_params(&params, d->cursor, db_int(rows, count - 1, source->xid_column), db_int(rows, count - 1, 0));
             db_result_free(rows);

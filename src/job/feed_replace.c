@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "client/db.h"
+#include "fs/fserror.h"
 #include "fs/safepath.h"
 #include "job/restore.h"
 #include "tier/tier_disk.h"
@@ -63,7 +64,7 @@ static int look(struct feed_replace *p, const struct tier_disk_stale_file *file)
         return DUE;
     int fd = safepath_open(root, file->key.path, O_PATH, SAFEPATH_BENEATH);
     if (fd < 0)
-        return DONE;
+        return fserror_passes(fd) ? BUSY : DONE;
     int r = fstat(fd, &st);
     close(fd);
     if (r < 0 || st.st_dev != file->seen.st_dev || st.st_ino != file->seen.st_ino || st.st_size != file->seen.st_size ||

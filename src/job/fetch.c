@@ -207,27 +207,32 @@ static void send(struct fetch *f)
         tell_rest(f->ops, f->bystander, b, -ECANCELED, "was not reached");
 }
 
-void fetch_add(struct fetch *f, const struct image_meta *meta, void *tag)
+/* 0 or -ENOMEM. */
+static int add_to_batch(struct fetch *f, const struct image_meta *meta, void *tag)
 {
     struct batch *b = f->filling;
-    int r = meta->url ? add_linked(f, meta, tag) : -ENOENT;
-    if (r == 0)
-        return;
     if (b && (b->count == TIER_DB_BATCH_IMAGES || b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
         send(f);
         b = NULL;
     }
     if (!b)
         b = f->filling = calloc(1, sizeof *b);
-    if (!b || r != -ENOENT) {
-        struct error why;
-        error_set(&why, r == -ENOENT ? -ENOMEM : r, "out of memory");
-        f->ops->image(f->bystander, tag, NULL, NULL, &why);
-        return;
-    }
+    if (!b)
+        return -ENOMEM;
     b->ids[b->count] = meta->id;
     b->tags[b->count++] = tag;
     b->bytes += meta->size;
+    return 0;
+}
+
+void fetch_add(struct fetch *f, const struct image_meta *meta, void *tag)
+{
+    struct error why;
+    int r = meta->url ? add_linked(f, meta, tag) : add_to_batch(f, meta, tag);
+    if (r == 0)
+        return;
+    error_set(&why, r, "%s", r == -ENOMEM ? "out of memory" : "no more threads");
+    f->ops->image(f->bystander, tag, meta, NULL, &why);
 }
 
 static void drop_batch(void *arg, void *item)

@@ -154,7 +154,7 @@ static void note_again(struct pending *p, struct slot *s)
         s->again = ++p->notes;
 }
 
-int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms)
+static int note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms, int unclosed)
 {
     int r = 0;
     pthread_mutex_lock(&p->lock);
@@ -168,12 +168,23 @@ int pending_note(struct pending *p, const struct image_key *key, int64_t size, i
         if (s->place == PLACE_FAILED || s->place == PLACE_SETTLED || s->file.check)
             begin_anew(p, s);
         s->file.check = 0;
+        s->file.unclosed = unclosed;
         s->file.size = size;
         if (s->place != PLACE_READY)
             queue(p, s, delay_ms, PLACE_READY);
     }
     pthread_mutex_unlock(&p->lock);
     return r;
+}
+
+int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms)
+{
+    return note(p, key, size, delay_ms, 0);
+}
+
+int pending_note_unclosed(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms)
+{
+    return note(p, key, size, delay_ms, 1);
 }
 
 /* Whether it was judged already, and nothing has changed since. */

@@ -29,6 +29,7 @@ struct pending_file {
     struct image_key key;
     int64_t size;               /* as far as it is known */
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
+    int unclosed;               /* nobody has told that its writer is done with it */
     int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
     unsigned char sha256[DIGEST_SHA256_LEN];
     void *tag; /* the taker's */
@@ -41,6 +42,10 @@ void pending_stop(struct pending *p); /* whoever waits in here returns */
 
 /* An event: the file may differ from its row. Due after delay_ms. -ENOSPC when the table is full. */
 int pending_note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms);
+
+/* Likewise for a file that somebody may still be writing: its taker finds it unclosed, unless that was noted since, or
+ * a flush wants it. */
+int pending_note_unclosed(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms);
 
 /* A scan came upon a file that differs from its row. Waits while many of them queue. 1 when that is news, 0 when it was
  * known, -ECANCELED once stopped. */

@@ -70,6 +70,7 @@ uint64_t pending_mark(struct pending *p)
     pthread_mutex_lock(&p->lock);
     DL_FOREACH_SAFE(p->later, s, next)
     {
+        s->file.unclosed = 0;
         if (!s->file.check)
             pending_place(p, s, PLACE_READY);
     }

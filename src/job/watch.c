@@ -35,7 +35,7 @@ void watch_tell_failure(struct watch *w, const struct image_key *key, const stru
 }
 
 /* One connection is the feed's, and one for all who need one for a moment: with what a job may hold as well, that one
- * is always left. Who holds one may wait for another. */
+ * is always left. A job that holds one may wait for another. */
 static int intake_threads(const struct config *config)
 {
     int n = (config->db_pool - 2) / 2;

@@ -95,10 +95,10 @@ void watch_arm_all(struct watch *w)
     }
 }
 
-int watch_is_young(const struct stat *st)
+int watch_is_young(const struct stat *st, int64_t ms)
 {
     int64_t age_ns = clock_realtime_us() * 1000 - clock_ns(st->st_mtim);
-    return age_ns > -WATCH_SETTLE_MS * INT64_C(1000000) && age_ns < WATCH_SETTLE_MS * INT64_C(1000000);
+    return age_ns > -ms * 1000000 && age_ns < ms * 1000000;
 }
 
 /* Names that writers give to what they are going to rename. */
@@ -136,7 +136,7 @@ static int meet(void *arg, const struct walk_entry *entry)
     if (r < 0)
         refuse(f, entry->path, &why);
     else if (r > 0)
-        note(f, entry->path, entry->st.st_size, watch_is_young(&entry->st) ? WATCH_SETTLE_MS : 0);
+        note(f, entry->path, entry->st.st_size, watch_is_young(&entry->st, WATCH_SETTLE_MS) ? WATCH_SETTLE_MS : 0);
     return atomic_load(&f->watch->stopping) ? -ECANCELED : 0;
 }
 
@@ -159,6 +159,25 @@ static void file_told(struct watch_folder *f, const char *path)
         note(f, path, st.st_size, looks_temporary(path) ? WATCH_SETTLE_MS : 0);
 }
 
+static void file_appeared(struct watch_folder *f, const char *path)
+{
+    struct image_key key = {f->collection->name, path};
+    struct stat st;
+    if (safepath_check(path, strlen(path), NULL) == 0 && /* else the next scan says so */
+        fstatat(f->root, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        (void)pending_note_unclosed(f->watch->pending, &key, st.st_size, WATCH_UNCLOSED_MS);
+}
+
+/* A temporary that still waits was not stored: it has its last name now, and is no delete. */
+static void file_gone(struct watch_folder *f, const char *path)
+{
+    struct image_key key = {f->collection->name, path};
+    struct pending *pending = f->watch->pending;
+    pending_forget(pending, &key);
+    if (!looks_temporary(path) || !pending_is(pending, &key))
+        watch_vanish_note(f, path);
+}
+
 static void on_event(void *arg, const struct fs_watch_event *event)
 {
     struct watch_folder *f = arg;
@@ -167,12 +186,12 @@ static void on_event(void *arg, const struct fs_watch_event *event)
     case FS_WATCH_FILE:
         file_told(f, event->path);
         break;
-    case FS_WATCH_GONE: {
-        struct image_key key = {f->collection->name, event->path};
-        pending_forget(w->pending, &key);
-        watch_vanish_note(f, event->path);
+    case FS_WATCH_APPEARED:
+        file_appeared(f, event->path);
         break;
-    }
+    case FS_WATCH_GONE:
+        file_gone(f, event->path);
+        break;
     case FS_WATCH_FOLDER:
         enter_folder(f, event->path);
         break;

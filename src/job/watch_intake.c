@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "fs/fserror.h"
 #include "job/take_in.h"
 #include "job/watch_parts.h"
 #include "tier/tier_db.h"
@@ -148,23 +149,42 @@ static void check(struct intake *in, struct pending_file *f, const struct take_i
     }
 }
 
+static int look_at(const struct take_in_file *file, int flags, struct stat *st)
+{
+    int fd = safepath_open(file->root, file->key.path, flags, file->links);
+    if (fd < 0)
+        return fd;
+    int r = fstat(fd, st) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+/* Or a folder on its way is a file or a link now. */
+static int is_gone(int code)
+{
+    return code == -ENOENT || code == -ENOTDIR || code == -ELOOP;
+}
+
 /* Looks at the file itself. 1 when its row is to be asked for; else it is finished. */
 static int look(struct intake *in, struct pending_file *f, struct take_in_file *ret, struct stat *st)
 {
+    struct error why;
     *ret = (struct take_in_file){.key = f->key, .root = in->folder->root, .links = SAFEPATH_NO_LINKS};
-    int fd = safepath_open(ret->root, f->key.path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
-    if (fd >= 0 && fstat(fd, st) == 0 && S_ISLNK(st->st_mode)) {
-        close(fd);
-        ret->links = SAFEPATH_BENEATH;
-        fd = safepath_open(ret->root, f->key.path, O_PATH, SAFEPATH_BENEATH);
-    }
-    int there = fd >= 0 && fstat(fd, st) == 0;
-    if (fd >= 0)
-        close(fd);
-    if (!there && ret->links == SAFEPATH_NO_LINKS) { /* gone, or a folder on its way is a link now */
+    int r = look_at(ret, O_PATH | O_NOFOLLOW, st);
+    if (r < 0 && is_gone(r)) {
         finish(in, f, PENDING_NOTHING, NULL);
         return 0;
     }
+    if (r < 0) {
+        fserror_set(&why, r, "can't be looked at");
+        fail(in, f, &why);
+        return 0;
+    }
+    if (S_ISLNK(st->st_mode)) {
+        ret->links = SAFEPATH_BENEATH;
+        r = look_at(ret, O_PATH, st);
+    }
+    int there = r == 0;
     if (!there)
         *st = (struct stat){.st_size = -1}; /* a link that leads nowhere: reading it says why */
     if (there && (S_ISDIR(st->st_mode) || expected_is(in->w->expected, &f->key, st->st_size, clock_ns(st->st_mtim)))) {
@@ -173,6 +193,11 @@ static int look(struct intake *in, struct pending_file *f, struct take_in_file *
     }
     if (f->check) {
         check(in, f, ret);
+        return 0;
+    }
+    if (there && f->unclosed && watch_is_young(st, WATCH_UNCLOSED_MS)) {
+        error_set(&why, -EBUSY, "is being written");
+        finish(in, f, PENDING_RETRY, &why);
         return 0;
     }
     return 1;
@@ -260,6 +285,8 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
     struct error why = {0};
     for (int i = first; i < end; i++)
         paths[i] = in->files[i]->key.path;
+    tier_db_writer_close(*writer); /* who holds a connection waits for no other one */
+    *writer = NULL;
     int r =
         store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
     if (r < 0 && !is_outage(r) && end - first > 1) {

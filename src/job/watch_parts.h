@@ -29,6 +29,9 @@
  * given this long until its writer's last word: the close, the rename. */
 #define WATCH_SETTLE_MS 1000
 
+/* Likewise for a file that appeared with content, from its last byte on. */
+#define WATCH_UNCLOSED_MS 3000
+
 struct watch_folder {
     struct watch *watch;
     const struct config_collection *collection;
@@ -79,7 +82,7 @@ void watch_tell_failure(struct watch *w, const struct image_key *key, const stru
 /* watch_events.c */
 void watch_arm_all(struct watch *w); /* by the events thread, or before it runs */
 void *watch_events_run(void *arg);
-int watch_is_young(const struct stat *st);
+int watch_is_young(const struct stat *st, int64_t ms);
 
 /* watch_scan.c */
 void *watch_scan_run(void *arg);

@@ -38,7 +38,7 @@ static void meet_file(struct scan *s, const struct image_key *key, const struct 
         .ctime_ns = clock_ns(st->st_ctim),
         .row_mtime_ns = row ? row->mtime_ns : INT64_MIN,
     };
-    int young = watch_is_young(st);
+    int young = watch_is_young(st, WATCH_SETTLE_MS);
     int r = pending_found(s->w->pending, key, &stamp, young && !s->hurry ? WATCH_SETTLE_MS : 0);
     if (r > 0 && !young)
         s->missed++;

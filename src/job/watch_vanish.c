@@ -20,7 +20,7 @@
 #define CONFIRM_MS 3000
 #define HANDFUL    5
 #define WINDOW_MS  60000
-#define NOTED_MAX  1000 /* files whose rows nobody has asked for yet; renamed temporaries are among them */
+#define NOTED_MAX  1000 /* files whose rows nobody has asked for yet */
 #define LOOKUP_MAX 200
 
 struct one {

@@ -100,7 +100,7 @@ int store_invalidate_images(struct store *store, const struct image_meta *rows, 
 
 /* A row was changed, somewhere: what is remembered of it is forgotten, and a file that is an old revision is not served
  * any more until it was replaced or removed (tier_disk_stale.h). Returns whether there are such files; -ENOSPC: there
- * are too many, try again later. */
+ * are too many, -EAGAIN: the file can't be looked at now; try again later. */
 enum store_change {
     STORE_CHANGE_FILE,  /* its file follows it */
     STORE_CHANGE_CACHES /* the row is gone, or was cleaned up: the file may be the only copy, and stays */

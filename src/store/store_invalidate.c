@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/fserror.h"
 #include "fs/safepath.h"
 #include "sql.h"
 #include "store/memo.h"
@@ -16,7 +17,7 @@
 #define BY_PATH "image:path:"
 
 /* The file that is served for the key, behind links. */
-static int look(struct store *store, const struct image_key *key, struct stat *ret)
+static int look_at(struct store *store, const struct image_key *key, struct stat *ret)
 {
     int root;
     int r = safepath_check(key->path, strlen(key->path), NULL); /* anyone may have written the row */
@@ -43,13 +44,23 @@ static int compare(const struct stat *file, const struct image_meta *row)
     return mtime_ns > row->mtime_ns || (is_row && !row->deleted_us) ? CURRENT : OLD;
 }
 
+/* -EAGAIN: whether there is a file, and which, can't be told now. */
+static int look(struct store *store, const struct image_meta *row, struct stat *file, int *ret_is)
+{
+    int r = look_at(store, &row->key, file);
+    *ret_is = r == 0 ? compare(file, row) : NONE;
+    return fserror_passes(r) ? -EAGAIN : 0;
+}
+
 int store_changed(struct store *store, const struct image_meta *row, enum store_change change)
 {
     struct tier_disk_stale *stale = tier_disk_stale(store->disk);
-    struct stat file;
     int r = 0, is = NONE;
-    if (change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0)
-        is = compare(&file, row);
+    struct stat file;
+    if (change == STORE_CHANGE_FILE)
+        r = look(store, row, &file, &is);
+    if (r < 0)
+        return r;
     /* Of our own: a file that is missing was wiped since; one that is older is what was committed, whose time was set
      * back since. */
     enum memo_own own = memo_is_own(store->memo, row);
@@ -59,11 +70,13 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
         memo_drop_own(store->memo, &row->key);
     if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
         tier_disk_changed(store->disk, &row->key);
-        is = change == STORE_CHANGE_FILE && look(store, &row->key, &file) == 0 ? compare(&file, row) : NONE;
+        is = NONE;
+        if (change == STORE_CHANGE_FILE)
+            r = look(store, row, &file, &is);
     }
-    if (is == OLD)
+    if (r == 0 && is == OLD)
         r = tier_disk_stale_mark(stale, &row->key, &file, row->deleted_us ? TIER_DISK_REMOVE : TIER_DISK_REPLACE);
-    else
+    else if (r == 0)
         tier_disk_stale_clear(stale, &row->key);
     if (r < 0)
         return r;

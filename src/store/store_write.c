@@ -107,11 +107,15 @@ int store_would_accept_file(struct store *store, struct image_meta *meta, int fd
     return r < 0 ? r : 0;
 }
 
-/* What is committed is stored, even if a tier above can't take its copy now. */
+/* What is committed is stored, even if a tier above can't take its copy now. The file that is there instead is not to
+ * be served, and nobody waits for the feed to say so. */
 static void copy_upwards(struct store *store, const struct image *image)
 {
+    int failed = 0;
     for (int i = STORE_TIERS - 2; i >= 0; i--)
-        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL);
+        failed |= store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL) < 0;
+    if (failed)
+        (void)!store_changed(store, &image->meta, STORE_CHANGE_FILE);
 }
 
 static struct image *image_from(const struct image_meta *meta, const struct content *from)
@@ -276,6 +280,8 @@ int store_would_delete(struct store *store, const struct image_key *key, enum st
 int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
+    struct stat seen;
+    int file = tier_disk_look(store->disk, key, &seen);
     int r = store_would_delete(store, key, how, e);
     if (r < 0)
         return r;
@@ -283,11 +289,11 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
     r = durable->ops->drop(durable->self, key, e);
     if (r == -ENOENT) /* in the trash already, and its file still there */
         r = 0;
-    for (int i = STORE_TIERS - 2; i >= 0 && r == 0; i--) {
-        r = store->tiers[i].ops->drop(store->tiers[i].self, key, e);
-        if (r == -ENOENT)
-            r = 0;
-    }
+    if (r == 0 && file != -ENOENT)
+        r = file < 0 ? error_set(e, file, "can't be removed: %s", strerror(-file))
+                     : tier_disk_remove(store->disk, key, &seen, e);
+    if (r == -ENOENT || r == -EEXIST) /* what was written meanwhile is an upload, and stays */
+        r = 0;
     (void)store_forget(store, key);
     tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
     return r;

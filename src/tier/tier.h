@@ -22,7 +22,8 @@ struct tier_ops {
     /* Keeps this content under the image's key. For a durable tier 0 means committed. */
     int (*write)(void *tier, const struct image *image, enum tier_intent intent, struct error *e);
 
-    /* Lets go of what is kept under the key; for a durable tier: into the trash. -ENOENT: nothing was there. */
+    /* Lets go of what is kept under the key; for a durable tier: into the trash. -ENOENT: nothing was there. NULL for
+     * the disk, to which others write (tier_disk_remove). */
     int (*drop)(void *tier, const struct image_key *key, struct error *e);
 };
 

@@ -109,9 +109,8 @@ static int add_data(struct db_array *a, const void *bytes, size_t n)
     return r;
 }
 
-static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, int64_t seen_us, void *tag)
+static int add_columns(struct db_array *c, const struct image_meta *m, const void *bytes, int64_t seen_us)
 {
-    struct db_array *c = b->columns;
     int r = add_data(&c[COL_DATA], bytes, (size_t)m->size);
     if (r < 0 || (r = db_array_add_text(&c[COL_URL], bytes ? NULL : m->url)) < 0 ||
         (r = db_array_add_text(&c[COL_COLLECTION], m->key.collection)) < 0 ||
@@ -124,6 +123,17 @@ static int batch_add(struct batch *b, const struct image_meta *m, const void *by
         (r = db_array_add_int(&c[COL_WIDTH], m->width)) < 0 || (r = db_array_add_int(&c[COL_HEIGHT], m->height)) < 0 ||
         (r = add_mtime(&c[COL_MTIME], &c[COL_MTIME_NS], m->mtime_ns)) < 0 ||
         (r = db_array_add_int(&c[COL_SEEN], seen_us)) < 0)
+        return r;
+    return 0;
+}
+
+/* All of it or, without memory, nothing: else what comes next would get the bytes of this one. */
+static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, int64_t seen_us, void *tag)
+{
+    int r = add_columns(b->columns, m, bytes, seen_us);
+    for (int i = 0; i < COLUMNS && r < 0; i++)
+        db_array_cut(&b->columns[i], b->count);
+    if (r < 0)
         return r;
     b->tags[b->count++] = tag;
     b->bytes += bytes ? m->size : 0;
@@ -334,6 +344,9 @@ void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns
         r = db_array_add_int(&t->seen, seen_us);
     if (r < 0) {
         struct error outcome;
+        db_array_cut(&t->ids, t->count);
+        db_array_cut(&t->mtimes, t->count);
+        db_array_cut(&t->nanos, t->count);
         error_set(&outcome, r, "out of memory");
         w->done(w->arg, tag, &outcome);
         return;

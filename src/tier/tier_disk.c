@@ -331,28 +331,33 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     return r < 0 ? r : error_set(e, -EBUSY, "is being replaced by another program again and again; try again");
 }
 
-static int drop_image(void *self, const struct image_key *key, struct error *e)
+int tier_disk_look(struct tier_disk *disk, const struct image_key *key, struct stat *ret)
 {
-    struct tier_disk *disk = self;
-    struct root *root;
-    const char *name;
-    int r = acquire(disk, key->collection, TIER_DISK_EXISTING, NULL, &root, e);
-    if (r < 0)
-        return r;
-    int folder = safepath_open_parent(root->fd, key->path, 0, &name);
-    if (folder < 0)
-        return error_set(e, folder, "its folder can't be opened: %s", strerror(-folder));
-    if (unlinkat(folder, name, 0) < 0)
-        r = error_set(e, -errno, "can't be removed: %s", strerror(errno));
-    else
-        fsync(folder);
-    close(folder);
+    int root = -1;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, NULL);
+    int fd = r < 0 ? r : safepath_open(root, key->path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
+    if (fd < 0)
+        return fd;
+    r = fstat(fd, ret) < 0 ? -errno : 0;
+    close(fd);
     return r;
+}
+
+int tier_disk_remove(struct tier_disk *disk, const struct image_key *key, const struct stat *seen, struct error *e)
+{
+    struct staging *staging;
+    struct root *root;
+    int root_fd;
+    int r = acquire(disk, key->collection, TIER_DISK_EXISTING, &staging, &root, e);
+    if (r == 0)
+        r = atomicfile_remove(staging, key->path, seen);
+    if ((r == -ENOSPC || r == -EDQUOT) && tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root_fd, e) == 0)
+        r = atomicfile_remove_now(root_fd, key->path, seen);
+    return r < 0 ? error_set(e, r, "can't be removed: %s", strerror(-r)) : 0;
 }
 
 const struct tier_ops tier_disk_ops = {
     .name = "disk",
     .read = read_image,
     .write = write_image,
-    .drop = drop_image,
 };

@@ -45,6 +45,15 @@ int tier_disk_read_into(const struct image *file, const struct filestate *state,
 int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
     __attribute__((warn_unused_result));
 
+/* What has this name now, links not followed. -ENOENT: nothing, or another -errno. */
+int tier_disk_look(struct tier_disk *disk, const struct image_key *key, struct stat *ret)
+    __attribute__((warn_unused_result));
+
+/* Removes what tier_disk_look saw, and nothing that was written there since. -EEXIST: that is there now; -ENOENT:
+ * nothing is; or another -errno. */
+int tier_disk_remove(struct tier_disk *disk, const struct image_key *key, const struct stat *seen, struct error *e)
+    __attribute__((warn_unused_result));
+
 enum tier_disk_folder {
     TIER_DISK_EXISTING, /* a missing folder is -ENOENT */
     TIER_DISK_MAKE      /* a missing folder is made */

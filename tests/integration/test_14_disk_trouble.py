@@ -10,8 +10,9 @@ from pathlib import Path
 
 import images
 import pytest
-from conftest import Perdura
+from conftest import Perdura, Served
 from files import MIB, fingerprint, give, names, picture, someone_unprivileged, write
+from servers import wait_until
 
 
 @pytest.fixture
@@ -78,6 +79,33 @@ def test_full_disk_keeps_neither_put_nor_get_from_their_work(perdura: Perdura, s
     filler.unlink()
     assert perdura.run("get", "new.png").stdout_bytes == data
     assert (small_disk / "new.png").read_bytes() == data
+
+
+def test_rm_makes_room_on_a_full_disk(perdura: Perdura, small_disk: Path) -> None:
+    """No block is left, and no inode for a file in between."""
+    perdura.env["PERDURA_MEDIA_ROOT"] = str(small_disk)
+    picture(small_disk / "a.png")
+    perdura.run("cache-all")
+    subprocess.run(["mount", "-o", "remount,nr_inodes=20", small_disk], check=True)
+    with pytest.raises(OSError, match="No space left"):
+        for n in range(20):
+            (small_disk / f"filler-{n}").touch()
+    perdura.run("rm", "a.png")
+    assert not (small_disk / "a.png").exists()
+
+
+def test_full_disk_does_not_serve_what_was_replaced(perdura: Perdura, small_disk: Path) -> None:
+    """Nobody has heard of the change by notification when the answer comes: with two connections it is asked for."""
+    served = Served(perdura, {"PERDURA_MEDIA_ROOT": str(small_disk), "PERDURA_DB_POOL": "2"})
+    old, new = images.sized("png", 300_000, 1), images.sized("png", 300_000, 2)
+    assert served.put("/media/a.png", old).status == 201
+    filler = write(small_disk / "filler", bytes(2 * MIB - 450_000))
+    assert served.put("/media/a.png", new).status == 200
+    assert served.get("/media/a.png").body == new
+    filler.unlink()
+    wait_until(lambda: (small_disk / "a.png").read_bytes() == new, 20, "the new file")
+    assert served.get("/media/a.png").body == new
+    served.stop()
 
 
 def test_failed_put_over_an_old_file_does_not_lose_it(perdura: Perdura, small_disk: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from conftest import Database, Perdura, perdura_binary
+from conftest import Database, Perdura, Served, perdura_binary
 from files import fingerprint, names, picture
+from servers import wait_until
 
 ENCODABLE = {"a.png", "caf\u00e9/b.png", "z.png"}
 NOT_IN_LATIN1 = "\u5199\u771f.png"
@@ -53,6 +55,29 @@ def test_database_in_latin1(latin1: Perdura) -> None:
         (latin1.media / path).unlink()
     latin1.run("restore", "--all")
     assert fingerprint(latin1.media) == before
+
+
+def test_the_watcher_needs_one_connection_alone(latin1: Perdura) -> None:
+    """Of two, another job holds one. A name that the encoding can't hold has each file looked up by itself, while those
+    before it are on their way."""
+    picture(latin1.media / "held.png")
+    latin1.run("cache-all")
+    served = Served(latin1, {"PERDURA_DB_POOL": "2"})
+    with closing(latin1.database.connect()) as other:
+        holder = other.cursor()
+        holder.execute("BEGIN")
+        holder.execute("SELECT id FROM image_cache FOR UPDATE")
+        body = {"action": "trash", "ids": [holder.fetchone()[0]]}
+        assert served.post("/image-cache/images/bulk?async", body).status == 202
+        waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%deleted_at%'"
+        wait_until(lambda: latin1.database.value(waiting), 20, "the job to wait")
+        for name in (NOT_IN_LATIN1, "1.png", "2.png", "3.png", "4.png"):
+            picture(latin1.folder / "together" / name, seed=name)
+        (latin1.folder / "together").rename(latin1.media / "together")
+        count = "SELECT count(*) = 4 FROM image_cache WHERE original_path LIKE 'together/%'"
+        wait_until(lambda: latin1.database.value(count), 20, "the other files' rows")
+        holder.execute("ROLLBACK")
+    served.stop()
 
 
 def test_path_that_latin1_can_not_hold_fails_alone(latin1: Perdura) -> None:

@@ -6,6 +6,7 @@ WATCH_FILES (2000) is the number of files of the large tests; the requirement is
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -174,6 +175,20 @@ def test_links_are_persisted(perdura: Perdura, serve: Callable[..., Served]) -> 
     wait_until(lambda: stored(perdura) == want, SOON_S, "all three")
 
 
+def test_files_that_get_their_name_last_are_persisted(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    """No close of them is told: one is opened without a name, the other one loses its first name at once."""
+    serve()
+    data = images.sized("png", 50_000, 1)
+    fd = os.open(perdura.media, os.O_TMPFILE | os.O_WRONLY)
+    os.write(fd, data)
+    os.link(f"/proc/self/fd/{fd}", perdura.media / "unnamed.png", src_dir_fd=fd)  # so that the link is followed
+    os.close(fd)
+    write(perdura.folder / "elsewhere", data)
+    os.link(perdura.folder / "elsewhere", perdura.media / "linked.png")
+    (perdura.folder / "elsewhere").unlink()
+    wait_for_all(perdura)
+
+
 def make_tree(perdura: Perdura, count: int) -> None:
     """As fast as a shell can, in folders that are new."""
     picture(perdura.folder / "seed.png")
@@ -320,6 +335,21 @@ def test_a_slow_writer_is_taken_whole(perdura: Perdura, serve: Callable[..., Ser
     wait_for_all(perdura)
 
 
+def test_a_file_that_cannot_be_looked_at_is_not_taken_for_gone(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    """While no more descriptors are to be had nothing else looks for it, and no scan is near."""
+    served = serve()
+    picture(perdura.media / "before.png", seed=1)
+    wait_for_all(perdura)
+    limits = resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE)
+    opened = len(os.listdir(f"/proc/{served.process.pid}/fd"))
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    assert opened > 3
+    picture(perdura.media / "after.png", seed=2)
+    time.sleep(1)
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, limits)
+    wait_for_all(perdura)
+
+
 def test_the_root_is_removed_and_made_anew(perdura: Perdura, serve: Callable[..., Served]) -> None:
     serve()
     picture(perdura.media / "a/1.png", seed=1)
@@ -376,6 +406,18 @@ def test_trash_takes_single_deletes(perdura: Perdura, serve: Callable[..., Serve
     assert len(stored(perdura)) == 9
     picture(perdura.media / "3.png", seed="back")
     wait_for_all(perdura)
+    assert "deletes stopped" not in served.log
+
+
+def test_trash_takes_renamed_temporaries_for_no_deletes(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    served = serve(PERDURA_ON_DELETE="trash")
+    for n in range(1100):
+        temporary = perdura.media / f".{n}.tmp"
+        picture(temporary, seed=n)
+        temporary.rename(perdura.media / f"{n}.png")
+    wait_for_all(perdura)
+    (perdura.media / "3.png").unlink()
+    wait_until(lambda: "3.png" not in stored(perdura), SOON_S, "3.png in the trash")
     assert "deletes stopped" not in served.log
 
 

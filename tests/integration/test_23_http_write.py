@@ -6,6 +6,7 @@ import http.client
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import images
@@ -14,6 +15,7 @@ from conftest import Served
 from files import names as all_names
 from files import sha256, write
 from http_client import TOKEN, read_answer, until_closed, url_of
+from servers import wait_until
 
 KB = 1024
 MB = 1024 * KB
@@ -279,6 +281,35 @@ def test_delete_spares_a_file_that_is_not_stored(serve: Callable[..., Served]) -
     http.request("DELETE", "/media/a.png").problem(409)
     assert (http.perdura.media / "a.png").read_bytes() == b"not even an image"
     assert row(http, "a.png")[-1] is True
+
+
+def waits_for_a_row(http: Served, statement: str) -> bool:
+    return http.perdura.database.value(
+        "SELECT count(*) > 0 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE %s",
+        f"%{statement}%",
+    )
+
+
+@pytest.mark.parametrize("before", ["there", "missing"])
+def test_delete_spares_a_file_that_is_written_meanwhile(http: Served, before: str) -> None:
+    """Between its look at the file and its removal the row is changed, and that may take its time."""
+    http.put("/media/a.png", images.make("png", 1))
+    if before == "missing":
+        (http.perdura.media / "a.png").unlink()
+    new = images.make("png", 2)
+    with closing(http.perdura.database.connect()) as other, ThreadPoolExecutor(1) as pool:
+        holder = other.cursor()
+        holder.execute("BEGIN")
+        holder.execute("SELECT FROM image_cache FOR UPDATE")
+        answer = pool.submit(http.request, "DELETE", "/media/a.png")
+        wait_until(lambda: waits_for_a_row(http, "SET deleted_at = now()"), 20, "the delete to wait")
+        write(http.perdura.folder / "new", new)
+        (http.perdura.folder / "new").rename(http.perdura.media / "a.png")
+        holder.execute("ROLLBACK")
+        assert answer.result().status == 204
+    wait_until(lambda: row(http, "a.png")[-1], 20, "the new file's row")
+    assert_committed(http, "a.png", new)
 
 
 def test_what_was_missing_is_there_as_soon_as_it_is_put(http: Served) -> None:

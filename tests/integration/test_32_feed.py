@@ -6,16 +6,19 @@ import base64
 import hashlib
 import os
 import random
+import re
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import images
 import pytest
 from conftest import Perdura, Served
-from http_client import url_of
+from http_client import Answer, url_of
 from pooler import PgBouncer
 from servers import Redis, wait_until
 
@@ -206,6 +209,27 @@ def test_a_newer_file_of_the_app_stays(pair: Pair) -> None:
     assert pair.b.post("/image-cache/flush").status == 200
     pair.stays("one.png", picture(3))
     wait_until(lambda: pair.a.get(url_of("one.png")).body == picture(3), SEEN_S, "A follows")
+
+
+def feed_changes(answer: Answer) -> int:
+    return int(re.search(rb"^perdura_feed_changes_total (\d+)$", answer.body, re.MULTILINE)[1])
+
+
+def test_a_change_heard_of_while_no_file_can_be_opened(pair: Pair) -> None:
+    """The old file can't be looked at then: it must not be served afterwards."""
+    pair.held_by_both("shop/one.png", picture(1))
+    pid = pair.b.process.pid
+    with closing(pair.b.connect()) as connection:
+        before = feed_changes(pair.b.on(connection, "GET", "/metrics"))
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        pair.put("shop/one.png", picture(2))
+        wait_until(
+            lambda: feed_changes(pair.b.on(connection, "GET", "/metrics")) > before, SEEN_S, "B has heard of it"
+        )
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    pair.arrives("shop/one.png", picture(2), time.monotonic(), SEEN_S)
+    pair.stays("shop/one.png", picture(2))
 
 
 def test_many_changes_share_reads(pair: Pair) -> None:

@@ -15,6 +15,7 @@ struct told {
         char path[SAFEPATH_MAX + 300];
     } items[256];
     int count;
+    char appeared[SAFEPATH_MAX + 300]; /* the last one: what is heard of late has content already, and is told twice */
 };
 
 struct fixture {
@@ -46,7 +47,9 @@ static int teardown(void **state)
 static void note(void *arg, const struct fs_watch_event *event)
 {
     struct told *t = arg;
-    if (t->count == 256)
+    if (event->kind == FS_WATCH_APPEARED)
+        snprintf(t->appeared, sizeof t->appeared, "%s", event->path);
+    if (event->kind == FS_WATCH_APPEARED || t->count == 256)
         return;
     t->items[t->count].kind = event->kind;
     snprintf(t->items[t->count].path, sizeof t->items[0].path, "%s", event->path);
@@ -58,6 +61,7 @@ static void note(void *arg, const struct fs_watch_event *event)
 static struct told *hear(struct fixture *f)
 {
     f->told.count = 0;
+    f->told.appeared[0] = '\0';
     while (fs_watch_read(f->w, clock_monotonic_ms() + 20, note, &f->told) > 0)
         ;
     return &f->told;
@@ -114,10 +118,49 @@ static void test_not_told_before_the_close(void **state)
 {
     struct fixture *f = *state;
     int fd = openat(f->s.fd, "slow", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(hear(f)->count, 0);
     assert_int_equal(write(fd, "x", 1), 1);
     assert_int_equal(hear(f)->count, 0);
     close(fd);
     expect(f, FS_WATCH_FILE, "slow");
+}
+
+/* Whether its writer is done with it can't be told then. */
+static void test_with_content_before_it_is_heard_of(void **state)
+{
+    struct fixture *f = *state;
+    int fd = openat(f->s.fd, "slow", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_string_equal(hear(f)->appeared, "slow");
+    assert_int_equal(f->told.count, 0);
+    close(fd);
+    expect(f, FS_WATCH_FILE, "slow");
+}
+
+static void test_linked_without_a_name_before(void **state)
+{
+    struct fixture *f = *state;
+    char self[32];
+    int fd = openat(f->s.fd, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+    if (fd < 0)
+        skip();
+    assert_int_equal(write(fd, "x", 1), 1);
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    assert_int_equal(linkat(AT_FDCWD, self, f->s.fd, "linked", AT_SYMLINK_FOLLOW), 0);
+    close(fd);
+    assert_string_equal(hear(f)->appeared, "linked");
+    assert_int_equal(f->told.count, 0);
+}
+
+static void test_linked_and_unlinked(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(scratch_write(&f->s, ".perdura", "1"), 0);
+    assert_int_equal(hear(f)->count, 0);
+    assert_int_equal(linkat(f->s.fd, ".perdura", f->s.fd, "last", 0), 0);
+    assert_int_equal(unlinkat(f->s.fd, ".perdura", 0), 0);
+    assert_string_equal(hear(f)->appeared, "last");
+    assert_int_equal(f->told.count, 0);
 }
 
 static void test_links(void **state)
@@ -297,6 +340,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_not_told_before_the_close, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_with_content_before_it_is_heard_of, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_linked_without_a_name_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_linked_and_unlinked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_new_folders, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_folder_that_is_known_is_no_news, setup, teardown),

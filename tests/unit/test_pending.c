@@ -83,6 +83,24 @@ static void test_a_change_while_it_waits_does_not_let_a_flush_go(void **state)
     assert_true(is_over(p, mark));
 }
 
+/* Somebody may still be writing it, until its close is told or a flush can wait no longer. */
+static void test_a_file_stays_unclosed_until_that_is_told(void **state)
+{
+    struct pending *p = *state;
+    assert_int_equal(pending_note_unclosed(p, &key, 1, 1), 0);
+    struct pending_file *file = take(p);
+    assert_true(file->unclosed);
+    pending_finish(p, file, PENDING_RETRY, &(struct error){.code = -EBUSY});
+    assert_int_equal(pending_note(p, &key, 2, 0), 0);
+    file = take(p);
+    assert_false(file->unclosed);
+    pending_finish(p, file, PENDING_STORED, NULL);
+
+    assert_int_equal(pending_note_unclosed(p, &key, 1, 60000), 0);
+    (void)pending_mark(p);
+    assert_false(take(p)->unclosed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +109,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_file_that_changes_on_and_on_does_not_hold_up_a_flush_for_ever, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_change_while_it_waits_does_not_let_a_flush_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_stays_unclosed_until_that_is_told, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
