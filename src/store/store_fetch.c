@@ -58,13 +58,13 @@ struct waiter {
 };
 
 struct flight {
+    struct image_key key; /* both inside name; first, for those who read it */
     struct store_fetch *fetch;
     struct image *image;    /* of a large one, while its file is written */
     struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
     struct image *linked;   /* the row, when its bytes are elsewhere; set under the lock */
     uint64_t mark;          /* of the disk, before that row was read */
     const char *tier;       /* where the first one was found */
-    struct image_key key;   /* both inside name */
     struct waiter *waiters; /* in the order of arrival */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
     struct flight *prev, *next;
@@ -95,7 +95,6 @@ struct batch {
     struct store_fetch *f;
     uint64_t version, mark; /* before it was asked: of the memo, of the disk */
     struct redis_fill_since since;
-    struct flight *flights[SHARED_BY];
 };
 
 /* Landing */
@@ -312,10 +311,10 @@ static void land_linked(const struct batch *b, struct flight *flight, struct ima
     land(f, flight, NULL, NULL, &why);
 }
 
-static void got(void *arg, int index, struct image *image, const struct error *why)
+static void got(void *arg, void *item, struct image *image, const struct error *why)
 {
     struct batch *b = arg;
-    struct flight *flight = b->flights[index];
+    struct flight *flight = item;
     if (image || !db_unavailable(why->code))
         note_answer(b->f);
     if (image && image_is_linked(image)) {
@@ -351,34 +350,30 @@ static int is_in_vain(struct store_fetch *f, const struct flight *flight)
 static void run_db(void *arg, struct workers *w)
 {
     struct batch b = {.f = arg};
-    const struct image_key *keys[SHARED_BY];
-    void *taken[SHARED_BY];
+    void *flights[SHARED_BY];
     size_t count;
     struct error why;
     error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-    while ((count = workers_take_some(w, taken, SHARED_BY))) {
+    while ((count = workers_take_some(w, flights, SHARED_BY))) {
         int n = 0;
         for (size_t i = 0; i < count; i++) {
-            struct flight *flight = taken[i];
-            if (is_in_vain(b.f, flight)) {
-                land(b.f, flight, NULL, NULL, &why);
-                continue;
-            }
-            b.flights[n] = flight;
-            keys[n++] = &flight->key;
+            if (is_in_vain(b.f, flights[i]))
+                land(b.f, flights[i], NULL, NULL, &why);
+            else
+                flights[n++] = flights[i];
         }
         mark(&b);
         if (n)
-            tier_db_read(b.f->store->db, keys, n, got, &b);
+            tier_db_read(b.f->store->db, flights, n, got, &b);
     }
 }
 
 /* Redis */
 
-static void got_from_redis(void *arg, int index, struct image *image, int refresh, const struct error *why)
+static void got_from_redis(void *arg, void *item, struct image *image, int refresh, const struct error *why)
 {
     struct batch *b = arg;
-    struct flight *flight = b->flights[index];
+    struct flight *flight = item;
     struct error rests;
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
@@ -400,16 +395,11 @@ static void got_from_redis(void *arg, int index, struct image *image, int refres
 static void run_redis(void *arg, struct workers *w)
 {
     struct batch b = {.f = arg};
-    const struct image_key *keys[TIER_REDIS_READ_MAX];
-    void *taken[TIER_REDIS_READ_MAX];
+    void *flights[TIER_REDIS_READ_MAX];
     size_t count;
-    while ((count = workers_take_some(w, taken, TIER_REDIS_READ_MAX))) {
-        for (size_t i = 0; i < count; i++) {
-            b.flights[i] = taken[i];
-            keys[i] = &b.flights[i]->key;
-        }
+    while ((count = workers_take_some(w, flights, TIER_REDIS_READ_MAX))) {
         mark(&b);
-        tier_redis_read(b.f->store->redis, keys, (int)count, got_from_redis, &b);
+        tier_redis_read(b.f->store->redis, flights, (int)count, got_from_redis, &b);
     }
 }
 
