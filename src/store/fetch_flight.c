@@ -74,7 +74,7 @@ void flight_land(struct store_fetch *f, struct flight *flight, struct image *ima
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
-    if (!image && (why->code == -EAGAIN || why->code == -EHOSTDOWN || db_unavailable(why->code))) {
+    if (!image && (why->code == -EAGAIN || store_unavailable(why->code))) {
         image = flight->left;
         flight->left = NULL;
         tier = "memory";
