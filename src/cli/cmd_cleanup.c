@@ -36,7 +36,7 @@ static int run(struct cli *cli)
     if (!days)
         days = cli->config.cleanup_days;
 
-    cleanup_init(&job, store);
+    cleanup_init(&job, store, NULL, NULL);
     report_begin(&report, cli, &job);
     int r = cleanup_run(&job, (int)days);
     if (r == 0 && !cli->json)
