@@ -122,10 +122,7 @@ static void run_objects(void *arg, struct workers *w)
         struct image *image = NULL;
         struct error why;
         int r = store_fetch_linked(f->store, flight->linked, flight->mark, &f->ends, &image, &why);
-        if (r == 0)
-            metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
-        else
-            metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
+        metric_add(r == 0 ? METRIC_reads : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
         flight_land(f, flight, image, "db", &why);
     }
 }
@@ -179,10 +176,7 @@ static void got(void *arg, void *item, struct image *image, const struct error *
         land_verified(b, flight, image);
         return;
     }
-    if (why->code == -ENOENT)
-        metric_add(METRIC_read_misses, METRIC_tier_db, METRIC_none, 1);
-    else
-        metric_add(METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
+    metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
     if (why->code == -ENOENT)
         memo_add_absent(b->f->store->memo, &flight->key, b->version);
     else if (db_unavailable(why->code))
