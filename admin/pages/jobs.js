@@ -2,8 +2,9 @@
 
 import { del, get } from "../lib/api.js";
 import { openDialog, toast } from "../lib/dialog.js";
-import { h, refresh, replace } from "../lib/dom.js";
+import { h, replace } from "../lib/dom.js";
 import { countsInWords, jobName, jobResult, stateClass, watchJob } from "../lib/job.js";
+import { drawTable, pagedList } from "../lib/paged.js";
 import { poll } from "../lib/state.js";
 import { duration, moment, number, t, when } from "../lib/text.js";
 import { describe, empty, loading, setQuery, title } from "../lib/view.js";
@@ -13,44 +14,30 @@ const PAGE = 50;
 const KINDS = ["cache-all", "restore", "warmup", "cleanup", "sync", "check", "fsck", ...["restore", "invalidate", "trash", "undelete", "purge"].map((name) => `bulk-${name}`)];
 
 export async function show(root, { query, signal }) {
-  const state = { kind: query.kind ?? "", pages: [], cursor: null };
+  let chosen = query.kind ?? "";
   const running = h("div", { class: "stack" });
   const past = h("div", { class: "stack" }, loading());
   const select = h(
     "select",
-    { id: "kind", value: state.kind },
+    { id: "kind", value: chosen },
     h("option", { value: "" }, t("jobs.all")),
     KINDS.map((kind) => h("option", { value: kind }, jobName(kind))),
   );
   root.append(title(t("nav.jobs")), running, h("div", { class: "filters" }, h("p", { class: "field" }, h("label", { for: "kind" }, t("jobs.kind")), select)), past);
 
-  const ask = (cursor) => get("/image-cache/jobs", { query: { kind: state.kind, limit: PAGE, cursor }, signal });
+  const ask = (cursor) => get("/image-cache/jobs", { query: { kind: chosen, limit: PAGE, cursor }, signal });
+  const list = pagedList({ ask, name: "recent", id: "id", draw: (jobs, more) => drawPast(past, jobs, more), signal });
   const read = async () => {
-    const kind = state.kind;
+    const kind = chosen;
     const answer = await ask();
-    if (kind !== state.kind) return;
+    if (kind !== chosen) return;
     drawRunning(running, answer.running ?? []);
-    if (state.pages.length <= 1) {
-      state.pages = [answer.recent];
-      state.cursor = answer.cursor;
-    } else {
-      state.pages[0] = answer.recent;
-    }
-    drawPast(past, state, more);
-  };
-  const more = async () => {
-    try {
-      const answer = await ask(state.cursor);
-      state.pages.push(answer.recent);
-      state.cursor = answer.cursor;
-      drawPast(past, state, more);
-    } catch (error) {
-      if (!signal.aborted) toast(describe(error), { kind: "error" });
-    }
+    list.take(answer);
   };
   select.addEventListener("change", () => {
-    Object.assign(state, { kind: select.value, pages: [], cursor: null });
-    setQuery({ kind: state.kind });
+    chosen = select.value;
+    list.clear();
+    setQuery({ kind: chosen });
     read().catch((error) => signal.aborted || toast(describe(error), { kind: "error" }));
   });
   await poll(read, { every: EVERY_MS, signal });
@@ -99,29 +86,13 @@ async function cancel(id, button) {
 
 // Past
 
-function drawPast(place, state, more) {
-  const known = new Set();
-  const list = state.pages.flat().filter((job) => !known.has(job.id) && known.add(job.id));
-  if (!list.length) {
+function drawPast(place, jobs, more) {
+  if (!jobs.length) {
     replace(place, empty(t("jobs.none"), t("jobs.none.hint"), h("a", { class: "button", href: "#/actions" }, t("nav.actions"))));
     return;
   }
-  const heads = ["jobs.kind", "jobs.state", "jobs.when", "jobs.took", "jobs.host", "jobs.result"];
-  refresh(
-    place,
-    h(
-      "section",
-      { class: "card" },
-      h(
-        "table",
-        { class: "table" },
-        h("caption", { class: "unseen" }, t("nav.jobs")),
-        h("thead", {}, h("tr", {}, heads.map((key) => h("th", { scope: "col" }, t(key))), h("th", { scope: "col" }, h("span", { class: "unseen" }, t("jobs.details"))))),
-        h("tbody", {}, list.map(row)),
-      ),
-    ),
-    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", on: { click: more } }, t("more"))),
-  );
+  const heads = ["jobs.kind", "jobs.state", "jobs.when", "jobs.took", "jobs.host", "jobs.result"].map((key) => t(key));
+  drawTable(place, { caption: t("nav.jobs"), heads: [...heads, h("span", { class: "unseen" }, t("jobs.details"))], rows: jobs.map(row), more });
 }
 
 function took(job) {

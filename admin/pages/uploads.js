@@ -2,8 +2,9 @@
 
 import { get } from "../lib/api.js";
 import { toast } from "../lib/dialog.js";
-import { h, refresh, replace } from "../lib/dom.js";
+import { h, replace } from "../lib/dom.js";
 import { runJob } from "../lib/job.js";
+import { drawTable, pagedList } from "../lib/paged.js";
 import { poll } from "../lib/state.js";
 import { bytes, duration, number, t, when } from "../lib/text.js";
 import { describe, empty, loading, notice, setQuery, title } from "../lib/view.js";
@@ -14,11 +15,12 @@ const STATES = ["pending", "failed", "completed"];
 const CLASSES = { pending: "warning", failed: "error", completed: "good" };
 
 export async function show(root, { query, signal }) {
-  const state = { state: query.state ?? "", collection: query.collection ?? "", pages: [], cursor: null };
+  let chosen = { state: query.state ?? "", collection: query.collection ?? "" };
+  let possible = true; // there are buckets
   const summary = h("div", { class: "stack" });
-  const list = h("div", { class: "stack" }, loading());
-  const byState = select("state", state.state, [["", t("uploads.all")], ...STATES.map((name) => [name, t(`uploads.${name}`)])]);
-  const byCollection = select("collection", state.collection, [["", t("actions.all.collections")]]);
+  const place = h("div", { class: "stack" }, loading());
+  const byState = select("state", chosen.state, [["", t("uploads.all")], ...STATES.map((name) => [name, t(`uploads.${name}`)])]);
+  const byCollection = select("collection", chosen.collection, [["", t("actions.all.collections")]]);
   const syncNow = h(
     "button",
     { type: "button", class: "primary", on: { click: () => runJob({ path: "/image-cache/sync", title: t("job.kind.sync") }).then(() => read().catch(() => {})) } },
@@ -29,37 +31,25 @@ export async function show(root, { query, signal }) {
     h("p", { class: "muted" }, t("uploads.intro")),
     summary,
     h("div", { class: "filters" }, field("uploads.state", byState), field("actions.collection", byCollection)),
-    list,
+    place,
   );
 
-  const ask = (cursor) => get("/image-cache/uploads", { query: { state: state.state, collection: state.collection, limit: PAGE, cursor }, signal });
+  const ask = (cursor) => get("/image-cache/uploads", { query: { ...chosen, limit: PAGE, cursor }, signal });
+  const list = pagedList({ ask, name: "uploads", id: "temp_filename", draw: (uploads, more) => drawList(place, uploads, more, { ...chosen, possible }), signal });
   const read = async () => {
-    const asked = `${state.state} ${state.collection}`;
+    const asked = chosen;
     const [stats, answer] = await Promise.all([get("/cache-stats", { signal }), ask()]);
-    if (asked !== `${state.state} ${state.collection}`) return;
+    if (asked !== chosen) return;
+    const collections = Object.keys(stats.by_type ?? {});
     drawSummary(summary, stats);
-    fillCollections(byCollection, Object.keys(stats.by_type ?? {}), state.collection);
-    if (state.pages.length <= 1) {
-      state.pages = [answer.uploads];
-      state.cursor = answer.cursor;
-    } else {
-      state.pages[0] = answer.uploads;
-    }
-    drawList(list, state, more, Object.keys(stats.by_type ?? {}).length > 0);
-  };
-  const more = async () => {
-    try {
-      const answer = await ask(state.cursor);
-      state.pages.push(answer.uploads);
-      state.cursor = answer.cursor;
-      drawList(list, state, more, true);
-    } catch (error) {
-      if (!signal.aborted) toast(describe(error), { kind: "error" });
-    }
+    fillCollections(byCollection, collections, chosen.collection);
+    possible = collections.length > 0;
+    list.take(answer);
   };
   const changed = () => {
-    Object.assign(state, { state: byState.value, collection: byCollection.value, pages: [], cursor: null });
-    setQuery({ state: state.state, collection: state.collection });
+    chosen = { state: byState.value, collection: byCollection.value };
+    list.clear();
+    setQuery(chosen);
     read().catch((error) => signal.aborted || toast(describe(error), { kind: "error" }));
   };
   byState.addEventListener("change", changed);
@@ -103,33 +93,16 @@ function drawSummary(place, stats) {
   );
 }
 
-function drawList(place, state, more, possible) {
-  const known = new Set();
-  const list = state.pages.flat().filter((upload) => !known.has(upload.temp_filename) && known.add(upload.temp_filename));
-  if (!list.length) {
-    const filtered = state.state || state.collection;
+function drawList(place, uploads, more, { state, collection, possible }) {
+  if (!uploads.length) {
     replace(
       place,
-      filtered ? empty(t("uploads.none.found"), t("uploads.none.found.hint")) : empty(t("uploads.none"), t(possible ? "uploads.none.hint" : "uploads.none.setting")),
+      state || collection ? empty(t("uploads.none.found"), t("uploads.none.found.hint")) : empty(t("uploads.none"), t(possible ? "uploads.none.hint" : "uploads.none.setting")),
     );
     return;
   }
-  const heads = ["uploads.name", "uploads.state", "uploads.size", "uploads.created", "uploads.attempts", "uploads.where"];
-  refresh(
-    place,
-    h(
-      "section",
-      { class: "card" },
-      h(
-        "table",
-        { class: "table" },
-        h("caption", { class: "unseen" }, t("nav.uploads")),
-        h("thead", {}, h("tr", {}, heads.map((key) => h("th", { scope: "col" }, t(key))))),
-        h("tbody", {}, list.map(row)),
-      ),
-    ),
-    state.cursor && h("p", { class: "row center" }, h("button", { type: "button", on: { click: more } }, t("more"))),
-  );
+  const heads = ["uploads.name", "uploads.state", "uploads.size", "uploads.created", "uploads.attempts", "uploads.where"].map((key) => t(key));
+  drawTable(place, { caption: t("nav.uploads"), heads, rows: uploads.map(row), more });
 }
 
 function row(upload) {

@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "base/printable.h"
-#include "client/db.h"
 #include "fs/safepath.h"
 
 #define FLAGS_MAX 64
@@ -69,7 +68,7 @@ int cli_usage(const struct cli *cli, const char *fmt, ...)
 
 static int exit_code(int code)
 {
-    return db_unavailable(code) || code == -EHOSTDOWN ? CLI_UNREACHABLE : CLI_FAILED;
+    return store_unavailable(code) ? CLI_UNREACHABLE : CLI_FAILED;
 }
 
 int cli_fail(const struct error *e)

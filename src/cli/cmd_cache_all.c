@@ -8,7 +8,7 @@
 
 static int checksum;
 
-static void print_summary(struct report *r)
+static void print_summary(const struct report *r)
 {
     struct job *job = r->job;
     char cached[OUTPUT_SIZE], bytes[OUTPUT_SIZE], unchanged[OUTPUT_SIZE], n[OUTPUT_SIZE];
@@ -24,27 +24,20 @@ static void print_summary(struct report *r)
     printf(", %s failed\n", output_number(n, job_counted(job, CACHE_ALL_FAILED)));
 }
 
+static int run_job(struct job *job, const struct cli *cli)
+{
+    struct cache_all_options options = {.collections = cli_collections(cli), .checksum = checksum};
+    int r = cache_all_run(job, &options);
+    free((void *)options.collections);
+    return r;
+}
+
 static int run(struct cli *cli)
 {
-    struct error e;
-    struct job job;
-    struct report report;
+    static const struct report_job job = {cache_all_init, run_job, print_summary, CACHE_ALL_FAILED};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
-        return cli_fail_settings(&e);
-
-    struct cache_all_options options = {.collections = cli_collections(cli), .checksum = checksum};
-    cache_all_init(&job, store, report_problem, &report);
-    report_begin(&report, cli, &job);
-    int r = cache_all_run(&job, &options);
-    if (r == 0 && !cli->json)
-        print_summary(&report);
-    int code = report_end(&report, CACHE_ALL_FAILED);
-    job_release(&job);
-    free((void *)options.collections);
-    return code;
+    return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {

@@ -48,7 +48,7 @@ static int run(struct cli *cli)
 
     struct check_options options = {
         .collections = cli_collections(cli), .quick = quick, .mark = print_mark, .arg = &report};
-    check_init(&job, store);
+    check_init(&job, store, NULL, NULL);
     report_begin(&report, cli, &job);
     if (cli->json)
         report.files = json_array();

@@ -7,8 +7,9 @@
 
 static long days;
 
-static void print_summary(struct job *job)
+static void print_summary(const struct report *r)
 {
+    struct job *job = r->job;
     char images[OUTPUT_SIZE], bytes[OUTPUT_SIZE];
     printf("%s into the trash: %s images (%s) not asked for in %ld days\n", job->dry_run ? "would go" : "went",
            output_number(images, job_counted(job, CLEANUP_TRASHED)),
@@ -21,29 +22,21 @@ static void print_summary(struct job *job)
                output_number(images, job_counted(job, CLEANUP_OBJECTS)));
 }
 
+static int run_job(struct job *job, const struct cli *cli)
+{
+    if (!days)
+        days = cli->config.cleanup_days;
+    return cleanup_run(job, (int)days);
+}
+
 static int run(struct cli *cli)
 {
-    struct error e;
-    struct job job;
-    struct report report;
+    static const struct report_job job = {cleanup_init, run_job, print_summary, -1};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (cli->collection)
         return cli_usage(cli, "works on all collections at once");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
-        return cli_fail_settings(&e);
-    if (!days)
-        days = cli->config.cleanup_days;
-
-    cleanup_init(&job, store);
-    report_begin(&report, cli, &job);
-    int r = cleanup_run(&job, (int)days);
-    if (r == 0 && !cli->json)
-        print_summary(&job);
-    int code = report_end(&report, -1);
-    job_release(&job);
-    return code;
+    return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {

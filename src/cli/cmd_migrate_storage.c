@@ -8,7 +8,7 @@
 
 static const char *to;
 
-static void print_summary(struct report *r)
+static void print_summary(const struct report *r)
 {
     struct job *job = r->job;
     char moved[OUTPUT_SIZE], bytes[OUTPUT_SIZE], placed[OUTPUT_SIZE], other[OUTPUT_SIZE], failed[OUTPUT_SIZE];
@@ -23,29 +23,22 @@ static void print_summary(struct report *r)
                strcmp(to, "s3") == 0 ? "not above" : "above", strcmp(to, "s3") == 0 ? "db" : "s3");
 }
 
+static int run_job(struct job *job, const struct cli *cli)
+{
+    (void)cli;
+    return migrate_storage_run(job, strcmp(to, "s3") == 0 ? MIGRATE_STORAGE_TO_S3 : MIGRATE_STORAGE_TO_DB);
+}
+
 static int run(struct cli *cli)
 {
-    struct error e;
-    struct job job;
-    struct report report;
+    static const struct report_job job = {migrate_storage_init, run_job, print_summary, MIGRATE_STORAGE_FAILED};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (cli->collection)
         return cli_usage(cli, "works on all collections at once");
     if (!to || (strcmp(to, "db") != 0 && strcmp(to, "s3") != 0))
         return cli_usage(cli, "say where to: --to db or --to s3");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
-        return cli_fail_settings(&e);
-
-    migrate_storage_init(&job, store, report_problem, &report);
-    report_begin(&report, cli, &job);
-    int r = migrate_storage_run(&job, strcmp(to, "s3") == 0 ? MIGRATE_STORAGE_TO_S3 : MIGRATE_STORAGE_TO_DB);
-    if (r == 0 && !cli->json)
-        print_summary(&report);
-    int code = report_end(&report, MIGRATE_STORAGE_FAILED);
-    job_release(&job);
-    return code;
+    return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {

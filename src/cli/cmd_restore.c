@@ -9,7 +9,7 @@
 static int all, force;
 static long parallelism;
 
-static void print_summary(struct report *r)
+static void print_summary(const struct report *r)
 {
     struct job *job = r->job;
     char restored[OUTPUT_SIZE], bytes[OUTPUT_SIZE], present[OUTPUT_SIZE], n[OUTPUT_SIZE];
@@ -29,33 +29,26 @@ static struct image_key *keys_of(const struct cli *cli)
     return keys;
 }
 
-static int run(struct cli *cli)
+static int run_job(struct job *job, const struct cli *cli)
 {
-    struct error e;
-    struct job job;
-    struct report report;
-    if (!all == !cli->argc)
-        return cli_usage(cli, "name the images to restore, or say --all");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
-        return cli_fail_settings(&e);
-
     struct image_key *keys = all ? NULL : keys_of(cli);
     struct restore_options options = {.keys = keys,
                                       .keys_len = cli->argc,
                                       .collections = cli_collections(cli),
                                       .force = force,
                                       .threads = (int)parallelism};
-    restore_init(&job, store, report_problem, &report);
-    report_begin(&report, cli, &job);
-    int r = restore_run(&job, &options);
-    if (r == 0 && !cli->json)
-        print_summary(&report);
-    int code = report_end(&report, RESTORE_FAILED);
-    job_release(&job);
+    int r = restore_run(job, &options);
     free(keys);
     free((void *)options.collections);
-    return code;
+    return r;
+}
+
+static int run(struct cli *cli)
+{
+    static const struct report_job job = {restore_init, run_job, print_summary, RESTORE_FAILED};
+    if (!all == !cli->argc)
+        return cli_usage(cli, "name the images to restore, or say --all");
+    return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {

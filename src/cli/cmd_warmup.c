@@ -9,7 +9,7 @@
 
 static long limit;
 
-static void print_summary(struct report *r)
+static void print_summary(const struct report *r)
 {
     struct job *job = r->job;
     char restored[OUTPUT_SIZE], bytes[OUTPUT_SIZE], present[OUTPUT_SIZE], failed[OUTPUT_SIZE];
@@ -20,27 +20,20 @@ static void print_summary(struct report *r)
            output_number(failed, job_counted(job, RESTORE_FAILED)));
 }
 
+static int run_job(struct job *job, const struct cli *cli)
+{
+    struct warmup_options options = {.collections = cli_collections(cli), .most = limit};
+    int r = warmup_run(job, &options);
+    free((void *)options.collections);
+    return r;
+}
+
 static int run(struct cli *cli)
 {
-    struct error e;
-    struct job job;
-    struct report report;
+    static const struct report_job job = {warmup_init, run_job, print_summary, RESTORE_FAILED};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    struct store *store = cli_store(cli, &e);
-    if (!store)
-        return cli_fail_settings(&e);
-
-    struct warmup_options options = {.collections = cli_collections(cli), .most = limit};
-    warmup_init(&job, store, report_problem, &report);
-    report_begin(&report, cli, &job);
-    int r = warmup_run(&job, &options);
-    if (r == 0 && !cli->json)
-        print_summary(&report);
-    int code = report_end(&report, RESTORE_FAILED);
-    job_release(&job);
-    free((void *)options.collections);
-    return code;
+    return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {

@@ -214,7 +214,7 @@ static int check(struct story *s)
 {
     const struct check_options options = {.collections = collections, .mark = tell_mark};
     struct job check_job, fsck_job;
-    check_init(&check_job, s->store);
+    check_init(&check_job, s->store, NULL, NULL);
     fsck_init(&fsck_job, s->store, tell_problem, NULL);
     (void)!check_run(&check_job, &options);
     int64_t same = job_counted(&check_job, CHECK_COUNT_SAME);

@@ -59,3 +59,20 @@ int report_end(struct report *r, int failed)
         code = cli_fail(&r->job->failure);
     return code;
 }
+
+int report_run(struct cli *cli, const struct report_job *what)
+{
+    struct error e;
+    struct job job;
+    struct report report;
+    struct store *store = cli_store(cli, &e);
+    if (!store)
+        return cli_fail_settings(&e);
+    what->init(&job, store, report_problem, &report);
+    report_begin(&report, cli, &job);
+    if (what->run(&job, cli) == 0 && !cli->json)
+        what->summary(&report);
+    int code = report_end(&report, what->failed);
+    job_release(&job);
+    return code;
+}

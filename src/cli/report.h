@@ -15,7 +15,18 @@ struct report {
     int64_t started_ms;
 };
 
-/* For job_init: prints a problem, or keeps it for the JSON. arg is the report. */
+/* What a command's job is made of. */
+struct report_job {
+    void (*init)(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
+    int (*run)(struct job *job, const struct cli *cli);
+    void (*summary)(const struct report *r); /* printed when it ran to its end and JSON was not asked for */
+    int failed;                              /* as report_end has it */
+};
+
+/* Runs it on the store. Returns the exit code. */
+int report_run(struct cli *cli, const struct report_job *what);
+
+/* Or step by step. For job_init: prints a problem, or keeps it for the JSON. arg is the report. */
 void report_problem(void *arg, const struct image_key *key, const struct error *why);
 
 void report_begin(struct report *r, struct cli *cli, struct job *job);

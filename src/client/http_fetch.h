@@ -45,6 +45,10 @@ struct fetch_policy {
     const char *ca_file; /* certificates in PEM form that servers' ones must descend from; NULL: the system's */
 };
 
+/* The one for the hosts of PERDURA_ALLOWED_SOURCES. Borrows from the settings. */
+struct config;
+struct fetch_policy fetch_policy_sources(const struct config *config);
+
 /* Connects to nothing yet. Copies what it keeps. 0, -ENOMEM. */
 int fetch_pool_open(struct fetch_pool **ret, const struct fetch_policy *policy, struct error *e)
     __attribute__((warn_unused_result));

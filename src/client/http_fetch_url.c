@@ -6,7 +6,15 @@
 #include <strings.h>
 
 #include "base/printable.h"
+#include "config/config.h"
 #include "config/listvalue.h"
+
+struct fetch_policy fetch_policy_sources(const struct config *config)
+{
+    return (struct fetch_policy){.allowed = config->allowed_sources,
+                                 .private_allowed = config->allow_private_sources,
+                                 .ca_file = config->https_ca};
+}
 
 /* Of a parsed URL; freed by release. `port` is never NULL. */
 struct parts {

@@ -1,16 +1,21 @@
-/* The arguments of lists that come a page at a time. */
+/* Lists that come a page at a time. */
 #ifndef HTTP_PAGING_H
 #define HTTP_PAGING_H
 
 #include "codec/url.h"
+#include "http/exchange.h"
 #include "store/store_history.h"
 
 /* `limit`: 1 to `most`, `otherwise` when it is not given. -EINVAL. */
 int paging_limit(const struct url_query *query, int otherwise, int most, int *ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* That, and `cursor`, of a list by time. -EINVAL. */
-int paging_history(const struct url_query *query, int otherwise, int most, struct store_history_page *ret,
-                   struct error *e) __attribute__((warn_unused_result));
+/* Adds the rows of a page to `rows`. 0 or -errno. */
+typedef int paging_list_fn(struct store *store, const struct url_query *query, const struct store_history_page *page,
+                           char ret_cursor[STORE_HISTORY_CURSOR_SIZE], json_t *rows, struct error *e);
+
+/* The page of a list by time that the request asks for (`limit`, `cursor`): {name: rows, "cursor": of the next page, or
+ * null}. NULL: it was answered why not. */
+json_t *paging_list(struct http_exchange *x, const char *name, paging_list_fn *list);
 
 #endif

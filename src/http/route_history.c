@@ -12,8 +12,6 @@
 #include "job/describe.h"
 #include "store/store_history.h"
 
-#define PAGE_DEFAULT  50
-#define PAGE_MAX      500
 #define HOURS_DEFAULT 168
 #define HOURS_MAX     192 /* that are kept */
 
@@ -26,44 +24,26 @@ static void add_upload(void *arg, const struct store_upload *u)
                        describe_time(u->created_us), "completed_at", describe_time(u->completed_us), "path", u->path));
 }
 
-/* -EINVAL. */
-static int check_state(const char *state, struct error *e)
-{
-    if (!state || strcmp(state, "pending") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "completed") == 0)
-        return 0;
-    return error_set(e, -EINVAL, "state has to be pending, failed or completed");
-}
-
 static const char *given(const struct url_query *query, const char *name)
 {
     const char *text = url_query_get(query, name);
     return text && *text ? text : NULL;
 }
 
+static int list_uploads(struct store *store, const struct url_query *query, const struct store_history_page *page,
+                        char ret_cursor[STORE_HISTORY_CURSOR_SIZE], json_t *rows, struct error *e)
+{
+    const char *state = given(query, "state");
+    if (state && strcmp(state, "pending") != 0 && strcmp(state, "failed") != 0 && strcmp(state, "completed") != 0)
+        return error_set(e, -EINVAL, "state has to be pending, failed or completed");
+    return store_uploads(store, state, given(query, "collection"), page, ret_cursor, add_upload, rows, e);
+}
+
 void route_uploads_list(struct http_exchange *x)
 {
-    struct store_history_page page;
-    struct url_query query;
-    struct error why;
-    char cursor[STORE_HISTORY_CURSOR_SIZE] = "";
-    if (http_query(x, &query) < 0)
-        return;
-    json_t *uploads = json_array();
-    const char *state = given(&query, "state");
-    int r = check_state(state, &why);
-    if (r == 0)
-        r = paging_history(&query, PAGE_DEFAULT, PAGE_MAX, &page, &why);
-    if (r == 0)
-        r = store_uploads(x->service->store, state, given(&query, "collection"), &page, cursor, add_upload, uploads,
-                          &why);
-    url_query_release(&query);
-    if (r < 0) {
-        json_decref(uploads);
-        http_answer_error(x, NULL, &why);
-        return;
-    }
-    http_answer_json(
-        x, 200, json_pack("{s:o, s:o}", "uploads", uploads, "cursor", *cursor ? json_string(cursor) : json_null()));
+    json_t *body = paging_list(x, "uploads", list_uploads);
+    if (body)
+        http_answer_json(x, 200, body);
 }
 
 static int read_hours(const struct url_query *query, int *ret)

@@ -109,24 +109,10 @@ static int run_warmup(struct job *job, const json_t *arguments)
     return r;
 }
 
-static void init_cleanup(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
-{
-    (void)problem;
-    (void)arg;
-    cleanup_init(job, store);
-}
-
 static int run_cleanup(struct job *job, const json_t *arguments)
 {
     const json_t *days = json_object_get(arguments, "days");
     return cleanup_run(job, days ? (int)json_integer_value(days) : store_config(job->store)->cleanup_days);
-}
-
-static void init_check(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
-{
-    check_init(job, store);
-    job->problem = problem;
-    job->arg = arg;
 }
 
 /* What differs is listed like an error, with what it is. */
@@ -191,9 +177,9 @@ static int run_fsck(struct job *job, const json_t *arguments)
 static const struct jobs_kind cache_all = {"cache-all", NULL, cache_all_init, run_cache_all, NULL};
 static const struct jobs_kind restore = {"restore", NULL, restore_init, run_restore, NULL};
 static const struct jobs_kind warmup = {"warmup", NULL, warmup_init, run_warmup, NULL};
-static const struct jobs_kind cleanup = {"cleanup", NULL, init_cleanup, run_cleanup, NULL};
+static const struct jobs_kind cleanup = {"cleanup", NULL, cleanup_init, run_cleanup, NULL};
 
-static const struct jobs_kind check = {"check", NULL, init_check, run_check, NULL};
+static const struct jobs_kind check = {"check", NULL, check_init, run_check, NULL};
 static const struct jobs_kind fsck = {"fsck", NULL, fsck_init, run_fsck, NULL};
 
 /* Whether arguments that name images go together; else it is answered. */

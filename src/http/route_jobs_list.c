@@ -11,9 +11,6 @@
 #include "job/describe.h"
 #include "store/store_history.h"
 
-#define PAGE_DEFAULT 50
-#define PAGE_MAX     500
-
 static json_t *asked_for(struct http_exchange *x)
 {
     json_t *job = jobs_describe(x->service->jobs, http_tail_number(x));
@@ -107,25 +104,19 @@ static void add_run(void *arg, const struct store_job *job)
                                          "result", result ? result : json_object()));
 }
 
+static int list_runs(struct store *store, const struct url_query *query, const struct store_history_page *page,
+                     char ret_cursor[STORE_HISTORY_CURSOR_SIZE], json_t *rows, struct error *e)
+{
+    return store_jobs(store, url_query_get(query, "kind"), page, ret_cursor, add_run, rows, e);
+}
+
 void route_jobs_list(struct http_exchange *x)
 {
-    struct store_history_page page;
-    struct url_query query;
-    struct error why;
-    char cursor[STORE_HISTORY_CURSOR_SIZE] = "";
-    if (http_query(x, &query) < 0)
+    json_t *page = paging_list(x, "recent", list_runs);
+    if (!page)
         return;
-    json_t *recent = json_array();
-    int r = paging_history(&query, PAGE_DEFAULT, PAGE_MAX, &page, &why);
-    if (r == 0)
-        r = store_jobs(x->service->store, url_query_get(&query, "kind"), &page, cursor, add_run, recent, &why);
-    url_query_release(&query);
-    if (r < 0) {
-        json_decref(recent);
-        http_answer_error(x, NULL, &why);
-        return;
-    }
-    http_answer_json(x, 200,
-                     json_pack("{s:o, s:o, s:o}", "running", jobs_describe_running(x->service->jobs), "recent", recent,
-                               "cursor", *cursor ? json_string(cursor) : json_null()));
+    json_t *body = json_pack("{s:o}", "running", jobs_describe_running(x->service->jobs));
+    json_object_update(body, page);
+    json_decref(page);
+    http_answer_json(x, 200, body);
 }

@@ -6,11 +6,8 @@
  * last call may a request be answered without losing the connection, so whatever is refused is answered in the first
  * one, before any of the body is read. A handler that has to wait suspends the connection; libmicrohttpd calls again
  * after http_done. */
-#include "http/server.h"
-
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -19,30 +16,23 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "http/admit.h"
-#include "http/auth.h"
 #include "http/body.h"
 #include "http/gate.h"
-#include "http/jobs.h"
-#include "http/listen.h"
-#include "http/login_limit.h"
 #include "http/loops.h"
-#include "http/minutes.h"
 #include "http/patrol.h"
 #include "http/pools.h"
 #include "http/response.h"
 #include "http/router.h"
 #include "http/routes.h"
-#include "http/session.h"
+#include "http/server_parts.h"
 #include "http/upload_form.h"
 #include "store/store.h"
 #include "store/store_object.h"
-#include "store/store_proxy.h"
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
@@ -52,24 +42,6 @@
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
 #define STREAM_BLOCK      4096
-#define ROUND_US          10000 /* while the last requests are waited for */
-#define GIVE_UP_MS        2000  /* before the end, for those that wait for an origin */
-
-struct http_server {
-    struct http_service service;
-    struct login_limit login_limit;
-    const struct config *config;
-    struct loops *loops;
-    struct patrol *patrol;
-    struct pools *pools;
-    atomic_llong bodies_bytes;
-    atomic_llong files_bytes;
-    atomic_int under_way;
-    atomic_int suspended; /* or about to be */
-    atomic_int stopping;
-    atomic_int closing; /* no request is suspended any more */
-    int port;
-};
 
 struct request {
     struct http_exchange x;
@@ -526,7 +498,7 @@ static void log_complaint(void *arg, const char *fmt, va_list args)
     log_event(LOG_DEBUG, "libmicrohttpd", LOG_STR("says", text));
 }
 
-static struct MHD_Daemon *make_daemon(void *arg, int listen_fd, int count)
+struct MHD_Daemon *server_make_daemon(void *arg, int listen_fd, int count)
 {
     struct http_server *s = arg;
     return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL,
@@ -541,110 +513,4 @@ static struct MHD_Daemon *make_daemon(void *arg, int listen_fd, int count)
                             MHD_OPTION_NOTIFY_COMPLETED, end_request, s,                       //
                             MHD_OPTION_NOTIFY_CONNECTION, connection_changes, s,               //
                             MHD_OPTION_END);
-}
-
-/* As many as there are cores. */
-static int start_loops(struct http_server *s, int listen_fd)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return loops_start(&s->loops, listen_fd, cores > 1 ? (int)cores : 2, make_daemon, s);
-}
-
-int http_server_start(struct http_server **ret, const struct http_service *service, struct error *e)
-{
-    struct http_server *s = calloc(1, sizeof *s);
-    if (!s)
-        return error_set(e, -ENOMEM, "out of memory");
-    s->service = *service;
-    s->config = store_config(service->store);
-    int fd = -1;
-    metric_set(METRIC_start_time_seconds, METRIC_none, METRIC_none, clock_realtime_us());
-    int r = auth_open(&s->service.auth, s->config, e);
-    if (r == 0 && (r = jobs_open(&s->service.jobs, service->store)) < 0)
-        r = error_set(e, r, "out of memory");
-    s->service.login_limit = &s->login_limit;
-    if (r == 0 && (r = sessions_open(&s->service.sessions, service->store)) < 0)
-        r = error_set(e, r, "out of memory");
-    if (r == 0 && (r = minutes_start(&s->service.minutes)) < 0)
-        r = error_set(e, r, "no thread to count reads by the minute: %s", strerror(-r));
-    if (r == 0)
-        r = http_listen(s->config->bind, s->config->port, &fd, &s->port, e);
-    if (r == 0 && (r = patrol_start(&s->patrol)) < 0)
-        r = error_set(e, r, "no thread to watch over the connections: %s", strerror(-r));
-    if (r == 0)
-        r = store_fetch_start(service->store, e);
-    if (r == 0)
-        r = store_proxy_start(service->store, e);
-    if (r == 0 && (r = pools_start(&s->pools)) < 0)
-        r = error_set(e, r, "no threads: %s", strerror(-r));
-    if (r < 0 && fd >= 0)
-        close(fd);
-    if (r == 0 && (r = start_loops(s, fd)) < 0)
-        r = error_set(e, r, "the HTTP server can't be started: %s", strerror(-r));
-    if (r < 0) {
-        (void)!http_server_stop(s, 0);
-        return r;
-    }
-    *ret = s;
-    return 0;
-}
-
-int http_server_port(const struct http_server *server)
-{
-    return server->port;
-}
-
-int http_server_login_link(struct http_server *server, char ret[HTTP_LOGIN_LINK_SIZE])
-{
-    return sessions_make_link(server->service.sessions, ret);
-}
-
-/* New connections are refused; who has one is told to close it. */
-static void begin_stop(struct http_server *s)
-{
-    if (atomic_exchange(&s->stopping, 1))
-        return;
-    loops_refuse(s->loops);
-    jobs_cancel(s->service.jobs);
-}
-
-static int end_requests(struct http_server *s, int64_t deadline_ms)
-{
-    begin_stop(s);
-    while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms) > GIVE_UP_MS)
-        usleep(ROUND_US);
-    store_proxy_give_up(s->service.store);
-    while (atomic_load(&s->under_way) && clock_left_ms(deadline_ms))
-        usleep(ROUND_US);
-    atomic_store(&s->closing, 1);
-    while (atomic_load(&s->suspended) && clock_left_ms(deadline_ms))
-        usleep(ROUND_US);
-    if (atomic_load(&s->suspended))
-        return -ETIMEDOUT;
-    loops_stop(s->loops);
-    s->loops = NULL;
-    return 0;
-}
-
-int http_server_stop(struct http_server *s, int64_t deadline_ms)
-{
-    if (!s)
-        return 0;
-    if (s->loops && end_requests(s, deadline_ms) < 0)
-        return -ETIMEDOUT;
-    while (s->service.jobs && jobs_running(s->service.jobs)) {
-        if (!clock_left_ms(deadline_ms))
-            return -ETIMEDOUT;
-        usleep(ROUND_US);
-    }
-    if (store_fetch_stop(s->service.store, deadline_ms) < 0 || store_proxy_stop(s->service.store, deadline_ms) < 0)
-        return -ETIMEDOUT;
-    pools_finish(s->pools);
-    jobs_close(s->service.jobs);
-    patrol_stop(s->patrol);
-    sessions_close(s->service.sessions);
-    minutes_stop(s->service.minutes);
-    auth_close(s->service.auth);
-    free(s);
-    return 0;
 }

@@ -112,7 +112,7 @@ static enum take_in read_item(struct job *job, const struct item *item, struct b
 /* Without the storage, or the database, no other could be stored either. */
 static void give_up(struct job *job, struct item *item, const struct error *why)
 {
-    if (why->code == -EHOSTDOWN || db_unavailable(why->code))
+    if (store_unavailable(why->code))
         job_fail(job, why);
     else if (why->code != -ECANCELED)
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, why);

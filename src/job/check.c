@@ -28,9 +28,9 @@ struct check {
     struct buf bytes;
 };
 
-void check_init(struct job *job, struct store *store)
+void check_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
 {
-    job_init(job, "check", store, counters, NULL, NULL);
+    job_init(job, "check", store, counters, problem, arg);
     job->dry_run = 1;
 }
 

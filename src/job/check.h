@@ -29,7 +29,7 @@ struct check_options {
     void *arg;
 };
 
-void check_init(struct job *job, struct store *store);
+void check_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
 
 /* 0 when it ran to its end, whatever it found; else what stopped it, which is also in job->failure. */
 int check_run(struct job *job, const struct check_options *options) __attribute__((warn_unused_result));

@@ -8,9 +8,9 @@ static const char *const counters[] = {
     [CLEANUP_OBJECTS] = "objects", NULL,
 };
 
-void cleanup_init(struct job *job, struct store *store)
+void cleanup_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
 {
-    job_init(job, "cleanup", store, counters, NULL, NULL);
+    job_init(job, "cleanup", store, counters, problem, arg);
 }
 
 static void add(struct job *job, enum cleanup_counter images, const struct store_tally *tally)

@@ -8,7 +8,7 @@
 
 enum cleanup_counter { CLEANUP_TRASHED, CLEANUP_TRASHED_BYTES, CLEANUP_PURGED, CLEANUP_PURGED_BYTES, CLEANUP_OBJECTS };
 
-void cleanup_init(struct job *job, struct store *store);
+void cleanup_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
 
 /* A dry run counts what would go. 0, or what stopped it, which is also in job->failure. */
 int cleanup_run(struct job *job, int days) __attribute__((warn_unused_result));

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/db.h"
 #include "fs/fdio.h"
 #include "job/each_row.h"
 #include "job/fetch.h"
@@ -113,7 +112,7 @@ static void take_image(void *thread, void *tag, const struct image_meta *meta, s
         r = *to == MIGRATE_STORAGE_TO_S3 ? to_s3(job, meta, image, &e) : to_db(job, meta, &e);
     if (image && r == 0)
         job_moved(job, MIGRATE_STORAGE_MOVED, meta->size);
-    else if (r == -EHOSTDOWN || db_unavailable(r) || r == -ENOSPC)
+    else if (store_unavailable(r) || r == -ENOSPC)
         job_fail(job, &e);
     else if (r != -ECANCELED && r != -ENOENT && meta)
         job_problem(job, MIGRATE_STORAGE_FAILED, &meta->key, &e);

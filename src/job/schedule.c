@@ -179,7 +179,7 @@ static int take_day(struct schedule *s, const struct schedule_day *day)
 static void clean_images(struct schedule *s)
 {
     struct job job;
-    cleanup_init(&job, s->options.store);
+    cleanup_init(&job, s->options.store, NULL, NULL);
     if (begin_job(s, &job)) {
         int code = cleanup_run(&job, store_config(s->options.store)->cleanup_days);
         end_job(s);

@@ -26,7 +26,7 @@ struct waiter;
 enum proxy_copy { COPY_LEFT /* in memory, of a file that is gone */, COPY_IN_REDIS, COPY_ON_DISK };
 
 struct flight {
-    struct image_key key; /* both inside name */
+    struct image_key key; /* both inside name; first, for those who read it */
     struct waiter *waiters;
     struct image *copy; /* too old */
     struct found stale; /* what that would be */

@@ -60,10 +60,10 @@ static void put(const struct store *store, const struct order *order)
         (void)!tier_redis_drop(store->redis, &meta->key, meta);
 }
 
-static void take_refreshed(void *arg, int index, struct image *image, const struct error *why)
+static void take_refreshed(void *arg, void *key, struct image *image, const struct error *why)
 {
     struct order *order = arg;
-    (void)index;
+    (void)key;
     (void)why;
     order->fetch_us = clock_realtime_us() - order->since.us;
     if (image && image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL) < 0) {
@@ -78,7 +78,7 @@ static void take_refreshed(void *arg, int index, struct image *image, const stru
 /* What is gone meanwhile, or can't be read, runs out in Redis by itself. */
 static void refresh(struct redis_fill *f, struct order *order)
 {
-    const struct image_key *key = &order->image->meta.key;
+    void *key = &order->image->meta.key;
     int64_t size = order->image->meta.size;
     order->since = redis_fill_now(f->store);
     db_deadline(clock_monotonic_ms() + REFRESH_MS);

@@ -133,6 +133,11 @@ const struct config *store_config(const struct store *store)
     return store->config;
 }
 
+int store_unavailable(int code)
+{
+    return code == -EHOSTDOWN || db_unavailable(code);
+}
+
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e)
 {

@@ -23,6 +23,9 @@ struct tier_disk *store_disk(struct store *store);
 struct db_pool *store_pool(struct store *store);
 const struct config *store_config(const struct store *store);
 
+/* Whether a code means that what holds images, the database or object storage, could not be asked. */
+int store_unavailable(int code);
+
 /* Reads an image from the first tier that has it and fills the tiers above. *ret_tier names the tier; it may be NULL.
  * Images above PERDURA_INLINE_MAX come as open files (image.h).
  * -ENOENT: every tier was asked and none has it. -ENOTCONN, -ETIMEDOUT: not on disk, and the database could not be

@@ -224,17 +224,11 @@ static struct workers *lane_of(struct store_proxy *p, const char *collection)
     return NULL; /* nobody boards for a collection without an origin */
 }
 
-struct batch {
-    struct store_proxy *p;
-    struct flight *flights[TIER_REDIS_READ_MAX];
-};
-
-static void got_from_redis(void *arg, int index, struct image *image, int refresh, const struct error *why)
+static void got_from_redis(void *arg, void *item, struct image *image, int refresh, const struct error *why)
 {
     static const struct found found = {"redis", "MISS"};
-    const struct batch *b = arg;
-    struct store_proxy *p = b->p;
-    struct flight *flight = b->flights[index];
+    struct store_proxy *p = arg;
+    struct flight *flight = item;
     struct filestate state;
     (void)refresh; /* the time to live ends, and the copy on disk stays */
     if (!image) {
@@ -257,17 +251,11 @@ static void got_from_redis(void *arg, int index, struct image *image, int refres
 
 static void run_redis(void *arg, struct workers *w)
 {
-    struct batch b = {.p = arg};
-    const struct image_key *keys[TIER_REDIS_READ_MAX];
-    void *taken[TIER_REDIS_READ_MAX];
+    struct store_proxy *p = arg;
+    void *flights[TIER_REDIS_READ_MAX];
     size_t count;
-    while ((count = workers_take_some(w, taken, TIER_REDIS_READ_MAX))) {
-        for (size_t i = 0; i < count; i++) {
-            b.flights[i] = taken[i];
-            keys[i] = &b.flights[i]->key;
-        }
-        tier_redis_read(b.p->store->redis, keys, (int)count, got_from_redis, &b);
-    }
+    while ((count = workers_take_some(w, flights, TIER_REDIS_READ_MAX)))
+        tier_redis_read(p->store->redis, flights, (int)count, got_from_redis, p);
 }
 
 /* Whether there is no use in asking the origin now. */

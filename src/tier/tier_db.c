@@ -196,7 +196,7 @@ static int receive_read(struct db_conn *conn, struct image **ret, struct error *
     return r;
 }
 
-void tier_db_read(struct tier_db *db, const struct image_key *const *keys, int count, tier_db_got_fn *got, void *arg)
+void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got_fn *got, void *arg)
 {
     struct db_conn *conn = NULL;
     struct image *image = NULL;
@@ -208,24 +208,25 @@ void tier_db_read(struct tier_db *db, const struct image_key *const *keys, int c
         db_limit(conn, READ_LIMIT_MS);
     for (int i = 0; i < count; i++) {
         while (r == 0 && sent < count && sent < i + DB_IN_FLIGHT_MAX) {
-            r = send_read(conn, keys[sent], &why);
+            r = send_read(conn, items[sent], &why);
             sent += r == 0;
         }
         int outcome = i < sent ? receive_read(conn, &image, &why) : r;
-        got(arg, i, outcome == 0 ? image : NULL, &why);
+        got(arg, items[i], outcome == 0 ? image : NULL, &why);
     }
     db_put(conn);
 }
 
 struct one_read {
+    struct image_key key;
     struct image *image;
     struct error why;
 };
 
-static void keep_read(void *arg, int index, struct image *image, const struct error *why)
+static void keep_read(void *arg, void *item, struct image *image, const struct error *why)
 {
-    (void)index;
-    struct one_read *one = arg;
+    struct one_read *one = item;
+    (void)arg;
     one->image = image;
     if (!image)
         one->why = *why;
@@ -233,8 +234,9 @@ static void keep_read(void *arg, int index, struct image *image, const struct er
 
 static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
 {
-    struct one_read one = {0};
-    tier_db_read(self, &key, 1, keep_read, &one);
+    struct one_read one = {.key = *key};
+    void *item = &one;
+    tier_db_read(self, &item, 1, keep_read, NULL);
     if (one.image)
         *ret = one.image;
     else if (e)

@@ -34,11 +34,12 @@ void tier_db_core(const struct db_result *rows, int row, struct image_meta *ret)
 int tier_db_image(const struct db_result *rows, int row, struct image **ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Reads many images over one connection without waiting for one answer before the next question. Each is told once, in
- * order, as it arrives: `image` with one reference, the receiver's, or NULL and why not (as read in tier/tier.h). */
-typedef void tier_db_got_fn(void *arg, int index, struct image *image, const struct error *why);
+/* Reads many images over one connection without waiting for one answer before the next question. Each item begins with
+ * its struct image_key and is told once, in order, as it arrives: `image` with one reference, the receiver's, or NULL
+ * and why not (as read in tier/tier.h). */
+typedef void tier_db_got_fn(void *arg, void *item, struct image *image, const struct error *why);
 
-void tier_db_read(struct tier_db *db, const struct image_key *const *keys, int count, tier_db_got_fn *got, void *arg);
+void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got_fn *got, void *arg);
 
 /* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
  * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for

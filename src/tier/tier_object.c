@@ -50,8 +50,7 @@ static int take_bucket(struct tier_object *o, const char *setting)
 int tier_object_open(struct tier_object **ret, const struct config *c, struct error *e)
 {
     struct tier_object *o = calloc(1, sizeof *o);
-    const struct fetch_policy policy = {
-        .allowed = c->allowed_sources, .private_allowed = c->allow_private_sources, .ca_file = c->https_ca};
+    const struct fetch_policy policy = fetch_policy_sources(c);
     if (!o)
         return error_set(e, -ENOMEM, "out of memory");
     pthread_mutex_init(&o->lock, NULL);

@@ -50,19 +50,12 @@ struct tier_origin {
 
 /* Life */
 
-static int open_web(struct tier_origin *o, struct error *e)
-{
-    const struct fetch_policy policy = {.allowed = o->config->allowed_sources,
-                                        .private_allowed = o->config->allow_private_sources,
-                                        .ca_file = o->config->https_ca};
-    return fetch_pool_open(&o->web, &policy, e);
-}
-
 int tier_origin_open(struct tier_origin **ret, const struct config *config, tier_origin_changed_fn *changed, void *arg,
                      struct error *e)
 {
     size_t count = config->image_origins_len;
     struct tier_origin *o = calloc(1, sizeof *o + count * sizeof o->places[0]);
+    const struct fetch_policy policy = fetch_policy_sources(config);
     int r = 0;
     if (!o)
         return error_set(e, -ENOMEM, "out of memory");
@@ -76,7 +69,7 @@ int tier_origin_open(struct tier_origin **ret, const struct config *config, tier
     for (size_t i = 0; i < count && r == 0; i++) {
         int is_web = config->image_origins[i].kind == IMAGE_ORIGIN_WEB;
         if (is_web && !o->web)
-            r = open_web(o, e);
+            r = fetch_pool_open(&o->web, &policy, e);
         else if (!is_web && !o->s3 && !s3_settings_missing(config))
             r = s3_open(&o->s3, config, e);
     }

@@ -113,7 +113,7 @@ void tier_redis_state(struct tier_redis *r, struct tier_redis_state *ret)
 
 struct reading {
     struct tier_redis *r;
-    const struct image_key *const *keys;
+    void *const *items; /* each begins with its key */
     int count;
     int64_t deadline_ms;
     char names[TIER_REDIS_READ_MAX][TIER_REDIS_KEY_SIZE]; /* the key that is read next */
@@ -146,7 +146,7 @@ static void take_hash(struct reading *x, int i, const void *fields, int64_t left
         (void)snprintf(x->names[i], TIER_REDIS_KEY_SIZE, "%s", h.values[TIER_REDIS_SEE]);
         o->code = 1;
     } else if (o->code == 0) {
-        o->code = tier_redis_hash_read(&h, x->keys[i], x->r->max_bytes, &o->image);
+        o->code = tier_redis_hash_read(&h, x->items[i], x->r->max_bytes, &o->image);
         o->refresh = o->code == 0 && left_ms >= 0 &&
                      tier_redis_is_due(left_ms, tier_redis_hash_number(&h, TIER_REDIS_FETCH_US), chance());
     }
@@ -191,14 +191,13 @@ static void drop_damaged(struct reading *x)
         (void)!tier_redis_unlink(x->r, names, n, clock_monotonic_ms() + x->r->timeout_ms, NULL);
 }
 
-void tier_redis_read(struct tier_redis *r, const struct image_key *const *keys, int count, tier_redis_got_fn *got,
-                     void *arg)
+void tier_redis_read(struct tier_redis *r, void *const *items, int count, tier_redis_got_fn *got, void *arg)
 {
-    struct reading x = {.r = r, .keys = keys, .count = count};
+    struct reading x = {.r = r, .items = items, .count = count};
     struct error why;
     x.deadline_ms = clock_monotonic_ms() + r->timeout_ms + count * r->max_bytes / TRANSFER_BYTES_PER_MS;
     for (int i = 0; i < count; i++)
-        tier_redis_path_key(x.names[i], keys[i]);
+        tier_redis_path_key(x.names[i], items[i]);
     int result = atomic_load(&r->owed.any) ? error_set(&why, -ENOTCONN, "Redis holds what was to be dropped")
                                            : read_round(&x, 0, &why);
     if (result == 0)
@@ -209,7 +208,7 @@ void tier_redis_read(struct tier_redis *r, const struct image_key *const *keys, 
         struct outcome *o = &x.outcomes[i];
         if (result == 0 && o->code < 0)
             error_set(&why, -ENOENT, "is not in Redis");
-        got(arg, i, o->image, o->refresh, &why);
+        got(arg, items[i], o->image, o->refresh, &why);
     }
 }
 

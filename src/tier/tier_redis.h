@@ -37,14 +37,13 @@ void tier_redis_free(struct tier_redis *r); /* NULL is allowed */
 /* Whether asking it is of any use at present. */
 int tier_redis_is_up(struct tier_redis *r);
 
-/* Reads up to TIER_REDIS_READ_MAX images together, and each is told once, in order: `image` with one reference, the
- * receiver's, its content compared with its sha256; or NULL and why not: -ENOENT, what is damaged included (it is
- * dropped), or another code when Redis could not tell. With `refresh` the image is about to expire, and whoever is told
- * this had better read it elsewhere and put it again. */
-typedef void tier_redis_got_fn(void *arg, int index, struct image *image, int refresh, const struct error *why);
+/* Reads up to TIER_REDIS_READ_MAX images together. Each item begins with its struct image_key and is told once, in
+ * order: `image` with one reference, the receiver's, its content compared with its sha256; or NULL and why not:
+ * -ENOENT, what is damaged included (it is dropped), or another code when Redis could not tell. With `refresh` the
+ * image is about to expire, and whoever is told this had better read it elsewhere and put it again. */
+typedef void tier_redis_got_fn(void *arg, void *item, struct image *image, int refresh, const struct error *why);
 
-void tier_redis_read(struct tier_redis *r, const struct image_key *const *keys, int count, tier_redis_got_fn *got,
-                     void *arg);
+void tier_redis_read(struct tier_redis *r, void *const *items, int count, tier_redis_got_fn *got, void *arg);
 
 /* Puts an image there, which took fetch_us to read elsewhere. -EFBIG: larger than PERDURA_REDIS_MAX_BYTES; -ENOTCONN,
  * -EIO and others: it may be there or not. */

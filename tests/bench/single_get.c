@@ -65,20 +65,20 @@ static void collect_keys(struct bench *b)
     }
 }
 
-static void got(void *arg, int index, struct image *image, const struct error *why)
+static void got(void *arg, void *key, struct image *image, const struct error *why)
 {
     struct bench *b = arg;
-    (void)index;
+    (void)key;
     if (!image)
         die("read", why);
     atomic_fetch_add(&b->bytes, image->meta.size);
     image_unref(image);
 }
 
-static void hold(void *arg, int index, struct image *image, const struct error *why)
+static void hold(void *arg, void *key, struct image *image, const struct error *why)
 {
     struct bench *b = arg;
-    (void)index;
+    (void)key;
     if (!image)
         die("read", why);
     image_unref(image);
@@ -88,7 +88,7 @@ static void hold(void *arg, int index, struct image *image, const struct error *
 static void *run(void *arg)
 {
     struct bench *b = arg;
-    const struct image_key *waiting[WAITING_MAX] = {&b->keys[0]};
+    void *waiting[WAITING_MAX] = {&b->keys[0]};
     size_t first;
     /* The query is prepared before the clock starts, as yardstick's is; and all are connected before one is done. */
     tier_db_read(store_db(b->store), waiting, 1, hold, b);

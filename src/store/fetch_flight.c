@@ -1,0 +1,293 @@
+#include "store/fetch_flight.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/metric.h"
+#include "store/memo.h"
+
+#define PATIENCE_MS 1500
+#define LONGEST_MS  20000 /* even where others are served: the queue is too long */
+#define ROUND_MS    100
+
+struct waiter {
+    store_landed_fn *landed;
+    void *arg;
+    int64_t since_us;   /* clock_monotonic_us */
+    struct image *left; /* its flight's, once it has waited too long */
+    struct waiter *prev, *next;
+};
+
+/* Landing */
+
+static void tell(struct waiter *waiters, struct image *image, const char *tier, const struct error *why)
+{
+    while (waiters) {
+        struct waiter *one = waiters;
+        waiters = one->next;
+        struct image *given = one->left ? one->left : image ? image_ref(image) : NULL;
+        const char *from = one->left ? "memory" : tier;
+        if (given)
+            metric_observe(METRIC_read_seconds, metric_tier(from), METRIC_none, clock_monotonic_us() - one->since_us);
+        one->landed(one->arg, given, from, given ? NULL : why);
+        free(one);
+    }
+}
+
+/* For these, the lock is held. */
+static void leave(struct store_fetch *f, struct flight *flight)
+{
+    if (flight->table)
+        HASH_DEL(*flight->table, flight);
+    else
+        DL_DELETE(f->closed, flight);
+}
+
+static void close_flight(struct store_fetch *f, struct flight *flight)
+{
+    leave(f, flight);
+    flight->table = NULL;
+    DL_APPEND(f->closed, flight);
+}
+
+static void enter(struct flight **table, struct flight *flight)
+{
+    HASH_ADD(hh, *table, name[0], flight->name_len, flight);
+    flight->table = table;
+}
+
+int flight_any(const struct store_fetch *f)
+{
+    return f->flights || f->cold || f->closed;
+}
+
+void flight_land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
+                 const struct error *why)
+{
+    pthread_mutex_lock(&f->lock);
+    leave(f, flight);
+    if (f->stopped && !flight_any(f))
+        pthread_cond_broadcast(&f->stop);
+    pthread_mutex_unlock(&f->lock);
+    if (!image && why->code == -ENOENT)
+        metric_inc(METRIC_reads_absent);
+    if (!image && (why->code == -EAGAIN || store_unavailable(why->code))) {
+        image = flight->left;
+        flight->left = NULL;
+        tier = "memory";
+    }
+    tell(flight->waiters, image, tier, why);
+    image_unref(image);
+    image_unref(flight->left);
+    image_unref(flight->linked);
+    free(flight);
+}
+
+void flight_land_at_hand(struct store_fetch *f, struct flight *flight, struct image *image)
+{
+    metric_add(METRIC_reads, METRIC_tier_memory, METRIC_none, 1);
+    flight_land(f, flight, image, "memory", NULL);
+}
+
+void flight_push(struct store_fetch *f, struct workers *to, struct flight *flight)
+{
+    struct error why;
+    if (workers_push_now(to, flight) == 0)
+        return;
+    error_set(&why, -EAGAIN, "has to wait for too many others");
+    flight_land(f, flight, NULL, NULL, &why);
+}
+
+/* In */
+
+static struct flight *board(struct store_fetch *f, const struct image_key *key, int *ret_new)
+{
+    char name[IMAGE_NAME_SIZE];
+    unsigned n = image_key_name(key, name);
+    struct flight *flight;
+    *ret_new = 0;
+    HASH_FIND(hh, f->flights, name, n, flight);
+    if (flight || HASH_COUNT(f->flights) + HASH_COUNT(f->cold) >= FLIGHTS_MAX)
+        return flight;
+    flight = calloc(1, sizeof *flight + n);
+    if (!flight)
+        return NULL;
+    memcpy(flight->name, name, n);
+    flight->name_len = n;
+    flight->fetch = f;
+    flight->key = image_key_named(flight->name);
+    enter(&f->flights, flight);
+    *ret_new = 1;
+    return flight;
+}
+
+int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+{
+    struct store_fetch *f = store->fetch;
+    struct waiter *self = malloc(sizeof *self);
+    int is_new;
+    if (!self)
+        return -ENOMEM;
+    *self = (struct waiter){.landed = landed, .arg = arg, .since_us = clock_monotonic_us()};
+    pthread_mutex_lock(&f->lock);
+    struct flight *flight = f->stopped ? NULL : board(f, key, &is_new);
+    if (flight)
+        DL_APPEND(flight->waiters, self);
+    pthread_mutex_unlock(&f->lock);
+    if (!flight) {
+        free(self);
+        return -EAGAIN;
+    }
+    if (!is_new)
+        metric_inc(METRIC_reads_joined);
+    if (is_new)
+        flight_push(f, f->disk, flight);
+    return 0;
+}
+
+struct image *flight_depart(struct store_fetch *f, struct flight *flight)
+{
+    pthread_mutex_lock(&f->lock);
+    close_flight(f, flight);
+    pthread_mutex_unlock(&f->lock);
+    return memo_find_filling(f->store->memo, &flight->key);
+}
+
+int flight_join(struct store_fetch *f, struct flight *flight)
+{
+    struct flight *there;
+    struct image *image = NULL;
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->cold, flight->name, flight->name_len, there);
+    if (there) {
+        leave(f, flight);
+        DL_CONCAT(there->waiters, flight->waiters);
+    } else if (!(image = memo_find_filling(f->store->memo, &flight->key))) {
+        leave(f, flight);
+        enter(&f->cold, flight);
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (there) {
+        metric_inc(METRIC_reads_joined);
+        image_unref(flight->left);
+        free(flight);
+    }
+    if (image)
+        flight_land_at_hand(f, flight, image);
+    return there || image;
+}
+
+/* Forgetting */
+
+void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
+{
+    char name[IMAGE_NAME_SIZE];
+    struct flight *flight;
+    unsigned len = image_key_name(key, name);
+    pthread_mutex_lock(&f->lock);
+    HASH_FIND(hh, f->cold, name, len, flight);
+    if (flight)
+        close_flight(f, flight);
+    pthread_mutex_unlock(&f->lock);
+}
+
+void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
+{
+    struct flight *flight, *next;
+    pthread_mutex_lock(&f->lock);
+    HASH_ITER (hh, f->cold, flight, next) {
+        if (memo_is_meant(&flight->key, pattern))
+            close_flight(f, flight);
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Patience */
+
+/* Takes those waiters off a flight that have waited long enough. */
+static void take_overdue(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct waiter **all)
+{
+    int64_t limit_ms = now_ms - PATIENCE_MS, longest_ms = now_ms - LONGEST_MS;
+    while (flight->waiters &&
+           (flight->waiters->since_us <= longest_ms * 1000 ||
+            (flight->waiters->since_us <= limit_ms * 1000 && f->db_answered_ms <= limit_ms && !flight->linked))) {
+        struct waiter *one = flight->waiters;
+        one->left = flight->left ? image_ref(flight->left) : NULL;
+        DL_DELETE(flight->waiters, one);
+        DL_APPEND(*all, one);
+    }
+}
+
+/* Those who wait for the database too long, and those whose image is on its way from elsewhere. */
+struct overdue {
+    struct waiter *all, *slow;
+};
+
+static void look_at(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct overdue *late)
+{
+    take_overdue(f, flight, now_ms, flight->linked ? &late->slow : &late->all);
+}
+
+static struct overdue overdue(struct store_fetch *f)
+{
+    struct overdue late = {NULL, NULL};
+    struct flight *flight, *next;
+    int64_t now_ms = clock_monotonic_ms();
+    HASH_ITER (hh, f->flights, flight, next) {
+        look_at(f, flight, now_ms, &late);
+    }
+    HASH_ITER (hh, f->cold, flight, next) {
+        look_at(f, flight, now_ms, &late);
+    }
+    DL_FOREACH(f->closed, flight)
+    {
+        look_at(f, flight, now_ms, &late);
+    }
+    return late;
+}
+
+void *flight_patience(void *arg)
+{
+    struct store_fetch *f = arg;
+    struct error why, slow;
+    error_set(&why, -ETIMEDOUT, "is not on disk, and the database takes too long to answer");
+    error_set(&slow, -ETIMEDOUT, "is on its way from object storage, which takes long");
+    pthread_mutex_lock(&f->lock);
+    while (!f->stopped) {
+        struct timespec until = clock_timespec((clock_monotonic_ms() + ROUND_MS) * 1000000);
+        (void)pthread_cond_timedwait(&f->stop, &f->lock, &until);
+        struct overdue late = overdue(f);
+        if (late.all)
+            f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
+        pthread_mutex_unlock(&f->lock);
+        tell(late.all, NULL, NULL, &why);
+        tell(late.slow, NULL, NULL, &slow);
+        pthread_mutex_lock(&f->lock);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+struct store_fetch *store_fetch_new(struct store *store)
+{
+    struct store_fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->store = store;
+    f->stopped = 1;
+    clock_cond_init(&f->stop);
+    pthread_mutex_init(&f->lock, NULL);
+    return f;
+}
+
+void store_fetch_free(struct store_fetch *f)
+{
+    if (!f)
+        return;
+    pthread_cond_destroy(&f->stop);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}

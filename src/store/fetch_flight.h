@@ -1,0 +1,84 @@
+/* Flights to images of the store: who waits for one, for how long, and how it ends. Private to store/store_fetch.c,
+ * which flies them, and fetch_flight.c.
+ *
+ *     store_fetch -> flight_depart -> [ flight_join ] -> flight_land
+ *
+ * Who has waited for 1.5 s is told -ETIMEDOUT; the flight goes on and fills the disk all the same. Large objects take
+ * longer, and have 20 s.
+ *
+ * Who asks after a write hears of it: nobody boards a flight that is at the disk already, for its file may be changed,
+ * nor one whose row was changed.
+ *
+ * One lock is over all flights; nobody is told anything while it is held. */
+#ifndef STORE_FETCH_FLIGHT_H
+#define STORE_FETCH_FLIGHT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uthash.h>
+
+#include "base/workers.h"
+#include "store/store_tiers.h"
+
+#define FLIGHTS_MAX 16384
+#define DB_REST_MS  1000 /* a database that did not answer is left alone for so long */
+
+struct waiter;
+
+struct flight {
+    struct image_key key; /* both inside name; first, for those who read it */
+    struct store_fetch *fetch;
+    struct image *image;    /* of a large one, while its file is written */
+    struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
+    struct image *linked;   /* the row, when its bytes are elsewhere; set under the lock */
+    uint64_t mark;          /* of the disk, before that row was read */
+    const char *tier;       /* where the first one was found */
+    struct waiter *waiters; /* in the order of arrival */
+    struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
+    struct flight *prev, *next;
+    UT_hash_handle hh;
+    unsigned name_len;
+    char name[]; /* image_key_name */
+};
+
+struct store_fetch {
+    struct store *store;
+    pthread_mutex_t lock;
+    pthread_cond_t stop; /* or the last one landed since */
+    int started;         /* the threads run */
+    int stopped;
+    atomic_int ends;        /* what is under way from object storage is given up */
+    struct flight *flights; /* that wait for a disk thread */
+    struct flight *cold;    /* that are not on disk, until they land */
+    struct flight *closed;  /* a list */
+    int64_t db_rests_until_ms, db_answered_ms;
+    struct workers *disk, *redis, *db, *objects; /* redis NULL: none */
+    struct fill *fill;
+    struct redis_fill *redis_fill; /* likewise */
+    pthread_t patience;
+};
+
+/* Who waits is given the image, whose reference is taken, or told why not. Frees the flight. */
+void flight_land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
+                 const struct error *why);
+
+/* Likewise an image that is at hand while its file is written. */
+void flight_land_at_hand(struct store_fetch *f, struct flight *flight, struct image *image);
+
+/* Hands it on; where too many wait, it lands. */
+void flight_push(struct store_fetch *f, struct workers *to, struct flight *flight);
+
+/* Nobody boards any more. Returns the image if it is at hand. */
+struct image *flight_depart(struct store_fetch *f, struct flight *flight);
+
+/* The file is not there. 1: the image is being fetched already, and who waited waits for that; or it has just come, and
+ * they have it. 0: it has to be fetched. */
+int flight_join(struct store_fetch *f, struct flight *flight);
+
+/* Whether one is under way. With the lock. */
+int flight_any(const struct store_fetch *f);
+
+/* The thread that tells those who have waited too long, until it is stopped; `arg` is the struct store_fetch. */
+void *flight_patience(void *arg);
+
+#endif
