@@ -100,6 +100,7 @@ def test_what_the_page_does_not_have(http: Served) -> None:
     has_page_headers(anyone(http, "GET", "/admin/nothing"))
     answer = anyone(http, "POST", "/admin/index.html")
     assert answer.status == 405 and answer["Allow"] == "GET, HEAD"
+    has_page_headers(answer)
     assert anyone(http, "GET", "/administrator").status == 404
 
 
