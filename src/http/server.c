@@ -200,12 +200,13 @@ static enum MHD_Result queue_whole(struct request *r)
     if (!response)
         return MHD_NO;
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
+    int is_sent = r->x.method != HTTP_HEAD && a->status != 304;
     patrol_answering(r->post, length);
-    if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304) {
+    if (a->image && a->image->fd >= 0 && a->length && is_sent) {
         patrol_file(r->post, a->image->fd, a->first + a->length);
         hold_back(r, 1);
     }
-    r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
+    r->sent_bytes = is_sent ? length : 0;
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
     response_end(&r->x, response);
     return queued;
