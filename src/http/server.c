@@ -51,6 +51,7 @@
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
+#define SLACK             (16 << 10)         /* of a body where none is taken, so that its sender is told */
 #define STREAM_BLOCK      4096
 #define ROUND_US          10000 /* while the last requests are waited for */
 #define GIVE_UP_MS        2000  /* before the end, for those that wait for an origin */
@@ -418,7 +419,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         return looked_up(r);
     if (*upload_size) {
         r->body_bytes += (int64_t)*upload_size;
-        if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
+        if (r->body_bytes > 2 * r->body_limit + SLACK) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
         if (!r->x.answer.status)
             take_piece(r, upload, *upload_size);

@@ -256,6 +256,13 @@ def test_a_request_in_the_body_of_another_is_no_request(kept: Served) -> None:
     assert kept.get("/media/kept.png").status == 200
 
 
+def test_a_body_where_none_is_taken_is_refused_in_words(kept: Served) -> None:
+    for body in (b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n"):
+        head = b"DELETE /media/none.png HTTP/1.1\r\nHost: x\r\n" + AUTH + b"\r\n" + CHUNKED + b"\r\n\r\n"
+        (answer,) = parse_answers(kept.raw(head + body), ["DELETE"])
+        answer.problem(413 if b"hello" in body else 404)
+
+
 def test_an_absolute_target_is_no_way_around(kept: Served) -> None:
     for target in (b"http://x/media/kept.png", b"http://other/media/kept.png", b"x:80", b"*", b"media/kept.png"):
         for method in (b"DELETE", b"GET", b"CONNECT", b"OPTIONS"):
