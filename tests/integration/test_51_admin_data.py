@@ -514,6 +514,10 @@ def test_many_images_by_filter(many: Served) -> None:
     small = database.value(trash + " AND file_size <= 50 AND collection = 'avatars'")
     result = bulk(many, action="purge", filter={"max_size": 50, "collection": "avatars", "state": "trash"})
     assert result["purged"] == small and database.value(trash) == before - small
+    large = bulk(many, action="restore", filter={"collection": "*", "state": "large"}, dry_run=True)
+    assert large["matched"] == many.perdura.database.value(
+        "SELECT count(*) FROM image_cache WHERE deleted_at IS NULL AND image_url IS NOT NULL"
+    )
     everything = bulk(many, action="invalidate", filter={"collection": "*"}, all=True)
     assert everything["invalidated"] == database.value("SELECT count(*) FROM image_cache WHERE deleted_at IS NULL")
     assert bulk(many, action="purge", filter={"collection": "*"}, all=True)["purged"] == before - small
@@ -527,6 +531,7 @@ def test_bulk_requests_that_are_refused(many: Served) -> None:
         {"action": "trash", "ids": ["1"]}, {"action": "trash", "ids": [0]}, {"action": "trash", "ids": [1] * 1001},
         {"action": "trash", "ids": [1], "filter": {"q": "a"}}, {"action": "trash", "filter": {}},
         {"action": "trash", "filter": {"collection": "*"}}, {"action": "trash", "filter": {}, "all": False},
+        {"action": "trash", "filter": {"state": "live"}}, {"action": "purge", "filter": {"state": "trash"}},
         {"action": "trash", "filter": {"mim": "image/gif"}}, {"action": "trash", "filter": {"mime": 7}},
         {"action": "trash", "filter": {"mime": ""}}, {"action": "trash", "filter": {"state": "trash"}},
         {"action": "purge", "filter": {"state": "live", "q": "a"}}, {"action": "trash", "filter": {"min_size": "x"}},
