@@ -204,7 +204,7 @@ def test_wrong_arguments(many: Served) -> None:
         "limit=0", "limit=1001", "limit=x", "order=size", "order=deleted", "state=dead", "min_size=-1", "min_size=1k",
         "max_size=99999999999999999999", "accessed_before=yesterday", "accessed_after=2026-02-30T00:00:00Z",
         "created_before=2026-01-01", "created_after=2026-01-01T00:00:00", "cursor=x&order=newest", "cursor=1.2&order=newest",
-        "cursor=1.2.x&order=hottest", "cursor=9223372036854775807.0.1&order=hottest", "cursor=x&collection=*",
+        "cursor=1.2.x&order=hottest", "cursor=-9223372036854775808.0.1&order=hottest", "cursor=9223372036854775807.0.1&order=hottest", "cursor=x&collection=*",
         "cursor=99:media&collection=*", "q=" + "x" * 2049, "collection=" + "x" * 65, "q=%ff", "q=a&q=b",
     ):
         detail = many.get(f"{IMAGES}?{wrong}").problem(400)
