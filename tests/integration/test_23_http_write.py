@@ -205,6 +205,8 @@ def test_put_names_the_entity(http: Served) -> None:
     assert http.put("/media/a.png" + query, image).status == 201
     assert row(http, "a.png")[3:6] == ("loyalty.product", "42", "côver")
     assert http.get("/api/images/loyalty.product/42/c%C3%B4ver").body == image
+    assert http.put("/media/none.png?content_type=&object_id=&variant=", image).status == 201
+    assert row(http, "none.png")[3:6] == (None, None, None)
     for wrong in ("?object_id=%00", "?object_id=%zz", "?content_type=a&content_type=b", "?object_id=%ff"):
         http.put("/media/b.png" + wrong, image).problem(400)
     assert row(http, "b.png") is None
