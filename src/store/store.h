@@ -90,6 +90,9 @@ void store_forget_reads(struct store *store);
 /* The pattern that names just this image, by its path. */
 #define STORE_PATTERN_SIZE 8200
 void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key);
+/* The pattern that names the images of an entity; NULL: of any object, any variant. -ENAMETOOLONG. */
+int store_pattern_of_entity(char ret[STORE_PATTERN_SIZE], const char *content_type, const char *object_id,
+                            const char *variant) __attribute__((warn_unused_result));
 
 /* Makes every instance forget what matches, by way of the database; here, too, a moment later. */
 int store_invalidate(struct store *store, const char *pattern, struct error *e) __attribute__((warn_unused_result));
