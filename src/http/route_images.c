@@ -157,14 +157,21 @@ void route_images_delete(struct http_exchange *x)
     store_page_free(page);
 }
 
+/* As store_assign takes it: NULL when it was not given, "" when it is null. */
+static const char *name_given(const json_t *arguments, const char *name)
+{
+    const json_t *value = json_object_get(arguments, name);
+    return json_is_null(value) ? "" : json_string_value(value);
+}
+
 /* A change of what is known of an image: its entity, and whether it lies in the trash. */
 static void change(struct http_exchange *x, const struct image_meta *meta, const json_t *arguments)
 {
     struct store *store = x->service->store;
     const json_t *deleted = json_object_get(arguments, "deleted");
-    const char *content_type = http_argument_text(arguments, "content_type");
-    const char *object_id = http_argument_text(arguments, "object_id");
-    const char *variant = http_argument_text(arguments, "variant");
+    const char *content_type = name_given(arguments, "content_type");
+    const char *object_id = name_given(arguments, "object_id");
+    const char *variant = name_given(arguments, "variant");
     struct error why;
     int r = 0;
     if (json_is_false(deleted) && meta->deleted_us)
@@ -182,9 +189,9 @@ static void change(struct http_exchange *x, const struct image_meta *meta, const
 void route_images_patch(struct http_exchange *x)
 {
     static const struct http_argument known[] = {
-        {"content_type", HTTP_ARGUMENT_TEXT},
-        {"object_id", HTTP_ARGUMENT_TEXT},
-        {"variant", HTTP_ARGUMENT_TEXT},
+        {"content_type", HTTP_ARGUMENT_NAME},
+        {"object_id", HTTP_ARGUMENT_NAME},
+        {"variant", HTTP_ARGUMENT_NAME},
         {"deleted", HTTP_ARGUMENT_FLAG},
         {NULL, 0},
     };

@@ -177,7 +177,7 @@ int store_entity_key(struct store *store, const char *content_type, const char *
                      char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Makes a live image the one of an entity; what is NULL stays as it is. -ENOENT. */
+/* Makes a live image the one of an entity; what is NULL stays as it is, and what is "" it has no longer. -ENOENT. */
 int store_assign(struct store *store, const struct image_key *key, const char *content_type, const char *object_id,
                  const char *variant, struct error *e) __attribute__((warn_unused_result));
 

@@ -444,6 +444,11 @@ def test_one_image(page: Page) -> None:
     page.sees("Saved.", ".toasts")
     assert page.http.get("/api/images/user/99/avatar").body == PIXEL
     page.sees("/api/images/user/99/avatar", "[data-link=entity]")
+    for name in ("content_type", "object_id", "variant"):
+        page.type(f"[name={name}]", " ")
+    page.press("Save")
+    page.sees_no("[data-link=entity]")
+    page.http.get("/api/images/user/99/avatar").problem(404)
     page.open("#/images/987654321")
     page.sees("This image is not stored.")
     page.assert_nothing_refused()
