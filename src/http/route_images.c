@@ -116,6 +116,14 @@ void route_images_content(struct http_exchange *x)
     url_query_release(&query);
 }
 
+/* Holds a request about the row to its conditions on the image's content. 0, or it is answered. */
+static int conditions_hold(struct http_exchange *x, const struct image_meta *meta)
+{
+    char etag[CONDITIONAL_ETAG_SIZE];
+    const struct conditional_current now = {conditional_etag(etag, meta->sha256), meta->mtime_ns / 1000000000};
+    return image_conditions(x, CONDITIONAL_WRITE, &now);
+}
+
 /* For good. */
 static void purge(struct http_exchange *x, const struct image_meta *meta)
 {
@@ -150,10 +158,10 @@ void route_images_delete(struct http_exchange *x)
         return;
     store_page_meta(page, 0, &meta);
     x->key = meta.key;
-    if (for_good)
-        purge(x, &meta);
-    else
+    if (!for_good)
         image_store_delete(x);
+    else if (conditions_hold(x, &meta) == 0)
+        purge(x, &meta);
     store_page_free(page);
 }
 
@@ -200,7 +208,8 @@ void route_images_patch(struct http_exchange *x)
     struct store_page *page = arguments ? numbered(x) : NULL;
     if (page) {
         store_page_meta(page, 0, &meta);
-        change(x, &meta, arguments);
+        if (conditions_hold(x, &meta) == 0)
+            change(x, &meta, arguments);
         store_page_free(page);
     }
     json_decref(arguments);

@@ -334,6 +334,20 @@ def test_damaged_content_is_not_shown(http: Served) -> None:
     http.get(f"{IMAGES}/{number}/content").problem(500)
 
 
+def test_conditions_on_one_image(http: Served) -> None:
+    """They are about its content, in the trash or not."""
+    http.put("/media/a.png", images.make("png", 1))
+    one = f"{IMAGES}/{id_of(http, 'a.png')}"
+    etag, wrong = http.get(f"{one}/content")["ETag"], {"If-Match": '"other"'}
+    http.request("PATCH", one, {"variant": "x"}, wrong).problem(412)
+    http.request("PATCH", one, {"variant": "x"}, {"If-Match": "other"}).problem(400)
+    assert get(http, one)["variant"] is None
+    assert http.request("PATCH", one, {"variant": "x", "deleted": True}, {"If-Match": etag}).status == 200
+    http.request("DELETE", f"{one}?purge=1", None, wrong).problem(412)
+    assert http.get(f"{one}/content").status == 200
+    assert http.request("DELETE", f"{one}?purge=1", None, {"If-Match": etag}).status == 204
+
+
 def test_purging_one_image(http: Served) -> None:
     http.put("/media/a.png", images.make("png", 1))
     number = id_of(http, "a.png")
