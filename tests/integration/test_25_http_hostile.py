@@ -148,6 +148,8 @@ LINES = {
     "two Hosts": get(b"Host: x"),
     "two other Hosts": get(b"Host: y"),
     "two Hosts in other letters": get(b"hOST: y"),
+    **{f"Host: {v!r}": get().replace(b"Host: x", b"Host: " + v)
+       for v in (b"x y", b"x/y", b"x@y", b"x, y", b"http://x", b'"x"', b"x\\y", b"x<y", b"x?y", b"x#y", b"\xe9.example")},
     "no Host": b"GET /health HTTP/1.1\r\nX: y\r\n\r\n",
     "no header": b"GET /health HTTP/1.1\r\n\r\n",
     "no Host with an absolute target": b"GET http://x/health HTTP/1.1\r\nX: y\r\n\r\n",
@@ -280,6 +282,8 @@ def test_what_looks_odd_and_is_right_is_taken(http: Served) -> None:
         get(b"!#$%&'*+-.^_`|~: y"),
         get().replace(b"Host: x", b"hOsT:x"),
         get().replace(b"Host: x", b"Host:"),
+        get().replace(b"Host: x", b"Host: [::1]:8080"),
+        get().replace(b"Host: x", b"Host: a-b_c.example:80"),
         get(*[b"X%d: y" % i for i in range(40)]),
         get(b"Content-Length: 0"),
         b"\r\n" + get(),
