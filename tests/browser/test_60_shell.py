@@ -534,6 +534,18 @@ def test_it_goes_on_when_the_server_was_started_anew(
     assert page.script("return window.sameAsBefore") is True, "without a reload"
 
 
+def test_an_answer_of_a_proxy_is_waited_for(page: Page) -> None:
+    """Retry-After may be a date (RFC 9110 section 10.2.3), and more than a timer holds."""
+    soon = "new Date(Date.now() + 5000).toUTCString()"
+    for value, least, most in ((soon, 3, 5), ("'7'", 7, 7), ("'99999999999'", 3600, 3600), ("'soon'", None, None)):
+        waits = page.wait_script(
+            "const {get} = await import('./lib/api.js'); const before = window.fetch;"
+            f"window.fetch = async () => new Response('', {{status: 503, headers: {{'Retry-After': {value}}}}});"
+            "try { await get('/x'); } catch (error) { return error.retryAfter; } finally { window.fetch = before; }"
+        )
+        assert waits == least if least is None else least <= waits <= most, (value, waits)
+
+
 def test_hostile_texts_stay_texts(page: Page) -> None:
     name = "<img src=x onerror=window.ran=1>.png"
     (page.perdura.media / name).write_text("no image")
