@@ -304,6 +304,11 @@ def test_check_and_invalidate(page: Page) -> None:
     page.choose("#action-invalidate select", "pattern")
     page.press("Run", "#action-invalidate")
     page.sees("forgotten here", ".toast")
+    page.choose("#action-invalidate select", "path")
+    page.type("#action-invalidate input", "covers/[1]*.png")
+    page.press("Run", "#action-invalidate")
+    asked = "SELECT pattern FROM cache_invalidation ORDER BY id DESC LIMIT 1"
+    page.until(lambda: page.perdura.database.value(asked) == r"image:path:*:covers/\[1]\*.png", "all collections")
     page.press("Run", "#action-flush")
     page.sees("All that was written so far is stored.", ".toasts")
 
