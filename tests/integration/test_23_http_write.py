@@ -301,6 +301,7 @@ def test_images_by_entity(http: Served) -> None:
     created = http.put("/api/images/artists/42/cover", image)
     assert created.status == 201 and created.json["original_path"] == "artist/42/cover.png"
     assert_committed(http, "artist/42/cover.png", image)
+    assert "malformed" in http.get("/api/images/artist/%ff/cover").problem(400)
     for path in ("artist/42/cover", "artists/42/cover", "artist/42/cover/", "%61rtist/42/cover"):
         answer = http.get(f"/api/images/{path}")
         assert (answer.status, answer.body) == (200, image), path
