@@ -228,7 +228,7 @@ function tiers(status) {
 
 function holds(tier) {
   if (tier.items === null || tier.items === undefined) return tier.bytes ? bytes(tier.bytes) : "–";
-  return h("span", { class: "lines-2 nowrap" }, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, bytes(tier.bytes)) : null);
+  return h("span", { class: "lines-2" }, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, bytes(tier.bytes)) : null);
 }
 
 function service(name, badge, detail) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -345,6 +346,51 @@ def test_each_page_in_each_language_theme_and_width(page: Page) -> None:
                     page.prefer(scheme)
                     page.screenshot(f"{name}-{language}-{scheme}-{width}")
     page.assert_nothing_refused()
+
+
+BUSY = """
+const asked = window.fetch;
+window.fetch = async (url, options) => {
+  const answer = await asked(url, options);
+  if (!String(url).includes("/image-cache/status")) return answer;
+  const status = await answer.json();
+  Object.assign(status, {images: 1234567, bytes: 123456789012, trash_images: 1234567});
+  for (const tier of status.tiers) Object.assign(tier, {reads: 12345678, hit_rate: 0.9345, items: 1234567, bytes: 123456789012, up: null});
+  return new Response(JSON.stringify(status));
+};
+"""
+STICKS_OUT = """
+const wrong = [...document.querySelectorAll("main .card")].flatMap((card) => {
+  const box = card.getBoundingClientRect();
+  return [...card.querySelectorAll(":not(.unseen, option)")].filter((one) => {
+    const {left, right, width} = one.getBoundingClientRect();
+    return width > 0 && one.checkVisibility() && !one.closest("details") && (right > box.right + 1 || left < box.left - 1);
+  });
+});
+return wrong.map((one) => one.outerHTML.slice(0, 100));
+"""
+
+
+def test_much_fits_into_its_place(page: Page) -> None:
+    """A million images, long names, and widths between a phone's and a desk's."""
+    fill(page)
+    page.perdura.database.query(
+        "INSERT INTO job_run (kind, state, host, started_at, finished_at, result) VALUES"
+        " ('restore', 'failed', 'web-1.internal.a-rather-long-name.example.com', now(), now(), %s)",
+        json.dumps({"restored": 1234567, "present": 1234567, "newer": 1234567, "failed": 12345, "dry_run": True}),
+    )
+    page.script(BUSY)
+    for language in LANGUAGES if os.environ.get("SCREENSHOTS") else ("es",):  # whose words are the longest
+        page.language(language)
+        for width in (1280, 1024, 700, 360):
+            page.size(width)
+            for name in ("overview", "jobs"):
+                page.open("#/settings")
+                page.open(PAGES[name])
+                page.until(lambda: page.all(".table"), "a table")
+                page.screenshot(f"busy-{name}-{language}-{width}")
+                assert page.script(STICKS_OUT) == [], (name, language, width)
+                assert page.script("return document.documentElement.scrollWidth") <= width, (name, language, width)
 
 
 def test_language_is_the_browsers_until_another_one_is_chosen(visit: Callable[..., Page]) -> None:

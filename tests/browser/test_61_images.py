@@ -487,6 +487,16 @@ def test_replace(page: Page, folder: Path) -> None:
     page.assert_nothing_refused()
 
 
+def test_too_large_an_image_is_refused_in_words(page: Page, folder: Path) -> None:
+    insert(page, "a.png")
+    (folder / "large.png").write_bytes(images.sized("png", 20 << 20, 1))
+    page.open(f"#/images/{id_of(page, 'a.png')}")
+    page.sees("a.png", "h1")
+    choose_file(page, folder / "large.png")
+    page.press("Replace the image")
+    page.sees("PERDURA_INLINE_MAX", ".notice.error")
+
+
 def test_one_image_to_the_trash_and_back_and_gone(page: Page) -> None:
     insert(page, "a.png")
     insert(page, "b.png")
