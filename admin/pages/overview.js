@@ -123,7 +123,7 @@ function jump(event) {
 // Figures
 
 function figure(name, value, note) {
-  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure" }, value), note && h("p", { class: "muted detail" }, note)));
+  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure", style: { "--length": value.length } }, value), note && h("p", { class: "muted detail" }, note)));
 }
 
 function figures(status) {

@@ -376,7 +376,7 @@ def test_much_fits_into_its_place(page: Page) -> None:
     fill(page)
     page.perdura.database.query(
         "INSERT INTO job_run (kind, state, host, started_at, finished_at, result) VALUES"
-        " ('restore', 'failed', 'web-1.internal.a-rather-long-name.example.com', now(), now(), %s)",
+        " ('restore', 'failed', 'web-1.internal.a-rather-long-name.example.com', now() - interval '23 minutes', now(), %s)",
         json.dumps({"restored": 1234567, "present": 1234567, "newer": 1234567, "failed": 12345, "dry_run": True}),
     )
     page.script(BUSY)
