@@ -116,5 +116,11 @@ function read(status, text, retryAfter) {
     content = null; // some proxy's page
   }
   if (status >= 200 && status < 300) return content;
-  throw new ApiError(status, content ?? {}, retryAfter ? Number(retryAfter) : null);
+  throw new ApiError(status, content ?? {}, seconds(retryAfter));
+}
+
+// Retry-After, which a proxy may write as a date; an hour at most. null: there is none.
+function seconds(retryAfter) {
+  const left = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) : (Date.parse(retryAfter) - Date.now()) / 1000;
+  return Number.isNaN(left) ? null : Math.ceil(Math.min(Math.max(left, 0), 3600));
 }

@@ -49,7 +49,7 @@ function startOf(day) {
 
 function proper(kind, text) {
   if (kind === "day") return isDay(text);
-  if (kind === "size") return /^\d{1,15}$/.test(text);
+  if (kind === "size") return /^[1-9]\d{0,14}$/.test(text);
   return text !== "";
 }
 

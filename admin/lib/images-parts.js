@@ -26,7 +26,7 @@ const COLUMNS = {
   object_id: (image) => text(image.object_id),
   variant: (image) => text(image.variant),
   content_type_header: (image) => text(image.content_type_header),
-  file_size: (image) => `${bytes(image.file_size)} (${number(image.file_size)} ${t("unit.B")})`,
+  file_size: (image) => bytes(image.file_size) + (image.file_size < 1024 ? "" : ` (${number(image.file_size)} ${t("unit.B")})`),
   width: (image) => (image.width ? number(image.width) : none()),
   height: (image) => (image.height ? number(image.height) : none()),
   encoding: (image) => text(image.image_url ? null : image.encoding ?? "base64"),
@@ -130,7 +130,7 @@ export function entityForm(changed) {
   const said = h("div", {});
   const hint = h("p", { class: "muted" });
 
-  const edits = () => Object.fromEntries(NAMES.filter((name) => fields[name].value.trim() !== (image[name] ?? "")).map((name) => [name, fields[name].value.trim()]));
+  const edits = () => Object.fromEntries(NAMES.filter((name) => fields[name].value.trim() !== (image[name] ?? "")).map((name) => [name, fields[name].value.trim() || null]));
   const isChanged = () => image && Object.keys(edits()).length > 0;
 
   function mark() {
@@ -140,8 +140,6 @@ export function entityForm(changed) {
   function fill() {
     for (const name of NAMES) {
       fields[name].value = image[name] ?? "";
-      // The API changes what is given and takes nothing away.
-      fields[name].required = Boolean(image[name]);
       fields[name].disabled = Boolean(image.deleted_at);
     }
     hint.textContent = t(image.deleted_at ? "image.entity.trash" : "image.entity.hint");

@@ -102,7 +102,7 @@ export function when(iso) {
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const unit = (n, name, options) =>
-    number(n, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: 0, ...options });
+    number(n, { style: "unit", unit: name, unitDisplay: "short", maximumFractionDigits: 0, ...options }).replaceAll(" ", "\u00a0");
   if (seconds < 10) return unit(seconds, "second", { maximumFractionDigits: seconds < 1 ? 2 : 1 });
   let left = Math.round(seconds);
   const parts = [];

@@ -172,6 +172,13 @@ function cleanup() {
   return action("cleanup", { fields: [field("actions.cleanup.days", days, "actions.cleanup.days.hint")], run, button: "actions.preview" });
 }
 
+// A path in all collections is a pattern, in which its own characters stand for themselves.
+function meant(kind, what, collection) {
+  if (kind === "pattern") return { pattern: what };
+  if (collection) return { path: what, collection };
+  return { pattern: `image:path:*:${what.replace(/[*?[\\]/g, "\\$&")}` };
+}
+
 function invalidate(collection) {
   const what = h("input", { type: "text", required: true, spellcheck: "false", autocomplete: "off", dir: "ltr" });
   const kind = h(
@@ -182,9 +189,7 @@ function invalidate(collection) {
   const where = field("actions.collection", collection);
   kind.addEventListener("change", () => (where.hidden = kind.value === "pattern"));
   const run = async () => {
-    const body = { [kind.value]: what.value.trim() };
-    if (kind.value === "path") body.collection = collection.value || "media";
-    const answer = await post("/image-cache/invalidate", body);
+    const answer = await post("/image-cache/invalidate", meant(kind.value, what.value.trim(), collection.value));
     const told = answer.others === "told" ? "actions.invalidate.told" : "actions.invalidate.alone";
     toast(`${t("actions.invalidate.done", { count: answer.invalidated })} ${t(told)}`, { kind: answer.others === "told" ? "good" : "warning" });
   };

@@ -112,7 +112,7 @@ function row(job) {
     h("td", { dataset: { label: t("jobs.state") } }, h("span", { class: `badge ${stateClass(job.state)}` }, t(`job.state.${job.state}`))),
     h("td", { class: "nowrap", dataset: { label: t("jobs.when") } }, when(job.started_at)),
     h("td", { class: "nowrap", dataset: { label: t("jobs.took") } }, duration(took(job))),
-    h("td", { dataset: { label: t("jobs.host") } }, job.host),
+    h("td", { class: "anywhere", dataset: { label: t("jobs.host") } }, job.host),
     h("td", { dataset: { label: t("jobs.result") } }, countsInWords(job.result) || "–"),
     h("td", {}, details),
   );

@@ -123,7 +123,7 @@ function jump(event) {
 // Figures
 
 function figure(name, value, note) {
-  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure" }, value), note && h("p", { class: "muted detail" }, note)));
+  return h("div", { class: "card tight" }, h("dt", { class: "muted" }, name), h("dd", {}, h("span", { class: "figure", style: { "--length": value.length } }, value), note && h("p", { class: "muted detail" }, note)));
 }
 
 function figures(status) {
@@ -228,7 +228,7 @@ function tiers(status) {
 
 function holds(tier) {
   if (tier.items === null || tier.items === undefined) return tier.bytes ? bytes(tier.bytes) : "–";
-  return h("span", { class: "lines-2 nowrap" }, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, bytes(tier.bytes)) : null);
+  return h("span", { class: "lines-2" }, t("count.images", { count: tier.items }), tier.bytes ? h("span", { class: "muted" }, bytes(tier.bytes)) : null);
 }
 
 function service(name, badge, detail) {

@@ -218,7 +218,7 @@ export default {
   "actions.invalidate.path": "مسیر",
   "actions.invalidate.pattern": "الگو",
   "actions.invalidate.what": "مسیر یا الگو",
-  "actions.invalidate.hint": "avatars/7/me.png یا image:artist:42:*",
+  "actions.invalidate.hint": "\u2066avatars/7/me.png\u2069 یا \u2066image:artist:42:*\u2069",
   "actions.invalidate.done.one": "اینجا {count} مورد فراموش شد.",
   "actions.invalidate.done.other": "اینجا {count} مورد فراموش شد.",
   "actions.invalidate.told": "نمونه‌های دیگر هم باخبر می‌شوند.",

@@ -24,7 +24,7 @@ export default {
   "images.order.newest": "Más nuevas primero",
   "images.order.hottest": "Usadas hace poco primero",
   "images.order.largest": "Más grandes primero",
-  "images.order.deleted": "Borradas hace poco primero",
+  "images.order.deleted": "Últimas borradas",
 
   "images.shortcut.new": "Guardadas desde ayer",
   "images.shortcut.unused": "Sin usar en 90 días",

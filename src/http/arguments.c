@@ -52,6 +52,8 @@ static const char *wrong(const json_t *value, enum http_argument_kind kind)
         return is_within(value, 1000000) ? NULL : "a number from 1 to 1000000";
     case HTTP_ARGUMENT_TEXT:
         return is_text(value) ? NULL : "a text";
+    case HTTP_ARGUMENT_NAME:
+        return is_text(value) || json_is_null(value) ? NULL : "a text or null";
     case HTTP_ARGUMENT_IDS:
         return is_ids(value) ? NULL : "a list of up to 1000 numbers of images";
     case HTTP_ARGUMENT_OBJECT:

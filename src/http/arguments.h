@@ -9,6 +9,7 @@ enum http_argument_kind {
     HTTP_ARGUMENT_DAYS,  /* 1 to 36,500 */
     HTTP_ARGUMENT_COUNT, /* 1 to 1,000,000 */
     HTTP_ARGUMENT_TEXT,  /* not empty */
+    HTTP_ARGUMENT_NAME,  /* likewise, or null: it is to have none */
     HTTP_ARGUMENT_PATHS, /* a list of texts, not empty */
     HTTP_ARGUMENT_IDS,   /* a list of 1 to HTTP_ARGUMENT_IDS_MAX numbers of images */
     HTTP_ARGUMENT_OBJECT,

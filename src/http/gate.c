@@ -25,12 +25,23 @@ static const char tokens[256] = {
     ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1,
 };
 
-static int is_token(const char *text)
+/* Section 7.2, by RFC 3986, section 3.2: what names, addresses and a port are made of. */
+static const char hosts[256] = {
+    ['!'] = 1, ['$'] = 1, ['%'] = 1, ['&' ... '.'] = 1, ['0' ... '9'] = 1, [':'] = 1,         [';'] = 1,
+    ['='] = 1, ['['] = 1, [']'] = 1, ['_'] = 1,         ['~'] = 1,         ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1,
+};
+
+static int is_made_of(const char characters[256], const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
-    while (tokens[*at])
+    while (characters[*at])
         at++;
-    return *text && !*at;
+    return !*at;
+}
+
+static int is_token(const char *text)
+{
+    return *text && is_made_of(tokens, text);
 }
 
 /* No control characters and no blanks; what else it may not hold is for the router to say. */
@@ -63,6 +74,8 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
         s->why = "a header's value holds a control character";
     if (strcasecmp(name, "Host") == 0) {
         s->hosts++;
+        if (!is_made_of(hosts, value))
+            s->why = "Host is no host with or without a port";
     } else if (strcasecmp(name, "Content-Length") == 0) {
         s->lengths++;
         s->length = value;

@@ -56,14 +56,17 @@ static void send_file(struct http_exchange *x, const struct admin_file *file)
     free(accepted);
     free(tags);
 
-    char *copy = fresh ? NULL : malloc(body->len);
-    if (fresh) {
-        http_answer_empty(x, 304);
-    } else if (!copy) {
+    char *copy = malloc(body->len);
+    if (!copy) {
         http_answer_problem(x, 500, "out of memory");
         return;
+    }
+    memcpy(copy, body->bytes, body->len);
+    if (fresh) {
+        http_answer_empty(x, 304);
+        x->answer.text = copy; /* never sent, but Content-Length has to be that of the 200 */
+        x->answer.text_len = body->len;
     } else {
-        memcpy(copy, body->bytes, body->len);
         http_answer_text(x, 200, file->type, copy, body->len);
         if (gzip)
             http_add_header(x, "Content-Encoding", "gzip");

@@ -10,6 +10,13 @@
 
 _Static_assert(HTTP_ARGUMENT_IDS_MAX <= BULK_IDS_MAX, "what a request may name is done at once");
 
+/* Whether it means all live images or the whole trash, of one collection or of all, and nobody has said which one. */
+static int is_everything(const json_t *filter, const struct store_filter *read)
+{
+    size_t conditions = json_object_size(filter) - (json_object_get(filter, "state") != NULL);
+    return read->state != STORE_LARGE && (!conditions || (!read->collection && store_filter_is_open(read)));
+}
+
 /* The filter of the arguments, for an action that is about live images or about the trash. -EINVAL. */
 static int read_filter(const json_t *arguments, enum bulk_action action, struct store_filter *ret, struct error *e)
 {
@@ -24,8 +31,7 @@ static int read_filter(const json_t *arguments, enum bulk_action action, struct 
         return error_set(e, -EINVAL,
                          is_trash ? "this is about the trash: state has to be trash"
                                   : "this is about live images: state has to be live or large");
-    int is_all = json_object_size(filter) == 0 || (!ret->collection && store_filter_is_open(ret));
-    if (is_all && !json_is_true(json_object_get(arguments, "all")))
+    if (is_everything(filter, ret) && !json_is_true(json_object_get(arguments, "all")))
         return error_set(e, -EINVAL, "a filter without any condition means all images: say so by \"all\": true");
     return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "codec/sniff.h"
 #include "codec/url.h"
 #include "http/body.h"
@@ -34,7 +35,8 @@ static int take_entity(struct http_exchange *x, struct entity *ret)
     struct error why;
     for (int i = 0; i < 3; i++) {
         size_t n = strcspn(at, "/"), len;
-        if (n >= sizeof ret->text[i] || url_decode_path(ret->text[i], &len, at, n, &why) < 0 || !len) {
+        if (n >= sizeof ret->text[i] || url_decode_path(ret->text[i], &len, at, n, &why) < 0 || !len ||
+            !utf8_valid(ret->text[i], len)) {
             http_answer_problem(x, 400, "the entity's names are too long or malformed");
             return -EINVAL;
         }

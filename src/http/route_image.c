@@ -19,6 +19,13 @@ void route_image_get(struct http_exchange *x)
     image_fetch(x);
 }
 
+/* An empty name is none. */
+static const char *entity_part(const struct url_query *query, const char *name)
+{
+    const char *text = url_query_get(query, name);
+    return text && *text ? text : NULL;
+}
+
 void route_image_put(struct http_exchange *x)
 {
     struct image_meta meta = {0};
@@ -26,9 +33,9 @@ void route_image_put(struct http_exchange *x)
     if (http_image_path(x, x->tail) < 0 || http_query(x, &query) < 0)
         return;
     meta.key = x->key;
-    meta.content_type = url_query_get(&query, "content_type");
-    meta.object_id = url_query_get(&query, "object_id");
-    meta.variant = url_query_get(&query, "variant");
+    meta.content_type = entity_part(&query, "content_type");
+    meta.object_id = entity_part(&query, "object_id");
+    meta.variant = entity_part(&query, "variant");
     image_store_put(x, &meta);
     url_query_release(&query);
 }

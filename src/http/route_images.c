@@ -116,6 +116,14 @@ void route_images_content(struct http_exchange *x)
     url_query_release(&query);
 }
 
+/* Holds a request about the row to its conditions on the image's content. 0, or it is answered. */
+static int conditions_hold(struct http_exchange *x, const struct image_meta *meta)
+{
+    char etag[CONDITIONAL_ETAG_SIZE];
+    const struct conditional_current now = {conditional_etag(etag, meta->sha256), meta->mtime_ns / 1000000000};
+    return image_conditions(x, CONDITIONAL_WRITE, &now);
+}
+
 /* For good. */
 static void purge(struct http_exchange *x, const struct image_meta *meta)
 {
@@ -150,11 +158,18 @@ void route_images_delete(struct http_exchange *x)
         return;
     store_page_meta(page, 0, &meta);
     x->key = meta.key;
-    if (for_good)
-        purge(x, &meta);
-    else
+    if (!for_good)
         image_store_delete(x);
+    else if (conditions_hold(x, &meta) == 0)
+        purge(x, &meta);
     store_page_free(page);
+}
+
+/* As store_assign takes it: NULL when it was not given, "" when it is null. */
+static const char *name_given(const json_t *arguments, const char *name)
+{
+    const json_t *value = json_object_get(arguments, name);
+    return json_is_null(value) ? "" : json_string_value(value);
 }
 
 /* A change of what is known of an image: its entity, and whether it lies in the trash. */
@@ -162,9 +177,9 @@ static void change(struct http_exchange *x, const struct image_meta *meta, const
 {
     struct store *store = x->service->store;
     const json_t *deleted = json_object_get(arguments, "deleted");
-    const char *content_type = http_argument_text(arguments, "content_type");
-    const char *object_id = http_argument_text(arguments, "object_id");
-    const char *variant = http_argument_text(arguments, "variant");
+    const char *content_type = name_given(arguments, "content_type");
+    const char *object_id = name_given(arguments, "object_id");
+    const char *variant = name_given(arguments, "variant");
     struct error why;
     int r = 0;
     if (json_is_false(deleted) && meta->deleted_us)
@@ -182,9 +197,9 @@ static void change(struct http_exchange *x, const struct image_meta *meta, const
 void route_images_patch(struct http_exchange *x)
 {
     static const struct http_argument known[] = {
-        {"content_type", HTTP_ARGUMENT_TEXT},
-        {"object_id", HTTP_ARGUMENT_TEXT},
-        {"variant", HTTP_ARGUMENT_TEXT},
+        {"content_type", HTTP_ARGUMENT_NAME},
+        {"object_id", HTTP_ARGUMENT_NAME},
+        {"variant", HTTP_ARGUMENT_NAME},
         {"deleted", HTTP_ARGUMENT_FLAG},
         {NULL, 0},
     };
@@ -193,7 +208,8 @@ void route_images_patch(struct http_exchange *x)
     struct store_page *page = arguments ? numbered(x) : NULL;
     if (page) {
         store_page_meta(page, 0, &meta);
-        change(x, &meta, arguments);
+        if (conditions_hold(x, &meta) == 0)
+            change(x, &meta, arguments);
         store_page_free(page);
     }
     json_decref(arguments);

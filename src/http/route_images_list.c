@@ -78,7 +78,7 @@ static int read_number_cursor(struct listing *l, const char *text)
     l->after = (struct image_meta){.id = numbers[2], .access_count = numbers[1]};
     l->after.size = l->after.accessed_us = l->after.deleted_us = numbers[0];
     int is_time = l->order == STORE_ORDER_HOTTEST || l->order == STORE_ORDER_DELETED;
-    return numbers[2] < 0 || (is_time && llabs(numbers[0]) > LATEST_US) ? -EINVAL : 0;
+    return numbers[2] < 0 || (is_time && (numbers[0] > LATEST_US || numbers[0] < -LATEST_US)) ? -EINVAL : 0;
 }
 
 static int read_cursor(struct listing *l, const char *text, struct error *e)

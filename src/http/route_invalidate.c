@@ -18,12 +18,13 @@ void route_invalidate_named(struct http_exchange *x, const char *pattern)
 /* By entity, of any variant where none is given. */
 static void invalidate_entity(struct http_exchange *x, const json_t *arguments)
 {
-    char pattern[1024];
-    const char *object_id = http_argument_text(arguments, "object_id");
-    const char *variant = http_argument_text(arguments, "variant");
-    (void)snprintf(pattern, sizeof pattern, "image:%s:%s:%s", http_argument_text(arguments, "content_type"),
-                   object_id ? object_id : "*", variant ? variant : "*");
-    route_invalidate_named(x, pattern);
+    char pattern[STORE_PATTERN_SIZE];
+    if (store_pattern_of_entity(pattern, http_argument_text(arguments, "content_type"),
+                                http_argument_text(arguments, "object_id"),
+                                http_argument_text(arguments, "variant")) < 0)
+        http_answer_problem(x, 400, "the entity's names are too long");
+    else
+        route_invalidate_named(x, pattern);
 }
 
 static void invalidate_path(struct http_exchange *x, const char *collection, const char *path)

@@ -187,6 +187,8 @@ int http_router_find(struct http_exchange *x, const struct config *config, unsig
         if (!fits)
             continue;
         *ret_allow |= route->methods;
+        if (!x->route)
+            x->route = route;
         if (!(route->methods & x->method))
             continue;
         x->route = route;

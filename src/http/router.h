@@ -38,7 +38,8 @@ struct http_route {
 extern const struct http_route http_routes[]; /* up to the first without a handler */
 
 /* Finds the route of x->raw_path and sets x->route, x->tail and, for collections, x->key.collection. Returns 0; 404; or
- * 405 with *ret_allow, the methods that the path knows. Trailing slashes do not count. */
+ * 405 with *ret_allow, the methods that the path knows, and x->route, the first one of this path. Trailing slashes do
+ * not count. */
 int http_router_find(struct http_exchange *x, const struct config *config, unsigned *ret_allow);
 
 /* "GET, HEAD" for an or-ed set. */

@@ -41,6 +41,7 @@
 #define SMALL_BODY_MAX    (1 << 20)
 #define BODIES_MAX        (64 << 20)         /* of all uploads under way */
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
+#define SLACK             (16 << 10)         /* of a body where none is taken, so that its sender is told */
 #define STREAM_BLOCK      4096
 
 struct request {
@@ -172,12 +173,13 @@ static enum MHD_Result queue_whole(struct request *r)
     if (!response)
         return MHD_NO;
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
+    int is_sent = r->x.method != HTTP_HEAD && a->status != 304;
     patrol_answering(r->post, length);
-    if (a->image && a->image->fd >= 0 && a->length && r->x.method != HTTP_HEAD && a->status != 304) {
+    if (a->image && a->image->fd >= 0 && a->length && is_sent) {
         patrol_file(r->post, a->image->fd, a->first + a->length);
         hold_back(r, 1);
     }
-    r->sent_bytes = r->x.method == HTTP_HEAD ? 0 : length;
+    r->sent_bytes = is_sent ? length : 0;
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
     response_end(&r->x, response);
     return queued;
@@ -389,7 +391,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
         return looked_up(r);
     if (*upload_size) {
         r->body_bytes += (int64_t)*upload_size;
-        if (r->body_bytes > 2 * r->body_limit) /* who just went too far is told so, who goes on is cut off */
+        if (r->body_bytes > 2 * r->body_limit + SLACK) /* who just went too far is told so, who goes on is cut off */
             return MHD_NO;
         if (!r->x.answer.status)
             take_piece(r, upload, *upload_size);

@@ -93,6 +93,9 @@ void store_forget_reads(struct store *store);
 /* The pattern that names just this image, by its path. */
 #define STORE_PATTERN_SIZE 8200
 void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key);
+/* The pattern that names the images of an entity; NULL: of any object, any variant. -ENAMETOOLONG. */
+int store_pattern_of_entity(char ret[STORE_PATTERN_SIZE], const char *content_type, const char *object_id,
+                            const char *variant) __attribute__((warn_unused_result));
 
 /* Makes every instance forget what matches, by way of the database; here, too, a moment later. */
 int store_invalidate(struct store *store, const char *pattern, struct error *e) __attribute__((warn_unused_result));
@@ -177,7 +180,7 @@ int store_entity_key(struct store *store, const char *content_type, const char *
                      char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Makes a live image the one of an entity; what is NULL stays as it is. -ENOENT. */
+/* Makes a live image the one of an entity; what is NULL stays as it is, and what is "" it has no longer. -ENOENT. */
 int store_assign(struct store *store, const struct image_key *key, const char *content_type, const char *object_id,
                  const char *variant, struct error *e) __attribute__((warn_unused_result));
 

@@ -126,15 +126,38 @@ int store_forget_named(struct store *store, const char *pattern)
     return store_forget(store, &(struct image_key){collection, path});
 }
 
+/* Adds a text that stands for itself behind the first n bytes, as far as there is room, and returns how long it is now.
+ */
+static size_t add_literal(char ret[STORE_PATTERN_SIZE], size_t n, const char *text)
+{
+    for (; *text && n + 3 < STORE_PATTERN_SIZE; text++) {
+        if (strchr("*?[\\", *text))
+            ret[n++] = '\\';
+        ret[n++] = *text;
+    }
+    ret[n] = '\0';
+    return n;
+}
+
 void store_pattern_of(char ret[STORE_PATTERN_SIZE], const struct image_key *key)
 {
     size_t n = (size_t)snprintf(ret, STORE_PATTERN_SIZE, "%s%s:", BY_PATH, key->collection);
-    for (const char *at = key->path; *at && n + 3 < STORE_PATTERN_SIZE; at++) {
-        if (strchr("*?[\\", *at))
-            ret[n++] = '\\';
-        ret[n++] = *at;
+    (void)add_literal(ret, n, key->path);
+}
+
+int store_pattern_of_entity(char ret[STORE_PATTERN_SIZE], const char *content_type, const char *object_id,
+                            const char *variant)
+{
+    const char *const parts[] = {content_type, object_id, variant};
+    size_t n = (size_t)snprintf(ret, STORE_PATTERN_SIZE, "image");
+    for (int i = 0; i < 3; i++) {
+        if (parts[i] && 2 * strlen(parts[i]) + 8 > STORE_PATTERN_SIZE - n)
+            return -ENAMETOOLONG;
+        n += (size_t)snprintf(ret + n, STORE_PATTERN_SIZE - n, "%s", parts[i] ? ":" : ":*");
+        if (parts[i])
+            n = add_literal(ret, n, parts[i]);
     }
-    ret[n] = '\0';
+    return 0;
 }
 
 int store_invalidate(struct store *store, const char *pattern, struct error *e)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -304,6 +305,11 @@ def test_check_and_invalidate(page: Page) -> None:
     page.choose("#action-invalidate select", "pattern")
     page.press("Run", "#action-invalidate")
     page.sees("forgotten here", ".toast")
+    page.choose("#action-invalidate select", "path")
+    page.type("#action-invalidate input", "covers/[1]*.png")
+    page.press("Run", "#action-invalidate")
+    asked = "SELECT pattern FROM cache_invalidation ORDER BY id DESC LIMIT 1"
+    page.until(lambda: page.perdura.database.value(asked) == r"image:path:*:covers/\[1]\*.png", "all collections")
     page.press("Run", "#action-flush")
     page.sees("All that was written so far is stored.", ".toasts")
 
@@ -340,6 +346,51 @@ def test_each_page_in_each_language_theme_and_width(page: Page) -> None:
                     page.prefer(scheme)
                     page.screenshot(f"{name}-{language}-{scheme}-{width}")
     page.assert_nothing_refused()
+
+
+BUSY = """
+const asked = window.fetch;
+window.fetch = async (url, options) => {
+  const answer = await asked(url, options);
+  if (!String(url).includes("/image-cache/status")) return answer;
+  const status = await answer.json();
+  Object.assign(status, {images: 1234567, bytes: 123456789012, trash_images: 1234567});
+  for (const tier of status.tiers) Object.assign(tier, {reads: 12345678, hit_rate: 0.9345, items: 1234567, bytes: 123456789012, up: null});
+  return new Response(JSON.stringify(status));
+};
+"""
+STICKS_OUT = """
+const wrong = [...document.querySelectorAll("main .card")].flatMap((card) => {
+  const box = card.getBoundingClientRect();
+  return [...card.querySelectorAll(":not(.unseen, option)")].filter((one) => {
+    const {left, right, width} = one.getBoundingClientRect();
+    return width > 0 && one.checkVisibility() && !one.closest("details") && (right > box.right + 1 || left < box.left - 1);
+  });
+});
+return wrong.map((one) => one.outerHTML.slice(0, 100));
+"""
+
+
+def test_much_fits_into_its_place(page: Page) -> None:
+    """A million images, long names, and widths between a phone's and a desk's."""
+    fill(page)
+    page.perdura.database.query(
+        "INSERT INTO job_run (kind, state, host, started_at, finished_at, result) VALUES"
+        " ('restore', 'failed', 'web-1.internal.a-rather-long-name.example.com', now() - interval '23 minutes', now(), %s)",
+        json.dumps({"restored": 1234567, "present": 1234567, "newer": 1234567, "failed": 12345, "dry_run": True}),
+    )
+    page.script(BUSY)
+    for language in LANGUAGES if os.environ.get("SCREENSHOTS") else ("es",):  # whose words are the longest
+        page.language(language)
+        for width in (1280, 1024, 700, 360):
+            page.size(width)
+            for name in ("overview", "jobs"):
+                page.open("#/settings")
+                page.open(PAGES[name])
+                page.until(lambda: page.all(".table"), "a table")
+                page.screenshot(f"busy-{name}-{language}-{width}")
+                assert page.script(STICKS_OUT) == [], (name, language, width)
+                assert page.script("return document.documentElement.scrollWidth") <= width, (name, language, width)
 
 
 def test_language_is_the_browsers_until_another_one_is_chosen(visit: Callable[..., Page]) -> None:
@@ -532,6 +583,18 @@ def test_it_goes_on_when_the_server_was_started_anew(
     page.sees("No uploads", "main")
     page.sees_no(".banner .notice")
     assert page.script("return window.sameAsBefore") is True, "without a reload"
+
+
+def test_an_answer_of_a_proxy_is_waited_for(page: Page) -> None:
+    """Retry-After may be a date (RFC 9110 section 10.2.3), and more than a timer holds."""
+    soon = "new Date(Date.now() + 5000).toUTCString()"
+    for value, least, most in ((soon, 3, 5), ("'7'", 7, 7), ("'99999999999'", 3600, 3600), ("'soon'", None, None)):
+        waits = page.wait_script(
+            "const {get} = await import('./lib/api.js'); const before = window.fetch;"
+            f"window.fetch = async () => new Response('', {{status: 503, headers: {{'Retry-After': {value}}}}});"
+            "try { await get('/x'); } catch (error) { return error.retryAfter; } finally { window.fetch = before; }"
+        )
+        assert waits == least if least is None else least <= waits <= most, (value, waits)
 
 
 def test_hostile_texts_stay_texts(page: Page) -> None:

@@ -444,6 +444,11 @@ def test_one_image(page: Page) -> None:
     page.sees("Saved.", ".toasts")
     assert page.http.get("/api/images/user/99/avatar").body == PIXEL
     page.sees("/api/images/user/99/avatar", "[data-link=entity]")
+    for name in ("content_type", "object_id", "variant"):
+        page.type(f"[name={name}]", " ")
+    page.press("Save")
+    page.sees_no("[data-link=entity]")
+    page.http.get("/api/images/user/99/avatar").problem(404)
     page.open("#/images/987654321")
     page.sees("This image is not stored.")
     page.assert_nothing_refused()
@@ -480,6 +485,16 @@ def test_replace(page: Page, folder: Path) -> None:
     page.sees("the body holds text", ".notice.error")
     assert page.http.get(url).body == new
     page.assert_nothing_refused()
+
+
+def test_too_large_an_image_is_refused_in_words(page: Page, folder: Path) -> None:
+    insert(page, "a.png")
+    (folder / "large.png").write_bytes(images.sized("png", 20 << 20, 1))
+    page.open(f"#/images/{id_of(page, 'a.png')}")
+    page.sees("a.png", "h1")
+    choose_file(page, folder / "large.png")
+    page.press("Replace the image")
+    page.sees("PERDURA_INLINE_MAX", ".notice.error")
 
 
 def test_one_image_to_the_trash_and_back_and_gone(page: Page) -> None:

@@ -207,6 +207,8 @@ def test_put_names_the_entity(http: Served) -> None:
     assert http.put("/media/a.png" + query, image).status == 201
     assert row(http, "a.png")[3:6] == ("loyalty.product", "42", "côver")
     assert http.get("/api/images/loyalty.product/42/c%C3%B4ver").body == image
+    assert http.put("/media/none.png?content_type=&object_id=&variant=", image).status == 201
+    assert row(http, "none.png")[3:6] == (None, None, None)
     for wrong in ("?object_id=%00", "?object_id=%zz", "?content_type=a&content_type=b", "?object_id=%ff"):
         http.put("/media/b.png" + wrong, image).problem(400)
     assert row(http, "b.png") is None
@@ -330,6 +332,7 @@ def test_images_by_entity(http: Served) -> None:
     created = http.put("/api/images/artists/42/cover", image)
     assert created.status == 201 and created.json["original_path"] == "artist/42/cover.png"
     assert_committed(http, "artist/42/cover.png", image)
+    assert "malformed" in http.get("/api/images/artist/%ff/cover").problem(400)
     for path in ("artist/42/cover", "artists/42/cover", "artist/42/cover/", "%61rtist/42/cover"):
         answer = http.get(f"/api/images/{path}")
         assert (answer.status, answer.body) == (200, image), path

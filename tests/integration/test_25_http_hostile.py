@@ -148,6 +148,8 @@ LINES = {
     "two Hosts": get(b"Host: x"),
     "two other Hosts": get(b"Host: y"),
     "two Hosts in other letters": get(b"hOST: y"),
+    **{f"Host: {v!r}": get().replace(b"Host: x", b"Host: " + v)
+       for v in (b"x y", b"x/y", b"x@y", b"x, y", b"http://x", b'"x"', b"x\\y", b"x<y", b"x?y", b"x#y", b"\xe9.example")},
     "no Host": b"GET /health HTTP/1.1\r\nX: y\r\n\r\n",
     "no header": b"GET /health HTTP/1.1\r\n\r\n",
     "no Host with an absolute target": b"GET http://x/health HTTP/1.1\r\nX: y\r\n\r\n",
@@ -256,6 +258,13 @@ def test_a_request_in_the_body_of_another_is_no_request(kept: Served) -> None:
     assert kept.get("/media/kept.png").status == 200
 
 
+def test_a_body_where_none_is_taken_is_refused_in_words(kept: Served) -> None:
+    for body in (b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n"):
+        head = b"DELETE /media/none.png HTTP/1.1\r\nHost: x\r\n" + AUTH + b"\r\n" + CHUNKED + b"\r\n\r\n"
+        (answer,) = parse_answers(kept.raw(head + body), ["DELETE"])
+        answer.problem(413 if b"hello" in body else 404)
+
+
 def test_an_absolute_target_is_no_way_around(kept: Served) -> None:
     for target in (b"http://x/media/kept.png", b"http://other/media/kept.png", b"x:80", b"*", b"media/kept.png"):
         for method in (b"DELETE", b"GET", b"CONNECT", b"OPTIONS"):
@@ -273,6 +282,8 @@ def test_what_looks_odd_and_is_right_is_taken(http: Served) -> None:
         get(b"!#$%&'*+-.^_`|~: y"),
         get().replace(b"Host: x", b"hOsT:x"),
         get().replace(b"Host: x", b"Host:"),
+        get().replace(b"Host: x", b"Host: [::1]:8080"),
+        get().replace(b"Host: x", b"Host: a-b_c.example:80"),
         get(*[b"X%d: y" % i for i in range(40)]),
         get(b"Content-Length: 0"),
         b"\r\n" + get(),

@@ -46,6 +46,19 @@ def test_an_image_is_given_to_an_entity(http: Served) -> None:
     assert http.get("/api/images/artist/42/cover").body == two
 
 
+def test_an_image_belongs_to_nothing_any_more(http: Served) -> None:
+    data = images.make("png", 1)
+    http.put("/media/a.png?content_type=artist&object_id=42&variant=cover", data)
+    assert http.get("/api/images/artist/42/cover").body == data
+    assert patch(http, "a.png", variant=None).json["variant"] is None
+    http.get("/api/images/artist/42/cover").problem(404)
+    got = patch(http, "a.png", content_type=None, object_id=None, variant="kept").json
+    assert (got["content_type"], got["object_id"], got["variant"]) == (None, None, "kept")
+    row = "SELECT content_type, object_id, variant FROM image_cache"
+    assert http.perdura.database.query(row) == [(None, None, "kept")]
+    assert http.get("/media/a.png").body == data
+
+
 def test_an_image_goes_into_the_trash_and_back(http: Served) -> None:
     data = images.make("png", 1)
     http.put("/media/a.png", data)
@@ -64,7 +77,7 @@ def test_a_change_that_cannot_be(http: Served) -> None:
     http.put("/media/a.png", images.make("png", 1))
     before = http.perdura.database.query("SELECT * FROM image_cache")
     number = id_of(http, "a.png")
-    for body in ({"path": "b.png"}, {"deleted": "yes"}, {"content_type": ""}, {"content_type": 7}, {"variant": None}):
+    for body in ({"path": "b.png"}, {"deleted": "yes"}, {"content_type": ""}, {"content_type": 7}, {"deleted": None}):
         http.request("PATCH", f"/image-cache/images/{number}", body).problem(400)
     http.request("PATCH", f"/image-cache/images/{number}", b"[]").problem(400)
     http.request("PATCH", f"/image-cache/images/{number}", b"{").problem(400)

@@ -239,6 +239,16 @@ def test_an_invalidation_reaches_redis(cached: Served, redis: Redis, what: dict)
     assert redis("EXISTS", path_key("y.png"))
 
 
+def test_an_entity_is_invalidated_by_its_name_whatever_that_is(cached: Served, redis: Redis) -> None:
+    store_in_redis(cached, redis, "a.png", images.make("png", 0), "?content_type=artist&object_id=a%5B1%5D%2A&variant=cover")
+    store_in_redis(cached, redis, "b.png", images.make("png", 1), "?content_type=artist&object_id=a1&variant=cover")
+    what = {"content_type": "artist", "object_id": "a[1]*", "variant": "cover"}
+    assert cached.request("POST", "/image-cache/invalidate", what).json["invalidated"] >= 1
+    assert not redis("EXISTS", "image:artist:a[1]*:cover")
+    assert redis("EXISTS", "image:artist:a1:cover")
+    cached.request("POST", "/image-cache/invalidate", {"content_type": "x" * 9000}).problem(400)
+
+
 def test_other_keys_are_left_alone(cached: Served, redis: Redis) -> None:
     redis("SET", "session:1", "kept")
     store_in_redis(cached, redis, "g.png", images.make("png", 0))

@@ -204,7 +204,7 @@ def test_wrong_arguments(many: Served) -> None:
         "limit=0", "limit=1001", "limit=x", "order=size", "order=deleted", "state=dead", "min_size=-1", "min_size=1k",
         "max_size=99999999999999999999", "accessed_before=yesterday", "accessed_after=2026-02-30T00:00:00Z",
         "created_before=2026-01-01", "created_after=2026-01-01T00:00:00", "cursor=x&order=newest", "cursor=1.2&order=newest",
-        "cursor=1.2.x&order=hottest", "cursor=9223372036854775807.0.1&order=hottest", "cursor=x&collection=*",
+        "cursor=1.2.x&order=hottest", "cursor=-9223372036854775808.0.1&order=hottest", "cursor=9223372036854775807.0.1&order=hottest", "cursor=x&collection=*",
         "cursor=99:media&collection=*", "q=" + "x" * 2049, "collection=" + "x" * 65, "q=%ff", "q=a&q=b",
     ):
         detail = many.get(f"{IMAGES}?{wrong}").problem(400)
@@ -332,6 +332,20 @@ def test_damaged_content_is_not_shown(http: Served) -> None:
     number = id_of(http, "a.png")
     http.perdura.database.query("UPDATE image_cache SET sha256 = sha256('x')")
     http.get(f"{IMAGES}/{number}/content").problem(500)
+
+
+def test_conditions_on_one_image(http: Served) -> None:
+    """They are about its content, in the trash or not."""
+    http.put("/media/a.png", images.make("png", 1))
+    one = f"{IMAGES}/{id_of(http, 'a.png')}"
+    etag, wrong = http.get(f"{one}/content")["ETag"], {"If-Match": '"other"'}
+    http.request("PATCH", one, {"variant": "x"}, wrong).problem(412)
+    http.request("PATCH", one, {"variant": "x"}, {"If-Match": "other"}).problem(400)
+    assert get(http, one)["variant"] is None
+    assert http.request("PATCH", one, {"variant": "x", "deleted": True}, {"If-Match": etag}).status == 200
+    http.request("DELETE", f"{one}?purge=1", None, wrong).problem(412)
+    assert http.get(f"{one}/content").status == 200
+    assert http.request("DELETE", f"{one}?purge=1", None, {"If-Match": etag}).status == 204
 
 
 def test_purging_one_image(http: Served) -> None:
@@ -514,6 +528,10 @@ def test_many_images_by_filter(many: Served) -> None:
     small = database.value(trash + " AND file_size <= 50 AND collection = 'avatars'")
     result = bulk(many, action="purge", filter={"max_size": 50, "collection": "avatars", "state": "trash"})
     assert result["purged"] == small and database.value(trash) == before - small
+    large = bulk(many, action="restore", filter={"collection": "*", "state": "large"}, dry_run=True)
+    assert large["matched"] == many.perdura.database.value(
+        "SELECT count(*) FROM image_cache WHERE deleted_at IS NULL AND image_url IS NOT NULL"
+    )
     everything = bulk(many, action="invalidate", filter={"collection": "*"}, all=True)
     assert everything["invalidated"] == database.value("SELECT count(*) FROM image_cache WHERE deleted_at IS NULL")
     assert bulk(many, action="purge", filter={"collection": "*"}, all=True)["purged"] == before - small
@@ -527,6 +545,7 @@ def test_bulk_requests_that_are_refused(many: Served) -> None:
         {"action": "trash", "ids": ["1"]}, {"action": "trash", "ids": [0]}, {"action": "trash", "ids": [1] * 1001},
         {"action": "trash", "ids": [1], "filter": {"q": "a"}}, {"action": "trash", "filter": {}},
         {"action": "trash", "filter": {"collection": "*"}}, {"action": "trash", "filter": {}, "all": False},
+        {"action": "trash", "filter": {"state": "live"}}, {"action": "purge", "filter": {"state": "trash"}},
         {"action": "trash", "filter": {"mim": "image/gif"}}, {"action": "trash", "filter": {"mime": 7}},
         {"action": "trash", "filter": {"mime": ""}}, {"action": "trash", "filter": {"state": "trash"}},
         {"action": "purge", "filter": {"state": "live", "q": "a"}}, {"action": "trash", "filter": {"min_size": "x"}},
