@@ -281,11 +281,13 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
     struct stat seen;
+    tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
     int file = tier_disk_look(store->disk, key, &seen);
     int r = store_would_delete(store, key, how, e);
-    if (r < 0)
+    if (r < 0) {
+        tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
         return r;
-    tier_disk_begin(store->disk, key, TIER_DISK_REPLACING);
+    }
     r = durable->ops->drop(durable->self, key, e);
     if (r == -ENOENT) /* in the trash already, and its file still there */
         r = 0;
