@@ -391,6 +391,18 @@ def test_all_that_match_and_purge(page: Page) -> None:
     assert stored(page, "true") == ["kept.png"]
 
 
+def downloaded(saved: Path, pattern: str) -> Path:
+    """The file of that name once all of it has come: Chromium holds the name with an empty file and writes
+    beside it, into one that ends in .crdownload, which takes the name at the end."""
+
+    def whole() -> Path | None:
+        if any(saved.glob("*.crdownload")):
+            return None
+        return next((file for file in saved.glob(pattern) if file.stat().st_size), None)
+
+    return wait_until(whole, WAIT_S, f"the download of {pattern}")
+
+
 def test_download(page: Page, folder: Path) -> None:
     a_few(page)
     saved = folder / "saved"
@@ -399,7 +411,7 @@ def test_download(page: Page, folder: Path) -> None:
     open_images(page, q="avatars/")
     page.click(".images-bulk input")
     page.click(".images-bulk [data-do=download]")
-    archive = wait_until(lambda: (saved / "images.zip").exists() and saved / "images.zip", WAIT_S, "the archive")
+    archive = downloaded(saved, "images.zip")
     with zipfile.ZipFile(archive) as opened:
         assert opened.testzip() is None
         assert sorted(opened.namelist()) == ["media/avatars/7/me.png", "media/avatars/8/Me too.jpg"]
@@ -407,7 +419,7 @@ def test_download(page: Page, folder: Path) -> None:
     page.click(".images-bulk [data-do=clear]")
     box(page, "avatars/8/Me too.jpg").click()
     page.click(".images-bulk [data-do=download]")
-    single = wait_until(lambda: next(iter(saved.glob("Me too*.jpg")), None), WAIT_S, "the image")
+    single = downloaded(saved, "Me too*.jpg")
     assert single.read_bytes() == images.make("jpeg", 8)
 
 
