@@ -13,7 +13,6 @@
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +21,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define TOOL "ask_all"
+#include "tool.h"
 
 #define CONNECTIONS_MAX 1000
 #define DEPTH_MAX       256
@@ -47,25 +49,6 @@ struct task {
     size_t first, end; /* what of `data` was received and not yet looked at */
     char data[BUFFER_BYTES];
 };
-
-static _Noreturn void __attribute__((format(printf, 1, 2))) die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("ask_all: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count ? count : 1, size);
-    if (!memory)
-        die("out of memory");
-    return memory;
-}
 
 static FILE *open_file(const char *path, const char *mode)
 {
@@ -239,23 +222,6 @@ static void *ask(void *arg)
     }
     free(requests);
     return NULL;
-}
-
-static double now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static long number(const char *text, long min, long max)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || n < min || n > max)
-        die("%s: a number from %ld to %ld is wanted", text, min, max);
-    return n;
 }
 
 static void write_tiers(const struct list *list, const char *path)

@@ -15,7 +15,6 @@
 #include <getopt.h>
 #include <libpq-fe.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +22,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+
+#define TOOL "yardstick"
+#include "tool.h"
 
 #define CONNECTIONS_MAX 64
 
@@ -63,25 +65,6 @@ struct task {
 
 typedef void *task_fn(void *task);
 
-static _Noreturn void __attribute__((format(printf, 1, 2))) die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("yardstick: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-static void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count ? count : 1, size);
-    if (!memory)
-        die("out of memory");
-    return memory;
-}
-
 /* xorshift64: a fixed seed, so that every run does the same. */
 static uint64_t random_next(uint64_t *state)
 {
@@ -116,12 +99,7 @@ static void prepare(PGconn *conn, const char *sql)
     PQclear(expect(conn, PQprepare(conn, "", sql, 0, NULL), PGRES_COMMAND_OK));
 }
 
-static double seconds_of(struct timespec ts)
-{
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static double seconds_of_timeval(struct timeval tv)
+static double seconds_of(struct timeval tv)
 {
     return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
 }
@@ -130,13 +108,12 @@ static double seconds_of_timeval(struct timeval tv)
  * work only. */
 static void measure(const char *name, struct task *tasks, long count, task_fn *fn)
 {
-    struct timespec start, end;
     struct rusage before, after;
     long images = 0;
     int64_t bytes = 0;
 
     getrusage(RUSAGE_SELF, &before);
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double start = now();
     for (long i = 0; i < count; i++)
         if (pthread_create(&tasks[i].thread, NULL, fn, &tasks[i]) != 0)
             die("cannot start a thread");
@@ -145,15 +122,13 @@ static void measure(const char *name, struct task *tasks, long count, task_fn *f
         images += tasks[i].images;
         bytes += tasks[i].bytes;
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    double seconds = now() - start;
     getrusage(RUSAGE_SELF, &after);
-
-    double seconds = seconds_of(end) - seconds_of(start);
     printf("{\"work\":\"%s\",\"connections\":%ld,\"images\":%ld,\"bytes\":%lld,\"seconds\":%.6f,"
            "\"images_per_s\":%.1f,\"cpu_user\":%.3f,\"cpu_sys\":%.3f,\"maxrss\":%ld}\n",
            name, count, images, (long long)bytes, seconds, (double)images / seconds,
-           seconds_of_timeval(after.ru_utime) - seconds_of_timeval(before.ru_utime),
-           seconds_of_timeval(after.ru_stime) - seconds_of_timeval(before.ru_stime), after.ru_maxrss * 1024);
+           seconds_of(after.ru_utime) - seconds_of(before.ru_utime),
+           seconds_of(after.ru_stime) - seconds_of(before.ru_stime), after.ru_maxrss * 1024);
 }
 
 /* Length in bytes of what `length` characters of base64 stand for. */
@@ -349,16 +324,6 @@ static void select_all(struct options *o, struct task *tasks)
     measure("select", tasks, o->connections, select_task);
     PQclear(keys.rows);
     free(keys.order);
-}
-
-static long number(const char *text, long min, long max)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || n < min || n > max)
-        die("%s: a number from %ld to %ld is wanted", text, min, max);
-    return n;
 }
 
 int main(int argc, char **argv)
