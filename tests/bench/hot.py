@@ -6,8 +6,8 @@ over the rounds of each round's own ratio. Which tier answered is what X-Cache-T
 where it is another than the row is about, there is no verdict. Nothing is asserted.
 
 Environment: BENCH_ROUNDS (5), BENCH_SECONDS (3; a turn), BENCH_ONLY (comma list of hits, connections, known),
-BENCH_LONG (1: 1,000,000 known images instead of 100,000), PERDURA_BIN. The report goes to stdout and to
-build/bench/hot.md.
+BENCH_SIZES ("16 100": KiB an image, of hits; connections takes the first), BENCH_LONG (1: 1,000,000 known images instead
+of 100,000), PERDURA_BIN. The report goes to stdout and to build/bench/hot.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from web_servers import ANY_OF, LONG, Load, Nginx, Perdura, Postgres, Server, Va
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 ONLY = [name.strip() for name in os.environ.get("BENCH_ONLY", "").split(",") if name.strip()]
-SIZES = {"16 KiB": 16 << 10, "100 KiB": 100 << 10}
+SIZES = {f"{n} KiB": int(n) << 10 for n in os.environ.get("BENCH_SIZES", "16 100").split()}
 CONNECTIONS = 32
 CONNECTION_COUNTS = [1, 32, 1000]
 KNOWN = [100, 1_000_000 if LONG else 100_000]
@@ -109,7 +109,7 @@ def growth(
 
 
 def connections(servers: dict[str, Server]) -> str:
-    path = path_of("16 KiB")
+    path = path_of(next(iter(SIZES)))
     kinds = {name: [Side(servers[name], path, count) for count in CONNECTION_COUNTS] for name in [*TIERS, "nginx"]}
     run([side for sides in kinds.values() for side in sides])
     yards = {tier: kinds["nginx"] for tier in TIERS}
