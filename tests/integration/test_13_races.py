@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import images
-from conftest import Perdura
+from conftest import Perdura, Served
 from files import fingerprint, names, picture, sha256, write
 from servers import wait_until
 
@@ -46,6 +48,19 @@ def stored(perdura: Perdura) -> dict[str, str]:
             "SELECT original_path, encode(sha256(decode(image_data, 'base64')), 'hex') FROM image_cache"
         )
     )
+
+
+@contextmanager
+def rows_held(perdura: Perdura, statement: str) -> Iterator[None]:
+    """A transaction of somebody else's that commits once the block is done and somebody waits for it."""
+    assert perdura.database
+    holder = perdura.database.server.connect(perdura.database.name, autocommit=False)
+    holder.cursor().execute(statement)
+    yield
+    blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    wait_until(lambda: perdura.database.value(blocked, perdura.database.name) > 0, 60, "somebody at the lock")
+    holder.commit()
+    holder.close()
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -191,12 +206,32 @@ def test_row_changed_by_others_during_cache_all(perdura: Perdura) -> None:
     data = picture(perdura.media / "a.png", seed="disk")
     perdura.run("cache-all")
     data = picture(perdura.media / "a.png", seed="disk, later")
-    holder = perdura.database.server.connect(perdura.database.name, autocommit=False)
-    holder.cursor().execute("UPDATE image_cache SET access_count = access_count + 1")
-    waiting = perdura.start("cache-all")
-    blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
-    wait_until(lambda: perdura.database.value(blocked, perdura.database.name) == 1, 60, "cache-all at the lock")
-    holder.commit()
-    holder.close()
+    with rows_held(perdura, "UPDATE image_cache SET access_count = access_count + 1"):
+        waiting = perdura.start("cache-all")
     assert waiting.wait(60) == 0
     assert stored(perdura) == {"a.png": sha256(data)}
+
+
+def test_row_that_goes_while_its_time_is_written(perdura: Perdura) -> None:
+    """Nothing is stored then: cache-all says so, and the next one stores the file."""
+    data = picture(perdura.media / "a.png", mtime_ns=10**18)
+    picture(perdura.media / "b.png", mtime_ns=10**18)
+    perdura.run("cache-all")
+    for name in ("a.png", "b.png"):
+        os.utime(perdura.media / name)
+    with rows_held(perdura, "DELETE FROM image_cache WHERE original_path = 'a.png'"):
+        waiting = perdura.start("cache-all", "--json", stdout=subprocess.PIPE)
+    counts = json.loads(waiting.communicate(timeout=60)[0])
+    assert waiting.returncode == 1 and (counts["unchanged"], counts["failed"]) == (1, 1)
+    assert "a.png" in str(counts["errors"]) and "changed in the table meanwhile" in str(counts["errors"])
+    assert perdura.run("cache-all", "--json").json["cached"] == 1
+    assert stored(perdura)["a.png"] == sha256(data)
+
+
+def test_row_that_goes_while_the_watcher_writes_its_time(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    served = serve()
+    data = picture(perdura.media / "a.png")
+    assert served.post("/image-cache/flush").status == 200
+    with rows_held(perdura, "DELETE FROM image_cache"):
+        picture(perdura.media / "a.png")
+    wait_until(lambda: stored(perdura) == {"a.png": sha256(data)}, 20, "the watcher looks again")
