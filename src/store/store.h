@@ -21,6 +21,10 @@ void store_close(struct store *store); /* NULL is allowed */
 struct tier_db *store_db(struct store *store);
 struct tier_disk *store_disk(struct store *store);
 struct db_pool *store_pool(struct store *store);
+
+/* For threads that keep a connection of the pool while they ask for others: as many as leave one may at a time. */
+struct turns;
+struct turns *store_turns(struct store *store);
 const struct config *store_config(const struct store *store);
 
 /* Whether a code means that what holds images, the database or object storage, could not be asked. */
