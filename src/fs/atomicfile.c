@@ -61,6 +61,8 @@ int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mt
     int r = outcome < 0 || fstat(fd, &st) == 0 ? outcome : -errno;
     if (r == 0)
         r = settle(fd, mtime_ns, st.st_size);
+    if (r == 0 && fstat(fd, &f->made) < 0)
+        r = -errno;
     if (close(fd) < 0 && r == 0) /* NFS may tell of a full disk here. */
         r = -errno;
     if (r < 0) {

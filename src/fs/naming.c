@@ -226,7 +226,7 @@ static int put_back(int folder_fd, const char *name, const struct stat *held, in
 
 int naming_settle(int root_fd, int folder_fd, const char *name)
 {
-    struct note note;
+    struct note note = {0};
     struct stat st;
     const char *to;
     if (read_note(folder_fd, name, &note) < 0)

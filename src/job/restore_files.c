@@ -27,7 +27,7 @@ struct group {
     int64_t begun_ms;
     struct atomicfile *files; /* GROUP_FILES; their paths are owned */
     struct restore_withheld *withheld;
-    int64_t *sizes;
+    int64_t *sizes, *ids;
 };
 
 struct restorer {
@@ -84,9 +84,26 @@ static void count_restored(struct job *job, int64_t bytes)
     job_moved(job, RESTORE_RESTORED, bytes);
 }
 
+/* What another process has deleted since it was listed goes again, or the deleted image would be served from its file.
+ * (In this process the gate withholds it.) One that is deleted behind this question finds its file: store_delete. */
+static void take_back(struct restorer *t, struct group *g)
+{
+    int64_t deleted[GROUP_FILES];
+    int n = store_deleted(t->job->store, g->ids, g->count, deleted, NULL);
+    for (int k = 0; k < n; k++) {
+        for (int i = 0; i < g->count; i++) {
+            struct atomicfile *file = &g->files[i];
+            if (g->ids[i] == deleted[k] && file->result == 0 &&
+                atomicfile_remove(g->staging, file->path, &file->made) == 0)
+                file->result = -EEXIST;
+        }
+    }
+}
+
 static void publish(struct restorer *t, struct group *g)
 {
     (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
+    take_back(t, g);
     for (int i = 0; i < g->count; i++) {
         struct atomicfile *file = &g->files[i];
         struct image_key key = {g->collection, file->path};
@@ -95,7 +112,7 @@ static void publish(struct restorer *t, struct group *g)
         else if (file->result == -ECANCELED && withhold(g->withheld, g->collection, (char *)file->path) == 0)
             continue;
         else if (file->result == -EEXIST || file->result == -ECANCELED)
-            job_count(t->job, RESTORE_NEWER, 1); /* it was written while we were at it */
+            job_count(t->job, RESTORE_NEWER, 1); /* it was written, or deleted, while we were at it */
         else
             tell_problem(t->job, &key, &file->error);
         free((char *)file->path);
@@ -115,7 +132,8 @@ static int ready(struct restorer *t, struct group *g, struct error *e)
         return r;
     g->files = calloc(GROUP_FILES, sizeof *g->files);
     g->sizes = calloc(GROUP_FILES, sizeof *g->sizes);
-    return g->files && g->sizes ? 0 : error_set(e, -ENOMEM, "out of memory");
+    g->ids = calloc(GROUP_FILES, sizeof *g->ids);
+    return g->files && g->sizes && g->ids ? 0 : error_set(e, -ENOMEM, "out of memory");
 }
 
 /* Compared on its way: what is not the image never becomes a file. */
@@ -156,6 +174,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
     int64_t now_ms = clock_monotonic_ms();
     if (!g->count)
         g->begun_ms = now_ms;
+    g->ids[g->count] = image->meta.id;
     g->sizes[g->count++] = image->meta.size;
     g->bytes += image->meta.size;
     if (g->count == GROUP_FILES || g->bytes >= GROUP_BYTES || now_ms - g->begun_ms >= GROUP_MS)
@@ -200,6 +219,7 @@ static void leave(void *thread)
         staging_close(g->staging);
         free(g->files);
         free(g->sizes);
+        free(g->ids);
     }
     free(t);
 }
