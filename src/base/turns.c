@@ -42,18 +42,21 @@ void turns_free(struct turns *t)
 
 int turns_take(struct turns *t, int most, const atomic_int *stopped)
 {
-    struct waiting me;
+    struct waiting *me = calloc(1, sizeof *me);
+    if (!me)
+        return -ENOMEM;
     pthread_mutex_lock(&t->lock);
-    DL_APPEND(t->queue, &me);
-    while ((t->queue != &me || t->taken >= most) && !atomic_load(stopped)) {
+    DL_APPEND(t->queue, me);
+    while ((t->queue != me || t->taken >= most) && !atomic_load(stopped)) {
         struct timespec until = clock_timespec((clock_monotonic_ms() + LOOK_MS) * 1000000);
         (void)pthread_cond_timedwait(&t->changed, &t->lock, &until);
     }
-    int r = t->queue == &me && t->taken < most ? 0 : -ECANCELED;
-    DL_DELETE(t->queue, &me);
+    int r = t->queue == me && t->taken < most ? 0 : -ECANCELED;
+    DL_DELETE(t->queue, me);
     t->taken += r == 0;
     pthread_cond_broadcast(&t->changed); /* another one is the first */
     pthread_mutex_unlock(&t->lock);
+    free(me);
     return r;
 }
 

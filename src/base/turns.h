@@ -11,8 +11,8 @@ struct turns;
 struct turns *turns_new(void);    /* NULL when out of memory */
 void turns_free(struct turns *t); /* nobody has one or waits; NULL is allowed */
 
-/* Waits until fewer than `most` have it and all who asked before have had it. 0; -ECANCELED soon after *stopped is set.
- */
+/* Waits until fewer than `most` have it and all who asked before have had it. 0; -ECANCELED soon after *stopped is set;
+ * -ENOMEM. */
 int turns_take(struct turns *t, int most, const atomic_int *stopped) __attribute__((warn_unused_result));
 
 /* Whether anybody waits: who has it and can do without for a moment gives it back then. */

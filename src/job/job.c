@@ -106,7 +106,7 @@ int job_turn(struct job *job, struct error *e)
 {
     int most = db_pool_size(store_pool(job->store)) - 1;
     int r = turns_take(store_turns(job->store), most > 1 ? most : 1, &job->stopped);
-    return r < 0 ? error_set(e, r, "was not reached") : 0;
+    return r < 0 ? error_set(e, r, "%s", r == -ENOMEM ? "out of memory" : "was not reached") : 0;
 }
 
 int job_turn_wanted(const struct job *job)

@@ -299,8 +299,8 @@ static int remove_deleted(struct store *store, const struct image_meta *core, in
 int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
-    struct image_meta core;
-    struct stat seen;
+    struct image_meta core = {.key = *key};
+    struct stat seen = {0};
     tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
     int file = tier_disk_look(store->disk, key, &seen);
     int r = safepath_check(key->path, strlen(key->path), e);
