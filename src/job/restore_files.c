@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "client/db.h"
 #include "job/restore.h"
 #include "store/store_object.h"
 #include "tier/tier_disk.h"
@@ -16,6 +17,9 @@
 #define GROUP_FILES 1024
 #define GROUP_BYTES (32 << 20)
 #define GROUP_MS    500
+
+/* A database that is gone now ends the job before long, and is not waited for here. */
+#define DELETED_MS 5000
 
 /* Temporaries of one collection in one thread. Each has a staging folder of its own: threads that create files in one
  * folder wait for each other. */
@@ -89,7 +93,9 @@ static void count_restored(struct job *job, int64_t bytes)
 static void take_back(struct restorer *t, struct group *g)
 {
     int64_t deleted[GROUP_FILES];
+    db_deadline(clock_monotonic_ms() + DELETED_MS);
     int n = store_deleted(t->job->store, g->ids, g->count, deleted, NULL);
+    db_deadline(INT64_MAX);
     for (int k = 0; k < n; k++) {
         for (int i = 0; i < g->count; i++) {
             struct atomicfile *file = &g->files[i];

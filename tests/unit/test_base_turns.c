@@ -12,7 +12,7 @@
 
 #define THREADS 8
 #define MOST    3
-#define ROUNDS  2000
+#define ROUNDS  500
 
 struct table {
     struct turns *turns;
