@@ -124,7 +124,7 @@ static void forget_one(struct db_pool *pool)
     pthread_mutex_lock(&pool->lock);
     pool->opened--;
     tell_use(pool);
-    pthread_cond_signal(&pool->returned);
+    pthread_cond_broadcast(&pool->returned); /* one alone might be opening his already, and not need the room */
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -230,7 +230,7 @@ static int wait_for_one(struct db_pool *pool, struct opening **own, const struct
         if (r < 0)
             return r;
     }
-    if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0)
+    if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0 || pool->idle_count)
         return 0;
     return *own ? error_set(e, -ETIMEDOUT, "cannot reach the database: it takes too long")
                 : error_set(e, -ETIMEDOUT, "all %d database connections are in use; raise PERDURA_DB_POOL",

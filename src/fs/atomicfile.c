@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "fs/fdio.h"
 #include "fs/fserror.h"
+#include "fs/naming.h"
 #include "fs/safepath.h"
 
 /* Up to this many files, one fdatasync each is quicker than a syncfs, which also waits for what others wrote. */
@@ -60,6 +61,8 @@ int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mt
     int r = outcome < 0 || fstat(fd, &st) == 0 ? outcome : -errno;
     if (r == 0)
         r = settle(fd, mtime_ns, st.st_size);
+    if (r == 0 && fstat(fd, &f->made) < 0)
+        r = -errno;
     if (close(fd) < 0 && r == 0) /* NFS may tell of a full disk here. */
         r = -errno;
     if (r < 0) {
@@ -96,7 +99,7 @@ int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n
 
 void atomicfile_drop(struct staging *s, struct atomicfile *f)
 {
-    if (f->name[0])
+    if (f->name[0] && !naming_has_note(staging_folder(s), f->name))
         (void)unlinkat(staging_folder(s), f->name, 0);
     f->name[0] = '\0';
 }
@@ -202,74 +205,14 @@ static int folder_enter(struct publishing *p, int i)
     return 0;
 }
 
-static int same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           clock_ns(a->st_mtim) == clock_ns(b->st_mtim);
-}
-
-/* 0 when what is at `name` is what `seen` describes. */
-static int check_seen(int folder_fd, const char *name, const struct stat *seen)
-{
-    struct stat st;
-    if (fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    if (S_ISDIR(st.st_mode))
-        return -EISDIR;
-    return same(&st, seen) ? 0 : -EEXIST;
-}
-
-/* Puts the temporary in the place of the file `seen`, and of no other: the two are exchanged, and what comes out tells
- * whether somebody wrote there since check_seen(). If so, it goes back, again and again as long as what comes out is
- * not what was put in: the last to write wins. */
-static int rename_over(int from_fd, const char *from, int to_fd, const char *to, const struct stat *seen)
-{
-    struct stat expected = *seen, in, out;
-    int replaced = 1;
-    for (;;) {
-        if (fstatat(from_fd, from, &in, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-        if (renameat2(from_fd, from, to_fd, to, RENAME_EXCHANGE) < 0)
-            break;
-        if (fstatat(from_fd, from, &out, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-        if (same(&out, &expected)) {
-            (void)unlinkat(from_fd, from, 0);
-            return replaced ? 0 : -EEXIST;
-        }
-        expected = in;
-        replaced = 0;
-    }
-    int r = -errno;
-    /* Where that can't be done, what is written between check_seen() and here is lost. */
-    if (replaced && (r == -EINVAL || r == -ENOSYS || r == -EPERM))
-        r = renameat(from_fd, from, to_fd, to) < 0 ? -errno : 0;
-    return r;
-}
-
-static int rename_new(int from_fd, const char *from, int to_fd, const char *to)
-{
-    int r = renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE) < 0 ? -errno : 0;
-    if (r == -EINVAL || r == -ENOSYS || r == -EPERM) {
-        /* The filesystem or the kernel can't, or a seccomp filter refuses. A second link does not replace either. */
-        r = linkat(from_fd, from, to_fd, to, 0) < 0 ? -errno : 0;
-        if (r == 0)
-            (void)unlinkat(from_fd, from, 0);
-    }
-    struct stat st;
-    if (r == -EEXIST && fstatat(to_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
-        r = -EISDIR;
-    return r;
-}
-
 static int give_name_now(struct publishing *p, const struct atomicfile *f)
 {
     const char *name = f->path + p->path_len + (p->path_len > 0);
     int from_fd = staging_folder(p->s);
     if (!f->replace)
-        return rename_new(from_fd, f->name, p->folder_fd, name);
-    int r = check_seen(p->folder_fd, name, &f->seen);
-    return r < 0 ? r : rename_over(from_fd, f->name, p->folder_fd, name, &f->seen);
+        return naming_new(from_fd, f->name, p->folder_fd, name);
+    int r = naming_check(p->folder_fd, name, &f->seen);
+    return r < 0 ? r : naming_over(from_fd, f->name, p->folder_fd, name, f->path, &f->seen);
 }
 
 static int give_name(struct publishing *p, const struct atomicfile *f)
@@ -354,25 +297,15 @@ int atomicfile_publish(struct staging *s, struct atomicfile *files, int count)
     return published;
 }
 
-static int remove_from(struct staging *s, int folder_fd, const char *name, const struct stat *seen)
+static int remove_from(struct staging *s, int folder_fd, const char *name, const char *path, const struct stat *seen)
 {
     char aside[STAGING_NAME_SIZE];
-    struct stat out;
-    int r = check_seen(folder_fd, name, seen);
+    int r = naming_check(folder_fd, name, seen);
     int fd = r < 0 ? r : staging_create(s, aside);
     if (fd < 0)
         return fd;
     close(fd);
-    int aside_fd = staging_folder(s);
-    r = renameat(folder_fd, name, aside_fd, aside) < 0 ? -errno : 0;
-    if (r == 0 && (fstatat(aside_fd, aside, &out, AT_SYMLINK_NOFOLLOW) < 0 || !same(&out, seen))) {
-        r = rename_new(aside_fd, aside, folder_fd, name); /* else a still later one is there */
-        if (r == 0 || r == -EEXIST)
-            r = -EEXIST;
-        else
-            return r; /* what was taken stays in the staging folder */
-    }
-    (void)unlinkat(aside_fd, aside, 0);
+    r = naming_aside(folder_fd, name, staging_folder(s), aside, path, seen);
     return r < 0 ? r : sync_folder(folder_fd);
 }
 
@@ -382,7 +315,7 @@ int atomicfile_remove(struct staging *s, const char *path, const struct stat *se
     int folder_fd = safepath_open_parent(staging_root(s), path, 0, &name);
     if (folder_fd < 0)
         return folder_fd;
-    int r = remove_from(s, folder_fd, name, seen);
+    int r = remove_from(s, folder_fd, name, path, seen);
     close(folder_fd);
     return r;
 }
@@ -393,7 +326,7 @@ int atomicfile_remove_now(int root_fd, const char *path, const struct stat *seen
     int folder_fd = safepath_open_parent(root_fd, path, 0, &name);
     if (folder_fd < 0)
         return folder_fd;
-    int r = check_seen(folder_fd, name, seen);
+    int r = naming_check(folder_fd, name, seen);
     if (r == 0)
         r = unlinkat(folder_fd, name, 0) < 0 ? -errno : sync_folder(folder_fd);
     close(folder_fd);

@@ -5,7 +5,8 @@
  *     same filesystem as the target.
  *  2. The temporary's content is on the medium before the rename: fdatasync(2) for a few files, one syncfs(2) for many.
  *  3. rename(2) gives it its name in one step; without leave to replace, RENAME_NOREPLACE (a file that appeared
- *     meanwhile wins), else RENAME_EXCHANGE and a look at what came out (a file that was written meanwhile goes back).
+ *     meanwhile wins), else RENAME_EXCHANGE and a look at what came out (a file that was written meanwhile goes back,
+ * if need be by whoever sweeps after us: fs/naming.h).
  *  4. The owner holds a flock(2) in its folder while it lives. Whoever opens a staging folder first removes those
  *     whose lock it can take: their owners are dead. No clock, no process id, so it holds across containers too.
  *
@@ -39,6 +40,7 @@ struct atomicfile {
     struct stat seen;             /* with replace: st_dev, st_ino, st_size and st_mtim of that file */
     const struct atomicfile_gate *gate; /* NULL: none */
     uint64_t mark;                      /* the gate's */
+    struct stat made;                   /* once written: the temporary's st_dev, st_ino, st_size and st_mtim */
     int result;                         /* after publishing: 0 or an -errno, see there */
     struct error error;                 /* the same in words */
 };

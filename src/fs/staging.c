@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fs/fserror.h"
+#include "fs/naming.h"
 #include "fs/safepath.h"
 
 #define PREFIX    "tmp."
@@ -158,18 +159,37 @@ static int make_place(int root_fd, struct place *ret)
     return r;
 }
 
+/* 1 when an entry went, 0 when it is not to go now, or -errno. What may be somebody else's is put back first. */
+static int remove_entry(int root_fd, int fd, const char *name)
+{
+    switch (naming_entry(fd, name)) {
+    case NAMING_NOTE: /* it goes with its temporary */
+        return 0;
+    case NAMING_TEMPORARY: {
+        int r = naming_settle(root_fd, fd, name);
+        if (r < 0)
+            return r;
+        r = unlinkat(fd, name, 0) == 0 ? 1 : errno == ENOENT ? 0 : -errno;
+        if (r >= 0)
+            naming_forget(fd, name);
+        return r;
+    }
+    default:
+        return unlinkat(fd, name, 0) == 0;
+    }
+}
+
 /* One pass over a folder's temporaries: how many were removed, and in *ret_left how many could not be. */
-static int remove_pass(DIR *dir, int *ret_left)
+static int remove_pass(int root_fd, DIR *dir, int *ret_left)
 {
     int removed = 0;
     int left = 0;
     for (struct dirent *d; (d = readdir(dir));) {
         if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 || strcmp(d->d_name, LOCK_NAME) == 0)
             continue;
-        if (unlinkat(dirfd(dir), d->d_name, 0) == 0)
-            removed++;
-        else if (errno != ENOENT)
-            left++;
+        int r = remove_entry(root_fd, dirfd(dir), d->d_name);
+        removed += r > 0;
+        left += r < 0;
     }
     *ret_left = left;
     return removed;
@@ -177,7 +197,7 @@ static int remove_pass(DIR *dir, int *ret_left)
 
 /* Removes a folder whose lock is held. The lock goes last and only from an empty folder: one without a lock is never
  * swept. Returns how many temporaries went. */
-static int remove_place(int own_fd, const char *name, int fd)
+static int remove_place(int root_fd, int own_fd, const char *name, int fd)
 {
     DIR *dir = open_list(fd);
     if (!dir)
@@ -185,7 +205,8 @@ static int remove_place(int own_fd, const char *name, int fd)
 
     int removed = 0;
     int left;
-    for (int n; (n = remove_pass(dir, &left)) > 0; rewinddir(dir)) /* Removing may make the listing skip entries. */
+    for (int n; (n = remove_pass(root_fd, dir, &left)) > 0;
+         rewinddir(dir)) /* Removing may make the listing skip entries. */
         removed += n;
     closedir(dir);
     if (left == 0) {
@@ -195,7 +216,7 @@ static int remove_place(int own_fd, const char *name, int fd)
     return removed;
 }
 
-static int sweep_place(int own_fd, const char *name)
+static int sweep_place(int root_fd, int own_fd, const char *name)
 {
     int removed = 0;
     int fd = open_folder(own_fd, name);
@@ -204,7 +225,7 @@ static int sweep_place(int own_fd, const char *name)
     int lock_fd = openat(fd, LOCK_NAME, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (lock_fd >= 0) {
         if (flock(lock_fd, LOCK_EX | LOCK_NB) == 0)
-            removed = remove_place(own_fd, name, fd);
+            removed = remove_place(root_fd, own_fd, name, fd);
         close(lock_fd);
     } else if (errno == ENOENT) {
         (void)unlinkat(own_fd, name, AT_REMOVEDIR);
@@ -227,7 +248,7 @@ int staging_sweep(int root_fd)
     }
     for (struct dirent *d; (d = readdir(dir));)
         if (strncmp(d->d_name, PREFIX, strlen(PREFIX)) == 0)
-            removed += sweep_place(own_fd, d->d_name);
+            removed += sweep_place(root_fd, own_fd, d->d_name);
     closedir(dir);
     remove_own(root_fd);
 out:
@@ -259,7 +280,7 @@ void staging_close(struct staging *s)
         return;
     int own_fd = open_own(s->root_fd);
     if (own_fd >= 0) {
-        remove_place(own_fd, s->place.name, s->place.fd);
+        remove_place(s->root_fd, own_fd, s->place.name, s->place.fd);
         close(own_fd);
         remove_own(s->root_fd);
     }

@@ -119,9 +119,25 @@ static void give_up(struct job *job, struct item *item, const struct error *why)
     finish_item(job, item);
 }
 
+/* With a connection, and the turn for it. */
 static int ready_writer(struct job *job, struct tier_db_writer **writer, struct error *e)
 {
-    return *writer ? 0 : tier_db_writer_open(store_db(job->store), JOB_PATIENCE_MS, written, job, writer, e);
+    int r = *writer ? 0 : job_turn(job, e);
+    if (r < 0 || *writer)
+        return r;
+    r = tier_db_writer_open(store_db(job->store), JOB_PATIENCE_MS, written, job, writer, e);
+    if (r < 0)
+        job_turn_end(job);
+    return r;
+}
+
+static void end_writer(struct job *job, struct tier_db_writer **writer)
+{
+    if (!*writer)
+        return;
+    tier_db_writer_close(*writer);
+    *writer = NULL;
+    job_turn_end(job);
 }
 
 static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct item *item, struct buf *bytes)
@@ -162,24 +178,29 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
     finish_item(job, item);
 }
 
+/* *count: how many it was since another one waited for his turn. */
+static struct item *next_item(struct job *job, struct workers *w, struct tier_db_writer **writer, int *count)
+{
+    int ends = ++*count >= TIER_DB_BATCH_IMAGES && job_turn_wanted(job);
+    struct item *item = ends ? NULL : workers_take_now(w);
+    if (item)
+        return item;
+    *count = 0;
+    end_writer(job, writer);
+    return workers_take(w);
+}
+
 static void run(void *arg, struct workers *w)
 {
     struct cache_all *c = arg;
     struct tier_db_writer *writer = NULL;
-    struct error why = {0};
     struct item *item;
     struct buf bytes;
-
+    int count = 0;
     buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
-    if (!c->job->dry_run &&
-        tier_db_writer_open(store_db(c->job->store), JOB_PATIENCE_MS, written, c->job, &writer, &why) < 0) {
-        job_fail(c->job, &why);
-        workers_stop(w);
-    } else {
-        while (!job_stopped(c->job) && (item = workers_take(w)))
-            cache_item(c, &writer, item, &bytes);
-    }
-    tier_db_writer_close(writer);
+    while (!job_stopped(c->job) && (item = next_item(c->job, w, &writer, &count)))
+        cache_item(c, &writer, item, &bytes);
+    end_writer(c->job, &writer);
     if (job_stopped(c->job))
         workers_stop(w);
     buf_release(&bytes);
@@ -194,7 +215,7 @@ static void run_uploads(void *arg, struct workers *w)
     while (!job_stopped(c->job) && (item = workers_take(w))) {
         struct tier_db_writer *writer = NULL; /* a connection for the commit alone */
         cache_item(c, &writer, item, &bytes);
-        tier_db_writer_close(writer);
+        end_writer(c->job, &writer);
     }
     if (job_stopped(c->job))
         workers_stop(w);

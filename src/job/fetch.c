@@ -74,33 +74,73 @@ static void hand_on(const struct fetch_ops *ops, void *thread, struct batch *b, 
     tell_rest(ops, thread, b, -ENOENT, "was deleted meanwhile");
 }
 
-/* Keeps TIER_DB_READ_AHEAD batches asked for. */
-static int run_reader(struct fetch *f, struct workers *w, void *thread, struct tier_db_reader *reader, struct error *e)
-{
+/* A worker, and what it has asked for. */
+struct reading {
+    struct fetch *f;
+    struct workers *w;
+    void *thread;
+    struct tier_db_reader *reader; /* NULL: we have neither a connection nor the turn for one */
     struct batch *asked[TIER_DB_READ_AHEAD];
-    int waiting = 0, r = 0;
+    int waiting;
+};
 
+static int ready_reader(struct reading *g, struct error *e)
+{
+    struct job *job = g->f->job;
+    int r = g->reader ? 0 : job_turn(job, e);
+    if (r < 0 || g->reader)
+        return r;
+    r = tier_db_reader_open(store_db(job->store), JOB_PATIENCE_MS, &g->reader, e);
+    if (r < 0)
+        job_turn_end(job);
+    return r;
+}
+
+static void end_reader(struct reading *g)
+{
+    if (!g->reader)
+        return;
+    tier_db_reader_close(g->reader);
+    g->reader = NULL;
+    job_turn_end(g->f->job);
+}
+
+/* NULL: there is none now; and if nothing is asked for either, none will come. */
+static struct batch *next_batch(struct reading *g)
+{
+    struct batch *b = job_turn_wanted(g->f->job) ? NULL : workers_take_now(g->w);
+    if (b || g->waiting)
+        return b;
+    end_reader(g);
+    return workers_take(g->w);
+}
+
+/* Keeps TIER_DB_READ_AHEAD batches asked for. */
+static int run_reader(struct reading *g, struct error *e)
+{
+    struct batch *b;
+    int r = 0;
     for (;;) {
-        while (waiting < TIER_DB_READ_AHEAD && r == 0) {
-            struct batch *b = waiting ? workers_take_now(w) : workers_take(w);
-            if (!b)
-                break;
-            asked[waiting++] = b;
-            r = tier_db_reader_ask(reader, b->ids, b->count, e);
+        while (g->waiting < TIER_DB_READ_AHEAD && r == 0 && (b = next_batch(g))) {
+            g->asked[g->waiting++] = b;
+            r = ready_reader(g, e);
+            if (r == 0)
+                r = tier_db_reader_ask(g->reader, b->ids, b->count, e);
         }
-        if (!waiting || r < 0 || job_stopped(f->job))
+        if (!g->waiting || r < 0 || job_stopped(g->f->job))
             break;
         struct db_result *rows;
-        r = tier_db_reader_receive(reader, &rows, e);
+        r = tier_db_reader_receive(g->reader, &rows, e);
         if (r < 0)
             break;
-        hand_on(f->ops, thread, asked[0], rows);
+        hand_on(g->f->ops, g->thread, g->asked[0], rows);
         db_result_free(rows);
-        asked[0] = asked[1];
-        waiting--;
+        g->asked[0] = g->asked[1];
+        g->waiting--;
     }
-    for (int i = 0; i < waiting; i++)
-        tell_rest(f->ops, thread, asked[i], -ECANCELED, "was not reached");
+    for (int i = 0; i < g->waiting; i++)
+        tell_rest(g->f->ops, g->thread, g->asked[i], -ECANCELED, "was not reached");
+    end_reader(g);
     return r;
 }
 _Static_assert(TIER_DB_READ_AHEAD == 2, "run_reader moves one batch up");
@@ -108,20 +148,11 @@ _Static_assert(TIER_DB_READ_AHEAD == 2, "run_reader moves one batch up");
 static void run(void *arg, struct workers *w)
 {
     struct fetch *f = arg;
-    struct tier_db_reader *reader = NULL;
+    struct reading reading = {.f = f, .w = w, .thread = f->ops->enter(f->job)};
     struct error why = {0};
-    int r = 0;
-    void *thread = f->ops->enter(f->job);
-
-    if (!thread)
-        r = error_set(&why, -ENOMEM, "out of memory");
-    if (r == 0)
-        r = tier_db_reader_open(store_db(f->job->store), JOB_PATIENCE_MS, &reader, &why);
-    if (r == 0)
-        r = run_reader(f, w, thread, reader, &why);
-    tier_db_reader_close(reader);
-    if (thread)
-        f->ops->leave(thread);
+    int r = reading.thread ? run_reader(&reading, &why) : error_set(&why, -ENOMEM, "out of memory");
+    if (reading.thread)
+        f->ops->leave(reading.thread);
     if (r < 0)
         job_fail(f->job, &why);
     if (job_stopped(f->job)) /* whatever the reason: who waits for room in the queue would wait for ever */

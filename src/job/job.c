@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "base/turns.h"
 #include "client/db.h"
 
 void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
@@ -99,6 +100,23 @@ int job_threads(const struct job *job, int wanted)
     if (size < store_config(job->store)->db_pool) /* in a service: one is the feed's, and the watch has its share */
         most = size - 1 - (size - 1) / 2;
     return wanted > 0 && wanted < most ? wanted : most;
+}
+
+int job_turn(struct job *job, struct error *e)
+{
+    int most = db_pool_size(store_pool(job->store)) - 1;
+    int r = turns_take(store_turns(job->store), most > 1 ? most : 1, &job->stopped);
+    return r < 0 ? error_set(e, r, "%s", r == -ENOMEM ? "out of memory" : "was not reached") : 0;
+}
+
+int job_turn_wanted(const struct job *job)
+{
+    return turns_wanted(store_turns(job->store));
+}
+
+void job_turn_end(const struct job *job)
+{
+    turns_give(store_turns(job->store));
 }
 
 const char *job_state(const struct job *job)

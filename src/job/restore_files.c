@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "client/db.h"
 #include "job/restore.h"
 #include "store/store_object.h"
 #include "tier/tier_disk.h"
@@ -16,6 +17,9 @@
 #define GROUP_FILES 1024
 #define GROUP_BYTES (32 << 20)
 #define GROUP_MS    500
+
+/* A database that is gone now ends the job before long, and is not waited for here. */
+#define DELETED_MS 5000
 
 /* Temporaries of one collection in one thread. Each has a staging folder of its own: threads that create files in one
  * folder wait for each other. */
@@ -27,7 +31,7 @@ struct group {
     int64_t begun_ms;
     struct atomicfile *files; /* GROUP_FILES; their paths are owned */
     struct restore_withheld *withheld;
-    int64_t *sizes;
+    int64_t *sizes, *ids;
 };
 
 struct restorer {
@@ -84,9 +88,28 @@ static void count_restored(struct job *job, int64_t bytes)
     job_moved(job, RESTORE_RESTORED, bytes);
 }
 
+/* What another process has deleted since it was listed goes again, or the deleted image would be served from its file.
+ * (In this process the gate withholds it.) One that is deleted behind this question finds its file: store_delete. */
+static void take_back(struct restorer *t, struct group *g)
+{
+    int64_t deleted[GROUP_FILES];
+    db_deadline(clock_monotonic_ms() + DELETED_MS);
+    int n = store_deleted(t->job->store, g->ids, g->count, deleted, NULL);
+    db_deadline(INT64_MAX);
+    for (int k = 0; k < n; k++) {
+        for (int i = 0; i < g->count; i++) {
+            struct atomicfile *file = &g->files[i];
+            if (g->ids[i] == deleted[k] && file->result == 0 &&
+                atomicfile_remove(g->staging, file->path, &file->made) == 0)
+                file->result = -EEXIST;
+        }
+    }
+}
+
 static void publish(struct restorer *t, struct group *g)
 {
     (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
+    take_back(t, g);
     for (int i = 0; i < g->count; i++) {
         struct atomicfile *file = &g->files[i];
         struct image_key key = {g->collection, file->path};
@@ -95,7 +118,7 @@ static void publish(struct restorer *t, struct group *g)
         else if (file->result == -ECANCELED && withhold(g->withheld, g->collection, (char *)file->path) == 0)
             continue;
         else if (file->result == -EEXIST || file->result == -ECANCELED)
-            job_count(t->job, RESTORE_NEWER, 1); /* it was written while we were at it */
+            job_count(t->job, RESTORE_NEWER, 1); /* it was written, or deleted, while we were at it */
         else
             tell_problem(t->job, &key, &file->error);
         free((char *)file->path);
@@ -115,7 +138,8 @@ static int ready(struct restorer *t, struct group *g, struct error *e)
         return r;
     g->files = calloc(GROUP_FILES, sizeof *g->files);
     g->sizes = calloc(GROUP_FILES, sizeof *g->sizes);
-    return g->files && g->sizes ? 0 : error_set(e, -ENOMEM, "out of memory");
+    g->ids = calloc(GROUP_FILES, sizeof *g->ids);
+    return g->files && g->sizes && g->ids ? 0 : error_set(e, -ENOMEM, "out of memory");
 }
 
 /* Compared on its way: what is not the image never becomes a file. */
@@ -156,6 +180,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
     int64_t now_ms = clock_monotonic_ms();
     if (!g->count)
         g->begun_ms = now_ms;
+    g->ids[g->count] = image->meta.id;
     g->sizes[g->count++] = image->meta.size;
     g->bytes += image->meta.size;
     if (g->count == GROUP_FILES || g->bytes >= GROUP_BYTES || now_ms - g->begun_ms >= GROUP_MS)
@@ -200,6 +225,7 @@ static void leave(void *thread)
         staging_close(g->staging);
         free(g->files);
         free(g->sizes);
+        free(g->ids);
     }
     free(t);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/turns.h"
 #include "store/memo.h"
 #include "store/store_proxy.h"
 #include "store/store_tiers.h"
@@ -62,6 +63,7 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     if (r < 0)
         goto fail;
     store->config = config;
+    store->turns = turns_new();
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
     r = tier_object_open(&store->objects, config, e);
     if (r < 0)
@@ -74,8 +76,8 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     store->fetch = store_fetch_new(store);
     store->copies = tier_copies_new(config);
     store->proxy = store_proxy_new(store);
-    if (!store->db || !store->disk || !store->memo || !store->fetch || (config->memory_items && !store->memory) ||
-        !store->copies || !store->proxy) {
+    if (!store->turns || !store->db || !store->disk || !store->memo || !store->fetch ||
+        (config->memory_items && !store->memory) || !store->copies || !store->proxy) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
@@ -109,6 +111,7 @@ void store_close(struct store *store)
     tier_disk_free(store->disk);
     tier_object_close(store->objects);
     tier_db_free(store->db);
+    turns_free(store->turns);
     db_pool_close(store->pool);
     free(store);
 }
@@ -126,6 +129,11 @@ struct tier_disk *store_disk(struct store *store)
 struct db_pool *store_pool(struct store *store)
 {
     return store->pool;
+}
+
+struct turns *store_turns(struct store *store)
+{
+    return store->turns;
 }
 
 const struct config *store_config(const struct store *store)

@@ -21,6 +21,10 @@ void store_close(struct store *store); /* NULL is allowed */
 struct tier_db *store_db(struct store *store);
 struct tier_disk *store_disk(struct store *store);
 struct db_pool *store_pool(struct store *store);
+
+/* For threads that keep a connection of the pool while they ask for others: as many as leave one may at a time. */
+struct turns;
+struct turns *store_turns(struct store *store);
 const struct config *store_config(const struct store *store);
 
 /* Whether a code means that what holds images, the database or object storage, could not be asked. */
@@ -272,6 +276,11 @@ int store_cleanup_purge(struct store *store, struct store_tally *ret, struct err
 
 /* Takes an image out of the trash. -ENOENT: it is not in there. */
 int store_undelete(struct store *store, const struct image_key *key, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Which of these images somebody has deleted (cleanup is nobody). Returns how many, their ids in `ret`, which has room
+ * for all. */
+int store_deleted(struct store *store, const int64_t *ids, int count, int64_t *ret, struct error *e)
     __attribute__((warn_unused_result));
 
 /* Which of these paths are stored, in the trash or not: ret_rows[i] is the row of paths[i] in the page, or -1. */

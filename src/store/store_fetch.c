@@ -14,6 +14,7 @@
  * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
  * waits, and for how long, is told in store/fetch_flight.h. */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -193,6 +194,8 @@ static int is_in_vain(struct store_fetch *f, const struct flight *flight)
     pthread_mutex_unlock(&f->lock);
     return in_vain;
 }
+
+_Static_assert(offsetof(struct flight, key) == 0, "a tier takes flights for what their keys are");
 
 static void run_db(void *arg, struct workers *w)
 {

@@ -14,6 +14,7 @@
 #include "store/store_proxy.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -248,6 +249,8 @@ static void got_from_redis(void *arg, void *item, struct image *image, int refre
     }
     proxy_push(p, lane_of(p, flight->key.collection), flight);
 }
+
+_Static_assert(offsetof(struct flight, key) == 0, "a tier takes flights for what their keys are");
 
 static void run_redis(void *arg, struct workers *w)
 {

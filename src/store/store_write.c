@@ -252,7 +252,8 @@ int store_file_matches(struct store *store, const struct image_meta *meta)
 }
 
 /* -ENOENT when it is not stored or in the trash already; -EBUSY when the file holds something that is not stored. */
-static int check_deletable(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+static int check_deletable(struct store *store, const struct image_key *key, enum store_delete how,
+                           struct image_meta *ret_core, struct error *e)
 {
     struct store_page *page;
     struct image_meta meta;
@@ -267,23 +268,44 @@ static int check_deletable(struct store *store, const struct image_key *key, enu
         r = error_set(e, -EBUSY,
                       "was changed on disk since it was stored; run `perdura cache-all` first, or use "
                       "--force to remove both");
+    *ret_core = (struct image_meta){.key = *key, .size = meta.size, .mtime_ns = meta.mtime_ns};
     store_page_free(page);
     return r;
 }
 
 int store_would_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
 {
+    struct image_meta core;
     int r = safepath_check(key->path, strlen(key->path), e);
-    return r < 0 ? r : check_deletable(store, key, how, e);
+    return r < 0 ? r : check_deletable(store, key, how, &core, e);
+}
+
+/* The file, as it was before the row was changed. Where there was none, a restore of another process may have made a
+ * copy of the row since; what else was written meanwhile is an upload, and stays. */
+static int remove_deleted(struct store *store, const struct image_meta *core, int file, struct stat *seen,
+                          struct error *e)
+{
+    if (file == -ENOENT) {
+        file = tier_disk_look(store->disk, &core->key, seen);
+        if (file == 0 && (seen->st_size != core->size || clock_ns(seen->st_mtim) != core->mtime_ns))
+            return 0;
+    }
+    int r = file < 0 && file != -ENOENT ? error_set(e, file, "can't be removed: %s", strerror(-file)) : file;
+    if (r == 0)
+        r = tier_disk_remove(store->disk, &core->key, seen, e);
+    return r == -ENOENT || r == -EEXIST ? 0 : r;
 }
 
 int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
-    struct stat seen;
+    struct image_meta core = {.key = *key};
+    struct stat seen = {0};
     tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
     int file = tier_disk_look(store->disk, key, &seen);
-    int r = store_would_delete(store, key, how, e);
+    int r = safepath_check(key->path, strlen(key->path), e);
+    if (r == 0)
+        r = check_deletable(store, key, how, &core, e);
     if (r < 0) {
         tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
         return r;
@@ -291,11 +313,8 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
     r = durable->ops->drop(durable->self, key, e);
     if (r == -ENOENT) /* in the trash already, and its file still there */
         r = 0;
-    if (r == 0 && file != -ENOENT)
-        r = file < 0 ? error_set(e, file, "can't be removed: %s", strerror(-file))
-                     : tier_disk_remove(store->disk, key, &seen, e);
-    if (r == -ENOENT || r == -EEXIST) /* what was written meanwhile is an upload, and stays */
-        r = 0;
+    if (r == 0)
+        r = remove_deleted(store, &core, file, &seen, e);
     (void)store_forget(store, key);
     tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
     return r;

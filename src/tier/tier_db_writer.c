@@ -52,6 +52,7 @@ struct touches {
     struct db_array ids, mtimes, nanos, seen;
     int count;
     void *tags[TOUCHES];
+    int written[TOUCHES];
 };
 
 struct tier_db_writer {
@@ -188,6 +189,11 @@ static int send_again(struct tier_db_writer *w, int *r, int tries, int64_t deadl
     return 0;
 }
 
+static int say_changed(struct error *e)
+{
+    return error_set(e, -ESTALE, "was changed in the table meanwhile");
+}
+
 static int receive(struct tier_db_writer *w, const struct batch *b, struct error *e)
 {
     struct db_result *rows;
@@ -196,7 +202,7 @@ static int receive(struct tier_db_writer *w, const struct batch *b, struct error
         return r;
     int written = db_rows(rows);
     db_result_free(rows);
-    return written == b->count ? 0 : error_set(e, -ESTALE, "was changed in the table meanwhile");
+    return written == b->count ? 0 : say_changed(e);
 }
 
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
@@ -257,6 +263,18 @@ static void launch(struct tier_db_writer *w)
     w->filling = w->filling == &w->batches[0] ? &w->batches[1] : &w->batches[0];
 }
 
+static int query_touches(struct tier_db_writer *w, const struct db_params *params, struct error *e)
+{
+    struct db_result *rows;
+    int r = db_query(w->conn, &sql_image_touch, params, &rows, e);
+    if (r < 0)
+        return r;
+    for (int row = 0; row < db_rows(rows); row++)
+        w->touches.written[db_int(rows, row, 0)] = 1;
+    db_result_free(rows);
+    return 0;
+}
+
 /* Nothing else is in flight then: these share the connection. */
 static int send_touches(struct tier_db_writer *w, struct error *e)
 {
@@ -268,8 +286,7 @@ static int send_touches(struct tier_db_writer *w, struct error *e)
     db_param_array(&params, &w->touches.nanos);
     db_param_array(&params, &w->touches.seen);
     for (int tries = 1;; tries++) {
-        int r = w->conn ? db_query(w->conn, &sql_image_touch, &params, NULL, e)
-                        : error_set(e, -ENOTCONN, "the database connection was lost");
+        int r = w->conn ? query_touches(w, &params, e) : error_set(e, -ENOTCONN, "the database connection was lost");
         if (!send_again(w, &r, tries, deadline_ms, e))
             return r;
     }
@@ -277,14 +294,16 @@ static int send_touches(struct tier_db_writer *w, struct error *e)
 
 static void flush_touches(struct tier_db_writer *w)
 {
-    struct error outcome = {0};
+    struct error outcome = {0}, changed;
     if (!w->touches.count)
         return;
     land(w);
+    memset(w->touches.written, 0, sizeof w->touches.written);
     if (send_touches(w, &outcome) == 0)
         outcome.code = 0;
+    say_changed(&changed);
     for (int i = 0; i < w->touches.count; i++)
-        w->done(w->arg, w->touches.tags[i], &outcome);
+        w->done(w->arg, w->touches.tags[i], outcome.code || w->touches.written[i] ? &outcome : &changed);
     db_array_reset(&w->touches.ids);
     db_array_reset(&w->touches.mtimes);
     db_array_reset(&w->touches.nanos);

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import images
-from conftest import Perdura
+from conftest import Perdura, Served
 from files import fingerprint, names, picture, sha256, write
 from servers import wait_until
 
@@ -46,6 +49,24 @@ def stored(perdura: Perdura) -> dict[str, str]:
             "SELECT original_path, encode(sha256(decode(image_data, 'base64')), 'hex') FROM image_cache"
         )
     )
+
+
+@contextmanager
+def rows_held(perdura: Perdura, statement: str) -> Iterator[Callable[[], None]]:
+    """A transaction of somebody else's that commits once the block is done and somebody waits for it. Yields how to wait
+    for that."""
+    assert perdura.database
+    holder = perdura.database.server.connect(perdura.database.name, autocommit=False)
+    holder.cursor().execute(statement)
+
+    def wait() -> None:
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        wait_until(lambda: perdura.database.value(blocked, perdura.database.name) > 0, 60, "somebody at the lock")
+
+    yield wait
+    wait()
+    holder.commit()
+    holder.close()
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -191,12 +212,69 @@ def test_row_changed_by_others_during_cache_all(perdura: Perdura) -> None:
     data = picture(perdura.media / "a.png", seed="disk")
     perdura.run("cache-all")
     data = picture(perdura.media / "a.png", seed="disk, later")
-    holder = perdura.database.server.connect(perdura.database.name, autocommit=False)
-    holder.cursor().execute("UPDATE image_cache SET access_count = access_count + 1")
-    waiting = perdura.start("cache-all")
-    blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
-    wait_until(lambda: perdura.database.value(blocked, perdura.database.name) == 1, 60, "cache-all at the lock")
-    holder.commit()
-    holder.close()
+    with rows_held(perdura, "UPDATE image_cache SET access_count = access_count + 1"):
+        waiting = perdura.start("cache-all")
     assert waiting.wait(60) == 0
     assert stored(perdura) == {"a.png": sha256(data)}
+
+
+def test_row_that_goes_while_its_time_is_written(perdura: Perdura) -> None:
+    """Nothing is stored then: cache-all says so, and the next one stores the file."""
+    data = picture(perdura.media / "a.png", mtime_ns=10**18)
+    picture(perdura.media / "b.png", mtime_ns=10**18)
+    perdura.run("cache-all")
+    for name in ("a.png", "b.png"):
+        os.utime(perdura.media / name)
+    with rows_held(perdura, "DELETE FROM image_cache WHERE original_path = 'a.png'"):
+        waiting = perdura.start("cache-all", "--json", stdout=subprocess.PIPE)
+    counts = json.loads(waiting.communicate(timeout=60)[0])
+    assert waiting.returncode == 1 and (counts["unchanged"], counts["failed"]) == (1, 1)
+    assert "a.png" in str(counts["errors"]) and "changed in the table meanwhile" in str(counts["errors"])
+    assert perdura.run("cache-all", "--json").json["cached"] == 1
+    assert stored(perdura)["a.png"] == sha256(data)
+
+
+def test_row_that_goes_while_the_watcher_writes_its_time(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    served = serve()
+    data = picture(perdura.media / "a.png")
+    assert served.post("/image-cache/flush").status == 200
+    with rows_held(perdura, "DELETE FROM image_cache"):
+        picture(perdura.media / "a.png")
+    wait_until(lambda: stored(perdura) == {"a.png": sha256(data)}, 20, "the watcher looks again")
+
+
+def test_image_deleted_by_another_process_during_a_restore(perdura: Perdura) -> None:
+    """It is listed as missing, deleted, and then fetched: its file must not come back."""
+    data = images.sized("bmp", 2_000_000, 1)
+    paths = [f"{n}.bmp" for n in range(24)]
+    for path in paths:
+        write(perdura.media / path, data)
+    perdura.run("cache-all")
+    missing: list[str] = []
+    while not missing:  # else it was done before we looked
+        for path in paths:
+            (perdura.media / path).unlink(missing_ok=True)
+        restoring = perdura.start("restore", "--all", "--parallelism", "1")
+        wait_until(lambda: len(names(perdura.media)) > 1 or restoring.poll() is not None, 60, "files being restored")
+        restoring.send_signal(signal.SIGSTOP)
+        missing = [path for path in paths if not (perdura.media / path).exists()]
+        if missing:
+            perdura.run("rm", *missing)
+        restoring.send_signal(signal.SIGCONT)
+        assert restoring.wait(60) == 0
+    assert names(perdura.media) == set(paths) - set(missing)
+    assert perdura.run("status", "--json").json["images"] == len(paths) - len(missing)
+
+
+def test_image_restored_by_another_process_while_it_is_deleted(perdura: Perdura) -> None:
+    """Its deletion has seen no file, and waits for its row."""
+    picture(perdura.media / "a.png")
+    perdura.run("cache-all")
+    (perdura.media / "a.png").unlink()
+    with rows_held(perdura, "UPDATE image_cache SET access_count = access_count + 1") as wait:
+        deleting = perdura.start("rm", "a.png")
+        wait()
+        perdura.run("restore", "--all")
+        assert (perdura.media / "a.png").exists()
+    assert deleting.wait(60) == 0
+    assert names(perdura.media) == set()

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import images
-from conftest import Served
+import pytest
+from conftest import Perdura, Served
 from files import picture, write
 from http_client import Answer, read_answer, url_of
 from servers import wait_until
@@ -388,6 +389,30 @@ def test_one_job_of_a_kind_at_a_time(http: Served) -> None:
         assert http.get(location).json["state"] == "running"
     wait_until(lambda: http.get(location).json["state"] != "running", WAIT_S, "the first job's end")
     assert done(http.post("/image-cache/cache-all"))["unchanged"] == 2
+
+
+@pytest.mark.parametrize("pool", [2, 4])
+def test_jobs_share_a_small_pool(perdura: Perdura, serve: Callable[..., Served], pool: int) -> None:
+    """Three that keep connections, and each asks for page after page meanwhile."""
+    count = 1500
+    data = picture(perdura.media / "there/0.png")
+    for n in range(1, count):
+        write(perdura.media / f"there/{n}.png", data)
+    perdura.run("cache-all")
+    perdura.database.query(
+        "INSERT INTO image_cache (original_path, image_data, file_size, content_type_header, sha256)"
+        " SELECT replace(original_path, 'there', 'gone'), image_data, file_size, content_type_header, sha256"
+        " FROM image_cache"
+    )
+    http = serve(PERDURA_DB_POOL=str(pool), PERDURA_RESTORE="none")
+    assert http.post("/image-cache/flush").status == 200
+    perdura.database.query("UPDATE image_cache SET source_mtime = '2001-01-01'")  # cache-all writes them again
+    jobs = [http.post(f"/image-cache/{kind}?async=1")["Location"] for kind in ("fsck", "cache-all", "restore")]
+    for job in jobs:
+        wait_until(lambda job=job: http.get(job).json["state"] != "running", 60, "the end of all three")
+    fsck, cache_all, restore = (http.get(job).json for job in jobs)
+    assert {job["state"] for job in (fsck, cache_all, restore)} == {"done"}, (fsck, cache_all, restore)
+    assert fsck["sound"] == 2 * count and cache_all["unchanged"] >= count and restore["restored"] == count
 
 
 def test_a_job_without_a_database(http: Served) -> None:

@@ -294,6 +294,156 @@ static void test_sweep(void **state)
     assert_false(scratch_exists(s, ".perdura"));
 }
 
+/* The process is killed where it is about to exchange two names; or to take a file aside. */
+static int kill_at(unsigned number, unsigned flags_least)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[4])),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, flags_least, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof filter[0], .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return SCRATCH_SKIP;
+    return 0;
+}
+
+static int die_replacing(struct scratch *s)
+{
+    struct staging *st;
+    struct stat seen;
+    struct error e;
+    if (staging_open(s->fd, &st, NULL) < 0 || fstatat(s->fd, "d/f", &seen, 0) < 0)
+        return 1;
+    int r = kill_at(SYS_renameat2, RENAME_EXCHANGE);
+    return r ? r : 1 + (replace(s, st, "d/f", &seen, "ours", &e) == 0);
+}
+
+static int die_removing(struct scratch *s)
+{
+    struct staging *st;
+    struct stat seen;
+    if (staging_open(s->fd, &st, NULL) < 0 || fstatat(s->fd, "d/f", &seen, 0) < 0)
+        return 1;
+    int r = kill_at(SYS_renameat, 0);
+    return r ? r : 1 + (atomicfile_remove(st, "d/f", &seen) == 0);
+}
+
+/* The one staging folder that there is. */
+static int open_left(const struct scratch *s)
+{
+    int own_fd = openat(s->fd, ".perdura", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = own_fd < 0 ? NULL : fdopendir(own_fd);
+    int fd = -1;
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));)
+        if (strncmp(d->d_name, "tmp.", 4) == 0)
+            fd = openat(own_fd, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    closedir(dir);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void app_writes(const struct scratch *s, const char *text)
+{
+    assert_int_equal(scratch_write(s, "new", text), 0);
+    assert_int_equal(renameat(s->fd, "new", s->fd, "d/f"), 0);
+}
+
+/* Brings the folder to where a process was killed that replaces, or removes, d/f, which held "old". */
+static int killed(struct scratch *s, int (*how)(struct scratch *))
+{
+    (void)mkdirat(s->fd, "d", 0755);
+    app_writes(s, "old");
+    int r = scratch_fork(how, s);
+    if (r != SCRATCH_SKIP)
+        assert_int_equal(r, -1);
+    return r == SCRATCH_SKIP ? -1 : open_left(s);
+}
+
+/* What the app has written between a look and an exchange is in the staging folder when the process dies there. */
+static void test_killed_while_replacing(void **state)
+{
+    struct scratch *s = *state;
+    int fd = killed(s, die_replacing);
+    if (fd < 0)
+        skip();
+    assert_int_equal(staging_sweep(s->fd), 1); /* before */
+    assert_true(scratch_holds(s, "d/f", "old"));
+    close(fd);
+
+    fd = killed(s, die_replacing);
+    assert_int_equal(renameat2(fd, "1", s->fd, "d/f", RENAME_EXCHANGE), 0);
+    staging_sweep(s->fd); /* behind it, and nobody wrote */
+    assert_true(scratch_holds(s, "d/f", "ours"));
+    close(fd);
+
+    fd = killed(s, die_replacing);
+    app_writes(s, "the app's");
+    assert_int_equal(renameat2(fd, "1", s->fd, "d/f", RENAME_EXCHANGE), 0);
+    staging_sweep(s->fd); /* it was not put back yet */
+    assert_true(scratch_holds(s, "d/f", "the app's"));
+    close(fd);
+
+    fd = killed(s, die_replacing);
+    app_writes(s, "the app's");
+    assert_int_equal(renameat2(fd, "1", s->fd, "d/f", RENAME_EXCHANGE), 0);
+    app_writes(s, "later");
+    staging_sweep(s->fd);
+    assert_true(scratch_holds(s, "d/f", "later"));
+    close(fd);
+
+    fd = killed(s, die_replacing);
+    app_writes(s, "the app's");
+    assert_int_equal(renameat2(fd, "1", s->fd, "d/f", RENAME_EXCHANGE), 0);
+    assert_int_equal(unlinkat(s->fd, "d/f", 0), 0);
+    assert_int_equal(unlinkat(s->fd, "d", AT_REMOVEDIR), 0);
+    staging_sweep(s->fd);
+    assert_true(scratch_holds(s, "d/f", "the app's"));
+    close(fd);
+
+    /* It stays until it can be put back. */
+    fd = killed(s, die_replacing);
+    app_writes(s, "the app's");
+    assert_int_equal(renameat2(fd, "1", s->fd, "d/f", RENAME_EXCHANGE), 0);
+    assert_int_equal(unlinkat(s->fd, "d/f", 0), 0);
+    assert_int_equal(mkdirat(s->fd, "d/f", 0755), 0);
+    assert_int_equal(staging_sweep(s->fd), 0);
+    assert_int_equal(unlinkat(s->fd, "d/f", AT_REMOVEDIR), 0);
+    staging_sweep(s->fd);
+    assert_true(scratch_holds(s, "d/f", "the app's"));
+    assert_false(scratch_exists(s, ".perdura"));
+    close(fd);
+}
+
+static void test_killed_while_removing(void **state)
+{
+    struct scratch *s = *state;
+    int fd = killed(s, die_removing);
+    if (fd < 0)
+        skip();
+    assert_int_equal(staging_sweep(s->fd), 1);
+    assert_true(scratch_holds(s, "d/f", "old"));
+    close(fd);
+
+    fd = killed(s, die_removing);
+    assert_int_equal(renameat(s->fd, "d/f", fd, "1"), 0);
+    staging_sweep(s->fd);
+    assert_false(scratch_exists(s, "d/f"));
+    close(fd);
+
+    fd = killed(s, die_removing);
+    app_writes(s, "the app's");
+    assert_int_equal(renameat(s->fd, "d/f", fd, "1"), 0);
+    staging_sweep(s->fd);
+    assert_true(scratch_holds(s, "d/f", "the app's"));
+    assert_false(scratch_exists(s, ".perdura"));
+    close(fd);
+}
+
 static void test_open_refused(void **state)
 {
     const struct scratch *s = *state;
@@ -525,6 +675,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_few, setup, teardown),
         cmocka_unit_test_setup_teardown(test_drop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sweep, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_while_replacing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_killed_while_removing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_worlds, setup, teardown),
