@@ -54,7 +54,8 @@ struct http_exchange {
     const struct http_service *service;
     const struct http_route *route;
     enum http_method method;
-    char *raw_path;             /* as it was sent, without the query; for the log */
+    char *target;               /* as it was sent; what follows points into it: */
+    char *raw_path;             /* without the query */
     char *raw_query;            /* behind the '?', or NULL */
     const char *tail;           /* what the route's pattern left open, still encoded; inside raw_path */
     struct image_key key;       /* of routes that name an image; path is in `path` */
@@ -64,6 +65,7 @@ struct http_exchange {
     int body_fd;                /* a file that holds it; -1: none */
     int64_t body_bytes;         /* of either */
     int64_t session_expires_us; /* of the session that it came with; 0: none */
+    size_t host_len;            /* of a target in absolute-form: so much before raw_path is its host; else 0 */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     int64_t db_deadline_ms; /* for who works for it on a thread that may wait (pools.h) */
@@ -75,6 +77,9 @@ struct http_exchange {
 
 /* The value of a header that came once; NULL when it did not come. Of one that came several times, the first. */
 const char *http_header(const struct http_exchange *x, const char *name);
+
+/* The host with or without a port that it was sent to; *ret_len bytes. NULL: it names none. */
+const char *http_host(const struct http_exchange *x, size_t *ret_len);
 
 /* All values of a header that is a list, joined by ", ". To be freed; NULL when it did not come. */
 char *http_header_list(const struct http_exchange *x, const char *name);

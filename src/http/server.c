@@ -67,6 +67,14 @@ const char *http_header(const struct http_exchange *x, const char *name)
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+/* RFC 9112, section 3.2.2: the target's own comes first. */
+const char *http_host(const struct http_exchange *x, size_t *ret_len)
+{
+    const char *host = x->host_len ? x->raw_path - x->host_len : http_header(x, "Host");
+    *ret_len = x->host_len ? x->host_len : host ? strlen(host) : 0;
+    return host;
+}
+
 struct list {
     const char *name;
     struct buf values;
@@ -323,7 +331,7 @@ static enum MHD_Result looked_up(struct request *r)
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
 {
     struct http_exchange *x = &r->x;
-    const struct gate_line line = {method, r->sent_uri, x->raw_path, version};
+    const struct gate_line line = {method, r->sent_uri, x->target, version};
     struct gate_seen seen;
     const char *why;
     unsigned allow;
@@ -334,6 +342,8 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     if (passed < 0)
         return refuse(r, passed == -EPROTONOSUPPORT ? 505 : 400, why);
     x->is_plain = seen.plain;
+    x->host_len = seen.host_len;
+    x->raw_path = x->target + seen.before_path;
     if ((x->raw_query = strchr(x->raw_path, '?')))
         *x->raw_query++ = '\0';
     x->method = http_method_named(method);
@@ -418,7 +428,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
-    r->x.raw_path = uri ? strdup(uri) : NULL;
+    r->x.target = uri ? strdup(uri) : NULL;
     atomic_fetch_add(&r->server->under_way, 1);
     return r;
 }
@@ -459,7 +469,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (r->x.route && r->x.route->body == HTTP_FORM_BODY)
         upload_form_release(&r->x);
     free(r->x.state);
-    free(r->x.raw_path);
+    free(r->x.target);
     free(r);
     atomic_fetch_sub(&s->under_way, 1);
 }
