@@ -16,6 +16,7 @@ struct seen {
     int headers, hosts, lengths, codings, conditions;
     const char *length, *coding;
     const char *why;
+    int expects; /* what nobody here can do */
 };
 
 /* RFC 9110, section 5.6.2. */
@@ -102,6 +103,8 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
     } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
         s->codings++;
         s->coding = value;
+    } else if (strcasecmp(name, "Expect") == 0) {
+        s->expects |= *value && strcasecmp(value, "100-continue") != 0;
     } else if (strncasecmp(name, "If-", 3) == 0 || strcasecmp(name, "Range") == 0) {
         s->conditions++;
     }
@@ -183,6 +186,10 @@ int gate_check(struct MHD_Connection *connection, const struct gate_line *line, 
         *ret_why = split_target(line->sent_uri, ret);
     if (!*ret_why && !sent_as_lines(connection, line, seen.headers))
         *ret_why = "the request's lines are not as RFC 9112 has them";
+    if (!*ret_why && seen.expects) {
+        *ret_why = "100-continue is all that may be expected";
+        return -ENOTSUP;
+    }
     ret->body = seen.codings ? -1 : seen.lengths ? strtoll(seen.length, NULL, 10) : 0;
     ret->plain = !seen.conditions;
     return *ret_why ? -EBADMSG : 0;

@@ -26,7 +26,8 @@ struct gate_seen {
 };
 
 /* To be called at the first call for a request, when nothing of the body has been read. 0; or -EBADMSG, or
- * -EPROTONOSUPPORT for a version that is not ours, and why: the connection is to be closed. */
+ * -EPROTONOSUPPORT for a version that is not ours, or -ENOTSUP for an expectation (RFC 9110, section 10.1.1) that can't
+ * be met, and why: the connection is to be closed. */
 int gate_check(struct MHD_Connection *connection, const struct gate_line *line, struct gate_seen *ret,
                const char **ret_why) __attribute__((warn_unused_result));
 

@@ -342,7 +342,7 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     r->begun = 1;
     int passed = gate_check(r->connection, &line, &seen, &why);
     if (passed < 0)
-        return refuse(r, passed == -EPROTONOSUPPORT ? 505 : 400, why);
+        return refuse(r, passed == -EPROTONOSUPPORT ? 505 : passed == -ENOTSUP ? 417 : 400, why);
     x->is_plain = seen.plain;
     x->host_len = seen.host_len;
     x->raw_path = x->target + seen.before_path;

@@ -332,6 +332,19 @@ def test_what_looks_odd_and_is_right_is_taken(http: Served) -> None:
         assert statuses(http.raw(request)) == [200], request
 
 
+def test_what_is_expected(kept: Served) -> None:
+    """RFC 9110, section 10.1.1: what can't be met is said, before the body is read."""
+    body = images.make("png", 2)
+    put = b"PUT /media/kept.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n" % len(body) + AUTH
+    for value in (b"200-ok", b"100-continue=x", b"100-continue, y", b"x", b"100"):
+        (answer,) = parse_answers(kept.raw(put + b"\r\nExpect: " + value + b"\r\n\r\n"), ["PUT"])
+        assert "100-continue" in answer.problem(417), value
+    assert kept.get("/media/kept.png").body == images.make("png", 1)
+    for value in (b"", b"100-continue", b"100-Continue"):
+        assert statuses(kept.raw(put + b"\r\nExpect: " + value + b"\r\n\r\n" + body))[-1] == 200, value
+    assert kept.get("/media/kept.png").body == body
+
+
 def test_methods_of_others(http: Served) -> None:
     """405 with what is allowed; nothing is echoed."""
     http.put("/media/a.png", images.make("png", 1))
