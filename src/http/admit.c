@@ -41,7 +41,10 @@ enum http_origin http_origin(const struct http_exchange *x)
 
 static void refuse(struct http_exchange *x, struct auth_refusal refusal)
 {
-    http_answer_problem(x, refusal.status, "%s", refusal.detail);
+    if (refusal.status == 503)
+        http_answer_unset(x, refusal.detail);
+    else
+        http_answer_problem(x, refusal.status, "%s", refusal.detail);
     if (refusal.challenge)
         http_add_header(x, "WWW-Authenticate", "%s", refusal.challenge);
 }

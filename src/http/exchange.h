@@ -32,8 +32,9 @@ enum http_method {
 #define HTTP_HEADERS_MAX 16
 
 struct http_answer {
-    int status; /* 0: none yet */
-    int close;  /* the connection ends behind it */
+    int status;        /* 0: none yet */
+    int close;         /* the connection ends behind it */
+    int retry_after_s; /* of 503 and 429, which always say Retry-After; 0: a moment */
     int headers_len;
     struct http_header {
         const char *name; /* a literal */
@@ -109,9 +110,11 @@ void http_answer_text(struct http_exchange *x, int status, const char *mime, cha
 /* application/problem+json; not to be stored by caches. */
 void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
-/* 503 with Retry-After: the same request may be taken a moment later. */
+/* 503: the same request may be taken a moment later; */
 void http_answer_later(struct http_exchange *x, const char *detail);
-/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503 with Retry-After. */
+/* or once something is set and the service was started again. */
+void http_answer_unset(struct http_exchange *x, const char *detail);
+/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503. */
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why);
 /* Answers with what was kept, status, headers and all, for an equal request about the same image, which is in the
  * answer already. -ENOENT: nothing is. */

@@ -43,6 +43,7 @@
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
 #define SLACK             (16 << 10)         /* of a body where none is taken, so that its sender is told */
 #define STREAM_BLOCK      4096
+#define RETRY_AFTER_S     2
 
 struct request {
     struct http_exchange x;
@@ -198,11 +199,14 @@ static enum MHD_Result queue_whole(struct request *r)
 static enum MHD_Result queue_answer(struct request *r)
 {
     r->answered = 1;
+    struct http_answer *a = &r->x.answer;
     if (atomic_load(&r->server->stopping))
-        r->x.answer.close = 1;
+        a->close = 1;
+    if (a->status == 503 || a->status == 429)
+        http_add_header(&r->x, "Retry-After", "%d", a->retry_after_s ? a->retry_after_s : RETRY_AFTER_S);
     if (r->x.route && r->x.route->label == METRIC_route_admin)
         route_admin_headers(&r->x);
-    return r->x.answer.stream ? queue_stream(r) : queue_whole(r);
+    return a->stream ? queue_stream(r) : queue_whole(r);
 }
 
 /* The request */
