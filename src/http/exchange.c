@@ -89,6 +89,7 @@ static int status_of(int code)
     case -ENXIO:
     case -EROFS:
     case -EHOSTDOWN:
+    case -EREMOTEIO:
         return 503;
     default:
         return 500;
