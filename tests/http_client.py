@@ -42,6 +42,7 @@ class Answer(NamedTuple):
         assert self.status == status, self
         assert self["Content-Type"] == "application/problem+json", self
         assert self["Cache-Control"] == "no-store", self
+        assert (int(self["Retry-After"] or "0") >= 1) == (status in (429, 503)), self
         document = json.loads(self.body)
         assert document["status"] == status and document["title"] and document["type"] == "about:blank"
         assert document["detail"]

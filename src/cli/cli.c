@@ -13,6 +13,17 @@
 
 #define FLAGS_MAX 64
 
+/* What most commands take. */
+static const struct {
+    const char *name, *left, *help;
+    enum cli_lacks lacks;
+} common[] = {
+    {"collection", "--collection NAME", "only this collection", CLI_NO_COLLECTION},
+    {"json", "--json", "print JSON", CLI_NO_JSON},
+    {"dry-run", "--dry-run", "change nothing, say what would be done", CLI_NO_DRY_RUN},
+};
+#define COMMON (sizeof common / sizeof *common)
+
 /* Arguments as they were read, before the settings are loaded from them. */
 struct arguments {
     struct config_flag flags[FLAGS_MAX + 1];
@@ -29,7 +40,8 @@ static void print_general_help(void)
         printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n`perdura COMMAND --help` tells more of each. Settings come from the environment (DATABASE_URL, "
            "PERDURA_MEDIA_ROOT ...),\nfrom --config FILE, or from a flag each (--media-root DIR); `perdura config` "
-           "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database cannot be "
+           "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database or object storage "
+           "cannot be "
            "reached.\n");
 }
 
@@ -48,10 +60,11 @@ static void print_command_help(FILE *to, const struct command *command)
                                          : "");
         fprintf(to, "  %-20s %s\n", left, o->help);
     }
-    fprintf(to, "  %-20s %s\n  %-20s %s\n  %-20s %s\n  %-20s %s\n  %-20s %s\n", "--collection NAME",
-            "only this collection", "--json", "print JSON", "--dry-run", "change nothing, say what would be done",
-            "--config FILE", "read settings from a file of NAME=value lines", "--SETTING VALUE",
-            "any setting, as --media-root for PERDURA_MEDIA_ROOT");
+    for (size_t i = 0; i < COMMON; i++)
+        if (!(command->lacks & common[i].lacks))
+            fprintf(to, "  %-20s %s\n", common[i].left, common[i].help);
+    fprintf(to, "  %-20s %s\n  %-20s %s\n", "--config FILE", "read settings from a file of NAME=value lines",
+            "--SETTING VALUE", "any setting, as --media-root for PERDURA_MEDIA_ROOT");
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)
@@ -126,6 +139,14 @@ static const struct cli_option *find_option(const struct cli_option *o, const ch
     return NULL;
 }
 
+static int lacks(const struct command *command, const char *name)
+{
+    for (size_t i = 0; i < COMMON; i++)
+        if (strcmp(name, common[i].name) == 0)
+            return (command->lacks & common[i].lacks) != 0;
+    return 0;
+}
+
 /* One "--name..." argument. 0, or the exit code. */
 static int read_option(struct cli *cli, struct arguments *args, int argc, char **argv, int *at)
 {
@@ -138,6 +159,8 @@ static int read_option(struct cli *cli, struct arguments *args, int argc, char *
     snprintf(name, sizeof name, "%.*s", (int)strcspn(argv[*at] + 2, "="), argv[*at] + 2);
 
     const struct cli_option *o = find_option(cli->command->options, name);
+    if (!o && lacks(cli->command, name))
+        return cli_usage(cli, "takes no --%s", name);
     if (!o)
         o = find_option(shared, name);
     if (o && o->kind == CLI_FLAG) {

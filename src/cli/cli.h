@@ -27,6 +27,9 @@ struct cli_option {
     const char *help;
 };
 
+/* Options that all other commands have. */
+enum cli_lacks { CLI_NO_JSON = 1, CLI_NO_DRY_RUN = 2, CLI_NO_COLLECTION = 4 };
+
 struct cli;
 
 struct command {
@@ -35,6 +38,7 @@ struct command {
     const char *summary;              /* one line for the list of commands */
     const char *details;              /* more for its own --help; may be NULL */
     const struct cli_option *options; /* of its own; may be NULL */
+    unsigned lacks;                   /* enum cli_lacks, or-ed: refused, and not in its --help */
     const char *leaves;               /* a name in the environment that is its child's affair; may be NULL */
     int (*run)(struct cli *cli);      /* returns an enum cli_exit, or a child's exit code */
 };

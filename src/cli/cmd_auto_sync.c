@@ -76,8 +76,6 @@ static int run(struct cli *cli)
 {
     struct stop_signals signals;
     struct error e;
-    if (cli->json || cli->dry_run || cli->collection)
-        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (!interval)
@@ -113,5 +111,6 @@ const struct command command_auto_sync = {
         "SIGTERM ends it. With --max-iterations its exit code is that of the last sync: 1 when an upload failed,\n"
         "3 when a bucket can't be reached.",
     .options = options,
+    .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -79,5 +79,6 @@ const struct command command_check = {
     .details = "Prints a line a file:  + only on disk  - only stored  * different  ! can't be compared  = the same\n"
                "(with --all). Exit code 1 when anything but = was found.",
     .options = options,
+    .lacks = CLI_NO_DRY_RUN,
     .run = run,
 };

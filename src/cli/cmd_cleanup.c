@@ -34,8 +34,6 @@ static int run(struct cli *cli)
     static const struct report_job job = {cleanup_init, run_job, print_summary, -1};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    if (cli->collection)
-        return cli_usage(cli, "works on all collections at once");
     return report_run(cli, &job);
 }
 
@@ -52,5 +50,6 @@ const struct command command_cleanup = {
         "What has been in the trash for 30 days is deleted for good, and later its object. Files on disk are left\n"
         "alone. Until then `perdura restore PATH` brings an image back.",
     .options = options,
+    .lacks = CLI_NO_COLLECTION,
     .run = run,
 };

@@ -44,5 +44,6 @@ const struct command command_config = {
     .arguments = "",
     .summary = "Print the effective settings and where each comes from, secrets hidden",
     .options = options,
+    .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -260,8 +260,6 @@ static int run_all(struct dev *d)
 static int run(struct cli *cli)
 {
     static struct dev d; /* too large for a stack */
-    if (cli->json || cli->dry_run || cli->collection)
-        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
     if (cli->config.origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
         cli->config.origins[CONFIG_ID_media_root].source == CONFIG_FROM_FLAG)
         return cli_usage(cli, "has a database and a media folder of its own");
@@ -290,5 +288,6 @@ const struct command command_dev = {
         "With COMMAND there is no story: it runs with DATABASE_URL, REDIS_URL and PERDURA_MEDIA_ROOT set to a\n"
         "migrated database, an empty Redis and an empty folder, and its exit code is ours.",
     .options = options,
+    .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -24,8 +24,6 @@ static int run(struct cli *cli)
     static const struct report_job job = {fsck_init, run_job, print_summary, FSCK_DAMAGED};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    if (cli->collection)
-        return cli_usage(cli, "works on all collections at once");
     return report_run(cli, &job);
 }
 
@@ -34,5 +32,6 @@ const struct command command_fsck = {
     .arguments = "",
     .summary = "Read every stored image and compare it with its sha256",
     .details = "Damaged ones are named. `perdura put` of an intact copy mends them.",
+    .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -52,5 +52,6 @@ const struct command command_get = {
     .summary = "Write one image to stdout",
     .details = "From disk if it is there, else from the database or object storage; then the file is put back, too.",
     .options = options,
+    .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN,
     .run = run,
 };

@@ -80,7 +80,7 @@ static int ask_twice(char line[LINE_SIZE])
 static int run(struct cli *cli)
 {
     char line[LINE_SIZE], hash[PASSWORD_HASH_SIZE];
-    if (cli->argc || cli->dry_run || cli->collection)
+    if (cli->argc)
         return cli_usage(cli, "takes no arguments: arguments can be seen by others");
     int code = isatty(STDIN_FILENO) ? ask_twice(line) : check_line(fgets(line, sizeof line, stdin));
     int r = code == 0 ? password_hash(hash, line) : 0;
@@ -106,5 +106,6 @@ const struct command command_hash_password = {
         "Asks for the password twice, or reads it from stdin, one line, where that is no terminal. In a shell or a\n"
         "file of settings the hash stands in 'single quotes': it holds $.",
     .leaves = "PERDURA_ADMIN_PASSWORD",
+    .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -74,5 +74,6 @@ const struct command command_info = {
     .name = "info",
     .arguments = "PATH",
     .summary = "Show everything that is known of one image",
+    .lacks = CLI_NO_DRY_RUN,
     .run = run,
 };

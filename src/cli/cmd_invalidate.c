@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -8,16 +10,21 @@
 static const char *entity, *pattern;
 static int all;
 
-/* Of TYPE/ID/VARIANT, where the last ones may be missing: any. 0 when it is none. */
-static int pattern_of_entity(char *ret, size_t size, const char *name)
+/* Of TYPE/ID/VARIANT, each of which stands for itself; where the last ones are missing: any. 0 when it is none. */
+static int pattern_of_entity(char ret[STORE_PATTERN_SIZE], const char *name)
 {
-    size_t type = strcspn(name, "/");
-    const char *rest = name[type] ? name + type + 1 : "";
-    size_t object = strcspn(rest, "/");
-    const char *variant = rest[object] ? rest + object + 1 : "";
-    int n = snprintf(ret, size, "image:%.*s:%.*s:%s", (int)type, name, object ? (int)object : 1, object ? rest : "*",
-                     *variant ? variant : "*");
-    return type > 0 && !strchr(variant, '/') && n > 0 && (size_t)n < size;
+    char *own = strdup(name), *rest = own;
+    if (!own)
+        return 0;
+    const char *type = strsep(&rest, "/");
+    const char *object = strsep(&rest, "/");
+    const char *variant = rest;
+    int r = !*type || (variant && strchr(variant, '/'))
+                ? -EINVAL
+                : store_pattern_of_entity(ret, type, object && *object ? object : NULL,
+                                          variant && *variant ? variant : NULL);
+    free(own);
+    return r == 0;
 }
 
 static int tell(const struct cli *cli, struct store *store, const char *what)
@@ -58,7 +65,7 @@ static int run(struct cli *cli)
     struct error e;
     if ((cli->argc > 0) + (entity != NULL) + (pattern != NULL) + all != 1)
         return cli_usage(cli, "name what is to be forgotten: paths, --entity, --pattern or --all");
-    if (entity && !pattern_of_entity(name, sizeof name, entity))
+    if (entity && !pattern_of_entity(name, entity))
         return cli_usage(cli, "--entity takes TYPE/ID/VARIANT");
     if (pattern && (!*pattern || strlen(pattern) >= sizeof name))
         return cli_usage(cli, "--pattern takes 1 to %zu bytes", sizeof name - 1);
@@ -71,7 +78,8 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-    {"entity", CLI_TEXT, &entity, 0, 0, "the images of TYPE/ID/VARIANT; of any variant without the last part"},
+    {"entity", CLI_TEXT, &entity, 0, 0,
+     "the images of just this TYPE/ID/VARIANT; of any variant without the last part"},
     {"pattern", CLI_TEXT, &pattern, 0, 0, "names that match, such as image:artist:42:*"},
     {"all", CLI_FLAG, &all, 0, 0, "everything"},
     {0},

@@ -69,6 +69,8 @@ static int run(struct cli *cli)
     struct error e;
     if (cli->argc > 1)
         return cli_usage(cli, "takes at most one prefix");
+    if (hottest && trash)
+        return cli_usage(cli, "takes one of --hottest, --trash");
     if (cli->argc && (hottest || trash))
         return cli_usage(cli, "a prefix goes with the order of paths only");
     if (after_path && (hottest || trash))
@@ -97,5 +99,6 @@ const struct command command_list = {
     .arguments = "[PREFIX]",
     .summary = "List stored images, in order of path",
     .options = options,
+    .lacks = CLI_NO_DRY_RUN,
     .run = run,
 };

@@ -81,10 +81,11 @@ static int run(struct cli *cli)
 
 const struct command command_migrate = {
     .name = "migrate",
-    .arguments = "[up | down N | status]",
+    .arguments = "[up | down N | down all | status]",
     .summary = "Create Perdura's tables in the database, or bring them up to date",
     .details =
         "Any number of instances may run it at once. `down N` takes the newest N back, and with them what their\n"
         "tables held.",
+    .lacks = CLI_NO_COLLECTION,
     .run = run,
 };

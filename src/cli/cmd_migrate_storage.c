@@ -34,8 +34,6 @@ static int run(struct cli *cli)
     static const struct report_job job = {migrate_storage_init, run_job, print_summary, MIGRATE_STORAGE_FAILED};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    if (cli->collection)
-        return cli_usage(cli, "works on all collections at once");
     if (!to || (strcmp(to, "db") != 0 && strcmp(to, "s3") != 0))
         return cli_usage(cli, "say where to: --to db or --to s3");
     return report_run(cli, &job);
@@ -55,5 +53,6 @@ const struct command command_migrate_storage = {
         "To where PERDURA_INLINE_MAX would put them today. Images at foreign URLs come along. Each is compared with\n"
         "its sha256; what was interrupted goes on where it ended.",
     .options = options,
+    .lacks = CLI_NO_COLLECTION,
     .run = run,
 };

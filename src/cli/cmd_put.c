@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/readfile.h"
+#include "fs/safepath.h"
 
 static const char *content_type, *object_id, *variant;
 
@@ -66,15 +67,17 @@ static int put_file(struct cli *cli, struct image_meta *meta, enum store_written
 static void print_result(const struct cli *cli, const struct image_meta *meta, enum store_written written)
 {
     static const char *const words[] = {"created", "replaced", "unchanged"};
+    static const char *const would[] = {"would create", "would replace", "unchanged"};
     char sha256[DIGEST_HEX_SIZE], bytes[OUTPUT_SIZE], path[4 * SAFEPATH_MAX + 1];
     digest_hex(sha256, meta->sha256);
     if (cli->json)
-        output_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "result", words[written], "collection",
-                              meta->key.collection, "original_path", meta->key.path, "content_type_header", meta->mime,
-                              "file_size", (json_int_t)meta->size, "sha256", sha256));
+        output_json(json_pack("{s:s, s:b, s:s, s:s, s:s, s:I, s:s}", "result", words[written], "dry_run", cli->dry_run,
+                              "collection", meta->key.collection, "original_path", meta->key.path,
+                              "content_type_header", meta->mime, "file_size", (json_int_t)meta->size, "sha256",
+                              sha256));
     else
-        printf("%s %s (%s, %s)\n", words[written], printable(path, sizeof path, meta->key.path), meta->mime,
-               output_bytes(bytes, meta->size));
+        printf("%s %s (%s, %s)\n", cli->dry_run ? would[written] : words[written],
+               printable(path, sizeof path, meta->key.path), meta->mime, output_bytes(bytes, meta->size));
 }
 
 static int run(struct cli *cli)
@@ -99,6 +102,8 @@ static int run(struct cli *cli)
         .mtime_ns = clock_realtime_us() * 1000,
     };
     struct image_key source = {meta.key.collection, cli->argv[0]};
+    if (cli->argc > 1 && safepath_check(meta.key.path, strlen(meta.key.path), &e) < 0)
+        return cli_fail_image(&meta.key, &e);
     if (put_file(cli, &meta, &written, &e) < 0)
         return cli_fail_image(&source, &e);
     print_result(cli, &meta, written);

@@ -7,10 +7,20 @@
 
 static int force;
 
+static void print_moved(const struct cli *cli, const struct image_key *key)
+{
+    char path[4 * SAFEPATH_MAX + 1];
+    if (cli->json)
+        output_json(json_pack("{s:s, s:s, s:b}", "collection", key->collection, "original_path", key->path, "dry_run",
+                              cli->dry_run));
+    else
+        printf("%s %s into the trash\n", cli->dry_run ? "would move" : "moved",
+               printable(path, sizeof path, key->path));
+}
+
 static int run(struct cli *cli)
 {
     struct error e;
-    char path[4 * SAFEPATH_MAX + 1];
     int code = CLI_OK;
     if (!cli->argc)
         return cli_usage(cli, "name the images to remove");
@@ -24,8 +34,7 @@ static int run(struct cli *cli)
         if (r < 0)
             code = cli_fail_image(&key, &e);
         else
-            printf("%s %s into the trash\n", cli->dry_run ? "would move" : "moved",
-                   printable(path, sizeof path, key.path));
+            print_moved(cli, &key);
     }
     return code;
 }

@@ -62,8 +62,6 @@ static int run(struct cli *cli)
     struct stop_signals signals;
     struct error e;
     int chosen;
-    if (cli->json || cli->dry_run || cli->collection)
-        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
     if (cli->argc == 0)
         return cli_usage(cli, "needs a command: perdura run -- COMMAND...");
     int code = child_command_find(&command, cli);
@@ -100,5 +98,6 @@ const struct command command_run = {
         "these are named. PORT is COMMAND's: Perdura itself listens on PERDURA_PORT, else on 127.0.0.1:8080.",
     .options = options,
     .leaves = "PORT",
+    .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

@@ -31,8 +31,6 @@ static int run(struct cli *cli)
 {
     struct stop_signals signals;
     struct error e;
-    if (cli->json || cli->dry_run || cli->collection)
-        return cli_usage(cli, "takes none of --json, --dry-run, --collection");
     if (cli->argc)
         return cli_usage(cli, "takes no arguments; `perdura run -- COMMAND` starts an app");
     subprocess_standard_descriptors();
@@ -57,5 +55,6 @@ const struct command command_serve = {
         "(PERDURA_RESTORE) and stores every image that is written. PostgreSQL may come and go. SIGTERM ends it: what\n"
         "is not stored yet is stored within PERDURA_SHUTDOWN_TIMEOUT, or named, with exit code 75.",
     .options = options,
+    .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

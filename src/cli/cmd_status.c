@@ -95,5 +95,6 @@ const struct command command_status = {
     .name = "status",
     .arguments = "",
     .summary = "Say how many images are stored, and what the last jobs did",
+    .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

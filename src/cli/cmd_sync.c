@@ -131,8 +131,6 @@ static int run(struct cli *cli)
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
-    if (cli->collection)
-        return cli_usage(cli, "works on all collections at once");
     if (full_sync + clean_cache + stats > 1)
         return cli_usage(cli, "takes one of --full-sync, --clean-cache, --stats");
     if (max_age >= 0 && !full_sync && !clean_cache)
@@ -163,5 +161,6 @@ const struct command command_sync_temp_images = {
         "Those that failed a moment ago, too. Each upload is written once, verified, and then marked as completed,\n"
         "however many do this at a time. Exit code 3: a bucket can't be reached, and its uploads wait.",
     .options = options,
+    .lacks = CLI_NO_COLLECTION,
     .run = run,
 };

@@ -6,6 +6,8 @@
 
 static int run(struct cli *cli)
 {
+    if (cli->argc)
+        return cli_usage(cli, "takes no arguments");
     if (cli->json)
         output_json(json_pack("{s:s, s:s}", "version", PERDURA_VERSION, "base64", base64_way_name(base64_way())));
     else
@@ -17,5 +19,6 @@ const struct command command_version = {
     .name = "version",
     .arguments = "",
     .summary = "Print the version",
+    .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

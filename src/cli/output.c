@@ -37,7 +37,7 @@ const char *output_bytes(char dst[OUTPUT_SIZE], int64_t n)
 
 void output_json(json_t *value)
 {
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(12));
     putchar('\n');
     json_decref(value);
 }

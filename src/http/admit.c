@@ -26,18 +26,25 @@ static unsigned opened_by(enum http_access access)
 enum http_origin http_origin(const struct http_exchange *x)
 {
     const char *site = http_header(x, "Sec-Fetch-Site");
-    const char *origin = http_header(x, "Origin"), *host = http_header(x, "Host");
+    const char *origin = http_header(x, "Origin");
+    size_t host_len;
     if (site)
         return strcmp(site, "same-origin") == 0 ? HTTP_ORIGIN_OURS : HTTP_ORIGIN_OTHER;
     if (!origin)
         return HTTP_ORIGIN_UNKNOWN;
     const char *authority = strstr(origin, "://");
-    return authority && host && strcasecmp(authority + 3, host) == 0 ? HTTP_ORIGIN_OURS : HTTP_ORIGIN_OTHER;
+    const char *host = http_host(x, &host_len);
+    int same =
+        authority && host && strlen(authority + 3) == host_len && strncasecmp(authority + 3, host, host_len) == 0;
+    return same ? HTTP_ORIGIN_OURS : HTTP_ORIGIN_OTHER;
 }
 
 static void refuse(struct http_exchange *x, struct auth_refusal refusal)
 {
-    http_answer_problem(x, refusal.status, "%s", refusal.detail);
+    if (refusal.status == 503)
+        http_answer_unset(x, refusal.detail);
+    else
+        http_answer_problem(x, refusal.status, "%s", refusal.detail);
     if (refusal.challenge)
         http_add_header(x, "WWW-Authenticate", "%s", refusal.challenge);
 }

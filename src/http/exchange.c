@@ -89,26 +89,29 @@ static int status_of(int code)
     case -ENXIO:
     case -EROFS:
     case -EHOSTDOWN:
+    case -EREMOTEIO:
         return 503;
     default:
         return 500;
     }
 }
 
-#define RETRY_AFTER_S 2
+#define RESTART_S 60
 
 void http_answer_later(struct http_exchange *x, const char *detail)
 {
     http_answer_problem(x, 503, "%s", detail);
-    http_add_header(x, "Retry-After", "%d", RETRY_AFTER_S);
+}
+
+void http_answer_unset(struct http_exchange *x, const char *detail)
+{
+    http_answer_problem(x, 503, "%s", detail);
+    x->answer.retry_after_s = RESTART_S;
 }
 
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why)
 {
-    int status = status_of(why->code);
-    http_answer_problem(x, status, "%s%s%s", what ? what : "", what ? " " : "", why->text);
-    if (status == 503)
-        http_add_header(x, "Retry-After", "%d", RETRY_AFTER_S);
+    http_answer_problem(x, status_of(why->code), "%s%s%s", what ? what : "", what ? " " : "", why->text);
 }
 
 int http_query(struct http_exchange *x, struct url_query *ret)

@@ -32,8 +32,9 @@ enum http_method {
 #define HTTP_HEADERS_MAX 16
 
 struct http_answer {
-    int status; /* 0: none yet */
-    int close;  /* the connection ends behind it */
+    int status;        /* 0: none yet */
+    int close;         /* the connection ends behind it */
+    int retry_after_s; /* of 503 and 429, which always say Retry-After; 0: a moment */
     int headers_len;
     struct http_header {
         const char *name; /* a literal */
@@ -54,7 +55,8 @@ struct http_exchange {
     const struct http_service *service;
     const struct http_route *route;
     enum http_method method;
-    char *raw_path;             /* as it was sent, without the query; for the log */
+    char *target;               /* as it was sent; what follows points into it: */
+    char *raw_path;             /* without the query */
     char *raw_query;            /* behind the '?', or NULL */
     const char *tail;           /* what the route's pattern left open, still encoded; inside raw_path */
     struct image_key key;       /* of routes that name an image; path is in `path` */
@@ -64,6 +66,7 @@ struct http_exchange {
     int body_fd;                /* a file that holds it; -1: none */
     int64_t body_bytes;         /* of either */
     int64_t session_expires_us; /* of the session that it came with; 0: none */
+    size_t host_len;            /* of a target in absolute-form: so much before raw_path is its host; else 0 */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     int64_t started_us;
     int64_t db_deadline_ms; /* for who works for it on a thread that may wait (pools.h) */
@@ -75,6 +78,9 @@ struct http_exchange {
 
 /* The value of a header that came once; NULL when it did not come. Of one that came several times, the first. */
 const char *http_header(const struct http_exchange *x, const char *name);
+
+/* The host with or without a port that it was sent to; *ret_len bytes. NULL: it names none. */
+const char *http_host(const struct http_exchange *x, size_t *ret_len);
 
 /* All values of a header that is a list, joined by ", ". To be freed; NULL when it did not come. */
 char *http_header_list(const struct http_exchange *x, const char *name);
@@ -104,9 +110,11 @@ void http_answer_text(struct http_exchange *x, int status, const char *mime, cha
 /* application/problem+json; not to be stored by caches. */
 void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
-/* 503 with Retry-After: the same request may be taken a moment later. */
+/* 503: the same request may be taken a moment later; */
 void http_answer_later(struct http_exchange *x, const char *detail);
-/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503 with Retry-After. */
+/* or once something is set and the service was started again. */
+void http_answer_unset(struct http_exchange *x, const char *detail);
+/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503. */
 void http_answer_error(struct http_exchange *x, const char *what, const struct error *why);
 /* Answers with what was kept, status, headers and all, for an equal request about the same image, which is in the
  * answer already. -ENOENT: nothing is. */

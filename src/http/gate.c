@@ -16,6 +16,7 @@ struct seen {
     int headers, hosts, lengths, codings, conditions;
     const char *length, *coding;
     const char *why;
+    int expects; /* what nobody here can do */
 };
 
 /* RFC 9110, section 5.6.2. */
@@ -31,12 +32,18 @@ static const char hosts[256] = {
     ['='] = 1, ['['] = 1, [']'] = 1, ['_'] = 1,         ['~'] = 1,         ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1,
 };
 
+/* How much of the text's begin is made of these. */
+static size_t span(const char characters[256], const char *text)
+{
+    size_t n = 0;
+    while (characters[(unsigned char)text[n]])
+        n++;
+    return n;
+}
+
 static int is_made_of(const char characters[256], const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-    while (characters[*at])
-        at++;
-    return !*at;
+    return !text[span(characters, text)];
 }
 
 static int is_token(const char *text)
@@ -51,6 +58,20 @@ static int is_target(const char *text)
     while (*at > ' ' && *at != 0x7f)
         at++;
     return text[0] && !*at;
+}
+
+/* Sets where the path begins. What has another scheme is left to the router, which knows no such path. NULL, or what is
+ * wrong: a host is needed (RFC 9110, section 4.2.1), and no name of a user (section 4.2.4) or fragment belongs there.
+ */
+static const char *split_target(const char *target, struct gate_seen *ret)
+{
+    size_t scheme = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+    size_t host = scheme ? span(hosts, target + scheme) : 0;
+    if (scheme && (!host || target[scheme] == ':' || !strchr("/?", target[scheme + host])))
+        return "the target has no host with or without a port";
+    ret->before_path = scheme + host;
+    ret->host_len = host;
+    return NULL;
 }
 
 /* No control characters but the tab. */
@@ -82,6 +103,8 @@ static enum MHD_Result look(void *arg, enum MHD_ValueKind kind, const char *name
     } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
         s->codings++;
         s->coding = value;
+    } else if (strcasecmp(name, "Expect") == 0) {
+        s->expects |= *value && strcasecmp(value, "100-continue") != 0;
     } else if (strncasecmp(name, "If-", 3) == 0 || strcasecmp(name, "Range") == 0) {
         s->conditions++;
     }
@@ -159,8 +182,14 @@ int gate_check(struct MHD_Connection *connection, const struct gate_line *line, 
     *ret_why = ambiguous(&seen, line->version);
     if (!*ret_why && (!is_token(line->method) || !line->sent_uri || !is_target(line->sent_uri)))
         *ret_why = "the request line is no method, target and version";
+    if (!*ret_why)
+        *ret_why = split_target(line->sent_uri, ret);
     if (!*ret_why && !sent_as_lines(connection, line, seen.headers))
         *ret_why = "the request's lines are not as RFC 9112 has them";
+    if (!*ret_why && seen.expects) {
+        *ret_why = "100-continue is all that may be expected";
+        return -ENOTSUP;
+    }
     ret->body = seen.codings ? -1 : seen.lengths ? strtoll(seen.length, NULL, 10) : 0;
     ret->plain = !seen.conditions;
     return *ret_why ? -EBADMSG : 0;

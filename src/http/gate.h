@@ -3,6 +3,7 @@
 #ifndef HTTP_GATE_H
 #define HTTP_GATE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct MHD_Connection;
@@ -19,10 +20,14 @@ struct gate_line {
 struct gate_seen {
     int64_t body; /* bytes that are announced; -1: a body without a length */
     int plain;    /* the same URL gets the same answer: nothing asks for a part or sets a condition */
+    /* Of a target in absolute-form (RFC 9112, section 3.2.2): so many bytes of it stand before its path, the last ones
+     * of them its host, which counts in place of Host's. Else both are 0. */
+    size_t before_path, host_len;
 };
 
 /* To be called at the first call for a request, when nothing of the body has been read. 0; or -EBADMSG, or
- * -EPROTONOSUPPORT for a version that is not ours, and why: the connection is to be closed. */
+ * -EPROTONOSUPPORT for a version that is not ours, or -ENOTSUP for an expectation (RFC 9110, section 10.1.1) that can't
+ * be met, and why: the connection is to be closed. */
 int gate_check(struct MHD_Connection *connection, const struct gate_line *line, struct gate_seen *ret,
                const char **ret_why) __attribute__((warn_unused_result));
 

@@ -120,7 +120,7 @@ static int is_right(struct http_exchange *x, const json_t *arguments)
     if (link)
         return sessions_use_link(x->service->sessions, link);
     if (!setting) {
-        http_answer_problem(x, 503, "no password is set: set PERDURA_ADMIN_PASSWORD and start again");
+        http_answer_unset(x, "no password is set: set PERDURA_ADMIN_PASSWORD and start again");
         return -ENOENT;
     }
     int right = strlen(password) <= PASSWORD_MAX_BYTES ? password_matches(setting, password) : 0;
@@ -153,8 +153,8 @@ static void log_in(struct http_exchange *x, const json_t *arguments)
     http_peer(x, address);
     int64_t wait_ms = login_limit_wait_ms(limit, address, clock_monotonic_ms());
     if (wait_ms) {
-        http_answer_problem(x, 429, "too many wrong passwords: try again in %d seconds", (int)((wait_ms + 999) / 1000));
-        http_add_header(x, "Retry-After", "%d", (int)((wait_ms + 999) / 1000));
+        x->answer.retry_after_s = (int)((wait_ms + 999) / 1000);
+        http_answer_problem(x, 429, "too many wrong passwords: try again in %d seconds", x->answer.retry_after_s);
         return;
     }
     int right = is_right(x, arguments);

@@ -187,8 +187,6 @@ void route_ready(struct http_exchange *x)
     json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
     http_answer_json(x, r == 0 ? 200 : 503, body);
-    if (r < 0)
-        http_add_header(x, "Retry-After", "2");
 }
 
 void route_metrics(struct http_exchange *x)
@@ -208,7 +206,7 @@ void route_flush(struct http_exchange *x)
 {
     struct error why;
     if (!x->service->watch) {
-        http_answer_problem(x, 503, "nothing is watched here");
+        http_answer_unset(x, "nothing is watched here");
         return;
     }
     int r = watch_flush(x->service->watch, clock_monotonic_ms() + FLUSH_MS, &why);

@@ -56,7 +56,7 @@ const struct http_route http_routes[] = {
     {METRIC_route_image_cache, "/image-cache/fsck", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_fsck},
     {METRIC_route_image_cache, "/image-cache/sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
      route_force_sync},
-    {METRIC_route_image_cache, "/image-cache/jobs/{}/events", HTTP_GET, HTTP_TOKEN, HTTP_HERE, HTTP_NO_BODY,
+    {METRIC_route_image_cache, "/image-cache/jobs/{}/events", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_HERE, HTTP_NO_BODY,
      route_job_events},
     {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
      route_entity_get},

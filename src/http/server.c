@@ -43,6 +43,7 @@
 #define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
 #define SLACK             (16 << 10)         /* of a body where none is taken, so that its sender is told */
 #define STREAM_BLOCK      4096
+#define RETRY_AFTER_S     2
 
 struct request {
     struct http_exchange x;
@@ -65,6 +66,14 @@ const char *http_header(const struct http_exchange *x, const char *name)
 {
     const struct request *r = x->carrier;
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+/* RFC 9112, section 3.2.2: the target's own comes first. */
+const char *http_host(const struct http_exchange *x, size_t *ret_len)
+{
+    const char *host = x->host_len ? x->raw_path - x->host_len : http_header(x, "Host");
+    *ret_len = x->host_len ? x->host_len : host ? strlen(host) : 0;
+    return host;
 }
 
 struct list {
@@ -151,6 +160,8 @@ static enum MHD_Result queue_stream(struct request *r)
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, r, NULL);
     if (!response)
         return MHD_NO;
+    if (r->x.method == HTTP_HEAD) /* else libmicrohttpd 0.9.75 sends the chunk that ends a body */
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
     response_add_headers(response, &r->x.answer);
     patrol_rest(r->post);
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->x.answer.status, response);
@@ -188,11 +199,14 @@ static enum MHD_Result queue_whole(struct request *r)
 static enum MHD_Result queue_answer(struct request *r)
 {
     r->answered = 1;
+    struct http_answer *a = &r->x.answer;
     if (atomic_load(&r->server->stopping))
-        r->x.answer.close = 1;
+        a->close = 1;
+    if (a->status == 503 || a->status == 429)
+        http_add_header(&r->x, "Retry-After", "%d", a->retry_after_s ? a->retry_after_s : RETRY_AFTER_S);
     if (r->x.route && r->x.route->label == METRIC_route_admin)
         route_admin_headers(&r->x);
-    return r->x.answer.stream ? queue_stream(r) : queue_whole(r);
+    return a->stream ? queue_stream(r) : queue_whole(r);
 }
 
 /* The request */
@@ -323,7 +337,7 @@ static enum MHD_Result looked_up(struct request *r)
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
 {
     struct http_exchange *x = &r->x;
-    const struct gate_line line = {method, r->sent_uri, x->raw_path, version};
+    const struct gate_line line = {method, r->sent_uri, x->target, version};
     struct gate_seen seen;
     const char *why;
     unsigned allow;
@@ -332,8 +346,10 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     r->begun = 1;
     int passed = gate_check(r->connection, &line, &seen, &why);
     if (passed < 0)
-        return refuse(r, passed == -EPROTONOSUPPORT ? 505 : 400, why);
+        return refuse(r, passed == -EPROTONOSUPPORT ? 505 : passed == -ENOTSUP ? 417 : 400, why);
     x->is_plain = seen.plain;
+    x->host_len = seen.host_len;
+    x->raw_path = x->target + seen.before_path;
     if ((x->raw_query = strchr(x->raw_path, '?')))
         *x->raw_query++ = '\0';
     x->method = http_method_named(method);
@@ -418,7 +434,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.started_us = clock_realtime_us();
-    r->x.raw_path = uri ? strdup(uri) : NULL;
+    r->x.target = uri ? strdup(uri) : NULL;
     atomic_fetch_add(&r->server->under_way, 1);
     return r;
 }
@@ -459,7 +475,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     if (r->x.route && r->x.route->body == HTTP_FORM_BODY)
         upload_form_release(&r->x);
     free(r->x.state);
-    free(r->x.raw_path);
+    free(r->x.target);
     free(r);
     atomic_fetch_sub(&s->under_way, 1);
 }

@@ -143,8 +143,9 @@ static void end_writer(struct job *job, struct tier_db_writer **writer)
 static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct item *item, struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
-        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED, [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
-        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,     [TAKE_IN_WRITE] = CACHE_ALL_CACHED,
+        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED,
+        [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
+        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,
         [TAKE_IN_IGNORE] = CACHE_ALL_IGNORED,
     };
     char url[TIER_OBJECT_URL_SIZE];
@@ -158,6 +159,8 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, &why);
     } else if (verdict == TAKE_IN_STORE_WINS) {
         job_problem(job, CACHE_ALL_OLDER, &item->file.key, &why);
+    } else if (job->dry_run && verdict == TAKE_IN_WRITE) {
+        job_moved(job, CACHE_ALL_CACHED, meta.size);
     } else if (job->dry_run || (verdict != TAKE_IN_TOUCH && verdict != TAKE_IN_WRITE)) {
         job_count(job, counted_as[verdict], 1);
     } else {

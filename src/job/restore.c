@@ -149,7 +149,7 @@ static void restore_into(struct restore *o, int root, const struct image_meta *m
         error_set(&why, 0, "is newer on disk than what is stored, and stays; --force replaces it");
         job_problem(job, RESTORE_NEWER, &meta->key, &why);
     } else if (!o->fetch) {
-        job_count(job, RESTORE_RESTORED, 1);
+        job_moved(job, RESTORE_RESTORED, meta->size);
     } else if ((tag = malloc(sizeof *tag))) {
         *tag = target;
         tag->mark = mark;

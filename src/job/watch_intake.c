@@ -214,10 +214,13 @@ static int upload(struct intake *in, struct tier_db_writer **writer, const struc
     return take_in_upload(in->w->store, file, meta, url, &in->w->stopping, e);
 }
 
-/* Object storage that is away holds up large files only: each is tried again, after growing pauses. */
+/* Object storage that is away holds up large files only: each is tried again, after growing pauses. So is one of which
+ * it kept something else than what it was sent; nothing but the log tells that of a storage that is up. */
 static void fail_upload(struct intake *in, struct pending_file *f, const struct error *why)
 {
-    if (why->code == -EHOSTDOWN)
+    if (why->code == -EREMOTEIO)
+        watch_tell_failure(in->w, &f->key, why);
+    if (why->code == -EHOSTDOWN || why->code == -EREMOTEIO)
         finish(in, f, PENDING_RETRY, why);
     else if (why->code == -ECANCELED) /* the end */
         finish(in, f, PENDING_RETRY, NULL);

@@ -190,7 +190,12 @@ int tier_object_put(struct tier_object *o, const struct image_meta *meta, const 
     int r = s3_put(o->s3, &call, o->bucket, key, &wrapped, meta->mime, meta->sha256, &object, &said);
     if (r == -ESTALE) /* it changed while it was read */
         return error_set(e, -ESTALE, "%s", said.text);
-    r = judge(o, r, sending.failed, &said, e);
+    if (r == -EIO && !sending.failed) { /* it serves, and this one image went wrong */
+        note(o, 1, "");
+        r = error_set(e, -EREMOTEIO, "was not uploaded: %s", said.text);
+    } else {
+        r = judge(o, r, sending.failed, &said, e);
+    }
     metric_inc(r == 0 ? METRIC_object_puts : METRIC_object_errors);
     if (r == 0)
         metric_add(METRIC_object_put_bytes, METRIC_none, METRIC_none, meta->size);

@@ -10,6 +10,7 @@
  * What failed is told by the code:
  *   -EHOSTDOWN   the storage can't be asked, or refuses us: the line says what to do
  *   -EBADMSG     the object is gone, or is not what the row says
+ *   -EREMOTEIO   the storage kept something else than what it was sent (tier_object_put)
  *   -ENOTSUP     nothing is set up that could ask there
  *   -ECANCELED   *cancel was set
  *   -EFBIG       PERDURA_LARGE_BUCKET is not set (tier_object_put)

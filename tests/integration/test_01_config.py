@@ -68,8 +68,13 @@ def test_version(offline: Perdura) -> None:
         (("restore", "a.png", "--all"), "say --all"),
         (("cache-all", "media"), "takes no arguments"),
         (("cleanup", "--days", "0"), '"0" is not a number from 1'),
-        (("cleanup", "--collection", "media"), "all collections"),
-        (("fsck", "--collection", "media"), "all collections"),
+        (("cleanup", "--collection", "media"), "takes no --collection"),
+        (("fsck", "--collection", "media"), "takes no --collection"),
+        (("get", "a.png", "--dry-run"), "takes no --dry-run"),
+        (("get", "a.png", "--json"), "takes no --json"),
+        (("status", "--collection", "media"), "takes no --collection"),
+        (("list", "--hottest", "--trash"), "one of --hottest, --trash"),
+        (("version", "2"), "takes no arguments"),
         (("migrate", "sideways"), '"sideways" is none of up, down, status'),
         (("migrate", "down"), "needs the number of migrations"),
         (("migrate", "down", "two"), "needs the number of migrations"),
@@ -80,6 +85,16 @@ def test_wrong_usage_exits_2_and_says_what_is_wrong(offline: Perdura, args: tupl
     result = offline.run(*args, check=False)
     assert result.code == 2
     assert told in result.stdout + result.stderr
+
+
+def test_help_names_what_a_command_takes(offline: Perdura) -> None:
+    """And what it does not name is refused."""
+    for command in COMMANDS:
+        told = offline.run(command, "--help").stdout
+        for option in ("--json", "--dry-run", "--collection"):
+            value = ["media"] if option == "--collection" else []
+            refused = offline.run(command, option, *value, "--help", check=False)
+            assert (f"takes no {option}" in refused.stderr) != (f"  {option} " in told), (command, option)
 
 
 @pytest.mark.parametrize(

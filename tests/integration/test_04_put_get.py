@@ -26,6 +26,7 @@ def test_put_stores_it_and_puts_it_into_the_media_folder(perdura: Perdura, sourc
     result = perdura.run("put", file, "avatars/7/me.png", "--json").json
     assert result == {
         "result": "created",
+        "dry_run": False,
         "collection": "media",
         "original_path": "avatars/7/me.png",
         "content_type_header": "image/png",
@@ -105,7 +106,9 @@ def test_put_follows_a_link_that_is_named(perdura: Perdura, source) -> None:
 
 def test_put_dry_run_changes_nothing(perdura: Perdura, source) -> None:
     before = perdura.database.rows_written()
-    assert perdura.run("put", source[0], "--json", "--dry-run").json["result"] == "created"
+    result = perdura.run("put", source[0], "--json", "--dry-run").json
+    assert (result["result"], result["dry_run"]) == ("created", True)
+    assert perdura.run("put", source[0], "--dry-run").stdout.startswith("would create me.png (image/png, ")
     assert perdura.database.rows_written() == before
     assert names(perdura.media) == set()
 
@@ -129,7 +132,7 @@ def test_put_dry_run_changes_nothing(perdura: Perdura, source) -> None:
 def test_put_refuses_a_path_that_names_no_image(perdura: Perdura, source, path: str, told: str) -> None:
     result = perdura.run("put", source[0], path, check=False)
     assert result.code == 1
-    assert told in result.stderr
+    assert told in result.stderr and str(source[0]) not in result.stderr
     assert perdura.database.value("SELECT count(*) FROM image_cache") == 0
     assert names(perdura.folder) == {"inbox/me.png"}
 

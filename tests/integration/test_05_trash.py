@@ -107,6 +107,13 @@ def test_rm_never_leaves_the_media_folder(stored: Perdura) -> None:
     assert (outside / "a.png").exists()
 
 
+def test_rm_tells_it_as_json(stored: Perdura) -> None:
+    for dry_run in (True, False):
+        result = stored.run("rm", "a.png", "--json", *(["--dry-run"] if dry_run else []))
+        assert result.json == {"collection": "media", "original_path": "a.png", "dry_run": dry_run}
+    assert in_trash(stored) == ["a.png"]
+
+
 def test_restore_by_name_takes_it_out_of_the_trash(stored: Perdura) -> None:
     before = fingerprint(stored.media)
     stored.run("rm", "a.png", "b.png")

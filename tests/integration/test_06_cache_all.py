@@ -60,6 +60,7 @@ def test_dry_run_changes_nothing(perdura: Perdura) -> None:
     before = perdura.database.rows_written()
     report = cache_all(perdura, "--dry-run")
     assert (report["cached"], report["unchanged"], report["dry_run"]) == (2, 1, True)
+    assert report["bytes"] == sum((perdura.media / name).stat().st_size for name in ("b.png", "c.png"))
     assert perdura.database.rows_written() == before
     assert perdura.run("cache-all", "--dry-run").stdout.startswith("would cache 2 images")
 

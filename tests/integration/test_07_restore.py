@@ -69,9 +69,11 @@ def test_named_ones_come_back(stored: Perdura) -> None:
 
 def test_dry_run_changes_nothing(stored: Perdura) -> None:
     stored.run("rm", "b/c.png")
+    size = sum(one.size for one in fingerprint(stored.media).values())
     wipe(stored)
     before = stored.database.rows_written()
-    assert restore(stored, "--all", "--dry-run")["restored"] == 2
+    report = restore(stored, "--all", "--dry-run")
+    assert (report["restored"], report["bytes"]) == (2, size)
     assert restore(stored, "b/c.png", "--dry-run")["restored"] == 1
     assert os.listdir(stored.media) == []
     assert stored.database.rows_written() == before

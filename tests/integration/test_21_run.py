@@ -165,9 +165,9 @@ def test_app_finds_things_as_without_us(app: App) -> None:
     ("args", "said"),
     [
         (("run",), "needs a command"),
-        (("run", "--json", "--", "true"), "takes none of --json"),
+        (("run", "--json", "--", "true"), "takes no --json"),
         (("serve", "now"), "takes no arguments"),
-        (("serve", "--dry-run"), "takes none of --json"),
+        (("serve", "--dry-run"), "takes no --dry-run"),
         (("serve", "--restore", "sometimes"), "accepted: block, background, lazy or none"),
         (("serve", "--port", "65536"), "accepted: 0 to 65535"),
     ],

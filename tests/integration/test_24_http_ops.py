@@ -13,7 +13,7 @@ import images
 import pytest
 from conftest import Perdura, Served
 from files import picture, write
-from http_client import Answer, read_answer, url_of
+from http_client import Answer, parse_answers, read_answer, url_of
 from servers import wait_until
 
 WAIT_S = 30
@@ -380,6 +380,20 @@ def test_events_of_a_job(http: Served) -> None:
     assert last == "end" and job["id"] == 2 and job["state"] in ("done", "failed")
 
 
+def test_the_head_of_a_jobs_events(http: Served) -> None:
+    """Comes at once, whether the job has ended or not, and nothing behind it that would be taken for another answer."""
+    fill(http, 2)
+    done(http.post("/image-cache/cache-all"))
+    with frozen(http):
+        assert http.post("/image-cache/cache-all?async=1").json["id"] == 2
+        for job in (1, 2):
+            start = f"HEAD /image-cache/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {http.token}"
+            (head,) = parse_answers(http.raw(f"{start}\r\n\r\n".encode()), ["HEAD"])
+            assert (head.status, head["Content-Type"]) == (200, "text/event-stream")
+            assert (head["Cache-Control"], head["Content-Length"]) == ("no-store", None)
+    assert http.head("/image-cache/jobs/3/events").status == 404
+
+
 def test_one_job_of_a_kind_at_a_time(http: Served) -> None:
     fill(http, 2)
     with frozen(http):
@@ -625,7 +639,7 @@ def test_prefixes_and_slashes(serve: Callable[..., Served]) -> None:
 def test_methods_that_a_url_does_not_know(http: Served) -> None:
     for paths, known in ((GETS[:6] + GETS[7:8], {"GET", "HEAD"}), (POSTS, {"POST"}),
                          (["/image-cache/images/1"], {"GET", "HEAD", "DELETE"}),
-                         (["/image-cache/jobs/1/events"], {"GET"}), (["/api/images/a/1/c"], {"GET", "HEAD", "PUT"})):
+                         (["/image-cache/jobs/1/events"], {"GET", "HEAD"}), (["/api/images/a/1/c"], {"GET", "HEAD", "PUT"})):
         for path in paths:
             for method in ("GET", "HEAD", "PUT", "POST", "DELETE"):
                 if method in known or path.endswith("/1") and method == "DELETE":

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 import images
 import pytest
 from conftest import Served
-from http_client import TOKEN, parse_answers, read_answer, until_closed
+from http_client import TOKEN, Answer, parse_answers, read_answer, until_closed
 from servers import wait_until
 
 SLOW_CONNECTIONS = int(os.environ.get("SLOW_CONNECTIONS", "500"))
@@ -265,8 +265,41 @@ def test_a_body_where_none_is_taken_is_refused_in_words(kept: Served) -> None:
         answer.problem(413 if b"hello" in body else 404)
 
 
+def ask(http: Served, method: bytes, target: bytes, *fields: bytes) -> Answer:
+    start = b"%b %b HTTP/1.1" % (method, target)
+    got = http.raw(b"\r\n".join([start, b"Host: x", b"Connection: close", *fields, b"", b""]))
+    (answer,) = parse_answers(got, [method.decode()])
+    return answer
+
+
+def test_an_absolute_target_is_that_of_its_path(kept: Served) -> None:
+    """RFC 9112, section 3.2.2: as proxies are asked, and every server has to understand."""
+    for base in (b"http://x", b"http://other.example:8080", b"https://x", b"HTTP://[::1]:80", b"hTTps://127.0.0.1"):
+        assert ask(kept, b"GET", base + b"/media/kept.png").body == images.make("png", 1), base
+        assert ask(kept, b"HEAD", base + b"/media/kept.png").status == 200
+        assert b"immutable" in ask(kept, b"GET", base + b"/media/kept.png?v=1")["Cache-Control"].encode()
+        assert ask(kept, b"GET", base + b"/image-cache/images?limit=1", AUTH).json["images"]
+        assert ask(kept, b"GET", base + b"/image-cache/images?limit=x", AUTH).problem(400)
+        assert ask(kept, b"GET", base + b"/admin")["Location"] == "admin/"
+        for nothing in (b"", b"/", b"?v=1", b"/?", b"//media/kept.png", b"/none"):
+            ask(kept, b"GET", base + nothing).problem(404)
+    assert ask(kept, b"DELETE", b"http://x/media/kept.png", AUTH).status == 204
+    assert kept.get("/media/kept.png").status == 404
+
+
 def test_an_absolute_target_is_no_way_around(kept: Served) -> None:
-    for target in (b"http://x/media/kept.png", b"http://other/media/kept.png", b"x:80", b"*", b"media/kept.png"):
+    for path in (b"/../kept.png", b"/%2e%2e/kept.png", b"/a%2Fkept.png", b"/kept.png%00", b"/./kept.png", b"/a//b.png",
+                 b"/%zz.png", b"/a\\b.png", b"/kept.png#x"):
+        for base in (b"", b"http://x", b"https://x:80"):
+            assert ask(kept, b"GET", base + b"/media" + path).problem(400), (base, path)
+    for method in (b"DELETE", b"PUT", b"PURGE"):
+        ask(kept, method, b"http://x/media/kept.png", b"Content-Length: 0").problem(401)
+    assert ask(kept, b"PATCH", b"http://x/media/kept.png")["Allow"] == "GET, HEAD, PUT, DELETE, PURGE"
+    hostless = [b"http://", b"http:///media/kept.png", b"https://?v=1", b"http://:80/media/kept.png",
+                b"http://x@y/media/kept.png", b"http://x\\@y/media/kept.png", b"http://x#y/media/kept.png",
+                b"http://x\xe9/media/kept.png", b'http://"x"/media/kept.png', b"http://x<y/media/kept.png"]
+    assert_refused(kept, {f"{target!r}": line(b"GET %b HTTP/1.1" % target) for target in hostless})
+    for target in (b"ftp://x/media/kept.png", b"http:/media/kept.png", b"x:80", b"*", b"media/kept.png"):
         for method in (b"DELETE", b"GET", b"CONNECT", b"OPTIONS"):
             got = kept.raw(b"%b %b HTTP/1.1\r\n%bConnection: close\r\n\r\n" % (method, target, HEAD))
             assert [status for status in statuses(got) if 400 <= status < 500], (method, target, got)
@@ -297,6 +330,19 @@ def test_what_looks_odd_and_is_right_is_taken(http: Served) -> None:
     ):
         request = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
         assert statuses(http.raw(request)) == [200], request
+
+
+def test_what_is_expected(kept: Served) -> None:
+    """RFC 9110, section 10.1.1: what can't be met is said, before the body is read."""
+    body = images.make("png", 2)
+    put = b"PUT /media/kept.png HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n" % len(body) + AUTH
+    for value in (b"200-ok", b"100-continue=x", b"100-continue, y", b"x", b"100"):
+        (answer,) = parse_answers(kept.raw(put + b"\r\nExpect: " + value + b"\r\n\r\n"), ["PUT"])
+        assert "100-continue" in answer.problem(417), value
+    assert kept.get("/media/kept.png").body == images.make("png", 1)
+    for value in (b"", b"100-continue", b"100-Continue"):
+        assert statuses(kept.raw(put + b"\r\nExpect: " + value + b"\r\n\r\n" + body))[-1] == 200, value
+    assert kept.get("/media/kept.png").body == body
 
 
 def test_methods_of_others(http: Served) -> None:

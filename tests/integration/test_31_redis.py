@@ -249,6 +249,23 @@ def test_an_entity_is_invalidated_by_its_name_whatever_that_is(cached: Served, r
     cached.request("POST", "/image-cache/invalidate", {"content_type": "x" * 9000}).problem(400)
 
 
+def test_the_program_invalidates_just_the_entity_that_it_is_told(cached: Served, redis: Redis) -> None:
+    ids = {"a[1]*?\\": "a%5B1%5D%2A%3F%5C", "a1x": "a1x", "a[1]xyz": "a%5B1%5Dxyz"}
+    keys = {object_id: f"image:artist:{object_id}:cover" for object_id in ids}
+    for number, (object_id, encoded) in enumerate(ids.items()):
+        entity = f"?content_type=artist&object_id={encoded}&variant=cover"
+        store_in_redis(cached, redis, f"{number}.png", images.make("png", number), entity)
+        assert redis("EXISTS", keys[object_id])
+    cached.perdura.run("invalidate", "--entity", "artist/a[1]*?\\")
+    wait_until(lambda: not redis("EXISTS", keys["a[1]*?\\"]), WAIT_S, "the entity's end in Redis")
+    assert redis("EXISTS", keys["a1x"]) and redis("EXISTS", keys["a[1]xyz"])
+    cached.perdura.run("invalidate", "--entity", "artist/*/cover")
+    cached.perdura.run("invalidate", "--entity", "artist/a1x/cover")
+    wait_until(lambda: not redis("EXISTS", keys["a1x"]), WAIT_S, "the other's end in Redis")
+    assert redis("EXISTS", keys["a[1]xyz"])
+    assert cached.perdura.run("invalidate", "--entity", "x" * 9000, check=False).code == 2
+
+
 def test_other_keys_are_left_alone(cached: Served, redis: Redis) -> None:
     redis("SET", "session:1", "kept")
     store_in_redis(cached, redis, "g.png", images.make("png", 0))

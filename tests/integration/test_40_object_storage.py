@@ -192,11 +192,48 @@ def test_storage_that_keeps_something_else_is_found_out(perdura: Perdura, s3rver
     with BucketProxy(s3rver.port) as proxy:
         proxy.fault = lambda request: "damage" if request.method == "PUT" else None
         perdura.env["PERDURA_S3_ENDPOINT"] = proxy.url
-        assert "has something else than what was sent" in one_line(perdura.run("cache-all", check=False))
+        failed = perdura.run("cache-all", check=False)
+        assert re.fullmatch("perdura: a.jpg was not uploaded: .* has something else than what was sent", one_line(failed))
+        assert failed.code == 1
         assert rows(perdura) == {} and proxy.faults["damage"]
         proxy.fault = lambda request: None
         perdura.run("cache-all")
     assert s3rver.read(bucket, sha256(data)) == data
+
+
+def test_one_image_that_storage_does_not_keep_stops_no_other(
+    perdura: Perdura, s3rver: Storage, serve: Callable[..., Served]
+) -> None:
+    """It is named, wherever it comes from, and the others are stored."""
+    use(perdura, s3rver, PERDURA_COLLECTIONS=f"more={perdura.folder / 'more'}", PERDURA_INLINE_MAX="64 KiB")
+    (perdura.folder / "more").mkdir()
+    bad = images.sized("jpeg", 100_000, "bad")
+    for number in range(4):
+        write(perdura.folder / "more" / f"{number}.jpg", images.sized("jpeg", 100_000, number))
+    with BucketProxy(s3rver.port) as proxy:
+
+        def damage(request: Request) -> str | None:
+            return "damage" if request.method == "PUT" and sha256(bad) in request.path else None
+
+        proxy.fault = damage
+        perdura.env["PERDURA_S3_ENDPOINT"] = proxy.url
+        write(perdura.folder / "more" / "bad.jpg", bad)
+        assert "perdura: more: bad.jpg was not uploaded: " in one_line(perdura.run("cache-all", check=False))
+        assert set(rows(perdura)) == {f"{number}.jpg" for number in range(4)}
+
+        http = serve()
+        told = 'event="a file can\'t be persisted" collection=more path=bad.jpg reason="was not uploaded: '
+        wait_until(lambda: told in http.shown(), 60, "the image in the log")
+        assert "was not uploaded" in http.put(url_of("b.jpg"), bad).problem(503)
+        proxy.fault = lambda request: None
+        wait_until(lambda: http.post("/image-cache/flush").status == 200 and "bad.jpg" in rows(perdura), 60, "the rest")
+        http.stop()
+
+        perdura.run("migrate-storage", "--to", "db", "--inline-max", "1 MiB")
+        proxy.fault = damage
+        moved = perdura.run("migrate-storage", "--to", "s3", check=False)
+        assert "perdura: more: bad.jpg was not uploaded: " in one_line(moved)
+    assert {path for path, (inline, _) in rows(perdura).items() if inline} == {"bad.jpg"}
 
 
 @IN_ONE_AND_IN_PARTS

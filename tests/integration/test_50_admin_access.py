@@ -322,6 +322,16 @@ def test_forged_requests(admin: AdminClient) -> None:
     assert http.perdura.database.query("SELECT * FROM image_cache") != row
 
 
+def test_the_host_of_an_absolute_target_counts(admin: AdminClient) -> None:
+    """RFC 9112, section 3.2.2: and the Host header does not."""
+    host = f"{admin.http.host}:{admin.http.port}"
+    for target_host, origin, status in ((host, host, 200), ("x.example", "x.example", 200), ("x.example", host, 403),
+                                        (f"{host}0", host, 403), (host[:-1], host, 403)):
+        target = f"http://{target_host}/image-cache/flush"
+        answer = admin.request("POST", target, None, {"Host": host}, origin=f"http://{origin}")
+        assert answer.status == status, (target, origin)
+
+
 def test_a_csrf_token_is_of_its_session(admin: AdminClient) -> None:
     other = AdminClient(admin.http).login()
     assert admin.request("POST", "/image-cache/flush", csrf=other.csrf).problem(403)
