@@ -41,8 +41,7 @@ static void print_general_help(void)
     printf("\n`perdura COMMAND --help` tells more of each. Settings come from the environment (DATABASE_URL, "
            "PERDURA_MEDIA_ROOT ...),\nfrom --config FILE, or from a flag each (--media-root DIR); `perdura config` "
            "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database or object storage "
-           "cannot be "
-           "reached.\n");
+           "cannot be reached.\n");
 }
 
 static void print_command_help(FILE *to, const struct command *command)

@@ -161,7 +161,7 @@ static enum MHD_Result queue_stream(struct request *r)
     if (!response)
         return MHD_NO;
     if (r->x.method == HTTP_HEAD) /* else libmicrohttpd 0.9.75 sends the chunk that ends a body */
-        (void)MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY, MHD_RO_END);
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     response_add_headers(response, &r->x.answer);
     patrol_rest(r->post);
     enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->x.answer.status, response);
