@@ -20,7 +20,7 @@ import pytest
 from conftest import Perdura
 from files import fingerprint, picture, write
 from proxy import DelayProxy
-from servers import dies_with_us, wait_until
+from servers import dies_with_us, free_port, wait_until
 
 TIMEOUT_S = 60
 ROOT = os.geteuid() == 0
@@ -555,8 +555,7 @@ def test_serve(app: App) -> None:
 
 
 def test_serve_on_the_platforms_port(app: App) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = listener.getsockname()[1]
+    free = free_port()
     app.start("serve", PORT=str(free), PERDURA_PORT="")
     assert port_of(app) == ("0.0.0.0", free)
     app.send(signal.SIGTERM)
