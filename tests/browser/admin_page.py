@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the name is that of this folder's own, too
     from conftest import Perdura, Served
 
 PASSWORD = "correct horse battery staple"
-WAIT_S = 30
+WAIT_S = 60
 BUILD = Path(__file__).resolve().parent.parent.parent / "build"
 AXE = BUILD / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SETTINGS = {"PERDURA_ADMIN_PASSWORD": PASSWORD, "PERDURA_REDIS_TIMEOUT": "2000"}

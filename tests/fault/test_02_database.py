@@ -89,7 +89,7 @@ def test_a_server_that_stays_away_is_given_up(shop: Shop, postgres: Postgres, co
 def start_and_wait_for_the_middle(shop: Shop, command: str) -> subprocess.Popen[bytes]:
     shop.prepare(command, "none")
     process = shop.start(command, env={"PERDURA_DB_POOL": "2"})
-    wait_until(lambda: shop.done(command) or shop.temporaries() or process.poll() is not None, 30, "the first images")
+    wait_until(lambda: shop.done(command) or shop.temporaries() or process.poll() is not None, 60, "the first images")
     assert process.poll() is None, "it was too quick to be caught"
     return process
 
@@ -133,7 +133,7 @@ def test_locks_taken_in_the_opposite_order(shop: Shop) -> None:
     before = deadlocks(shop)
     # Which rows it holds when it comes to ours depends on the order in which the filesystem lists files.
     assert any(deadlock_at(shop, tenth) for tenth in (5, 3, 7, 2, 8)), "it never held a row that we could wait for"
-    assert wait_until(lambda: deadlocks(shop) > before, 10, "the deadlock in the statistics")
+    assert wait_until(lambda: deadlocks(shop) > before, 60, "the deadlock in the statistics")
 
 
 def deadlock_at(shop: Shop, tenth: int) -> bool:
@@ -149,7 +149,7 @@ def deadlock_at(shop: Shop, tenth: int) -> bool:
         process = shop.start("cache-all", env={"PERDURA_DB_POOL": "2"})
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND" \
                   " wait_event_type = 'Lock' AND application_name = 'perdura'"
-        wait_until(lambda: shop.database.value(waiting) > 0, 30, "cache-all in front of our lock")
+        wait_until(lambda: shop.database.value(waiting) > 0, 60, "cache-all in front of our lock")
         cursor.execute("SELECT id FROM image_cache FOR UPDATE SKIP LOCKED")
         theirs = sorted(set(ids) - {row[0] for row in cursor.fetchall()})
         cursor.execute("SELECT id FROM image_cache WHERE id = ANY (%s) FOR UPDATE", (theirs,))

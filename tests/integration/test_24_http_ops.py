@@ -15,7 +15,7 @@ from files import picture, write
 from http_client import Answer, read_answer, url_of
 from servers import wait_until
 
-WAIT_S = 30
+WAIT_S = 60
 MB = 1 << 20
 
 GETS = [

@@ -16,7 +16,7 @@ from http_client import Answer, url_of
 from servers import Redis, wait_until
 
 TTL_S = 300
-WAIT_S = 30
+WAIT_S = 60
 PATIENT = {"PERDURA_REDIS_TIMEOUT": "2000"}  # a busy machine is no outage
 ENTITY = "?content_type=artist&object_id=42&variant=background"
 ENTITY_KEY = "image:artist:42:background"

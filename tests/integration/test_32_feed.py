@@ -24,7 +24,7 @@ from servers import Redis, wait_until
 
 FRESH_S = 1.0
 POLLED_S = 30.0
-SEEN_S = 10.0
+SEEN_S = 60.0
 MIXED_S = float(os.environ.get("MIXED_SECONDS", "5"))
 PUT_ROW = """
     INSERT INTO image_cache AS c (original_path, image_data, file_size, content_type_header, sha256)

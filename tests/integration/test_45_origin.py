@@ -27,7 +27,7 @@ from servers import Redis, wait_until
 from uploads import upload
 
 CLIENTS = int(os.environ.get("COLD_CLIENTS", "1000"))
-WAIT_S = 30
+WAIT_S = 60
 DAY_S = 86400
 PATIENT = {"PERDURA_REDIS_TIMEOUT": "2000"}  # a busy machine is no outage
 PNG = images.make("png", 1)
