@@ -101,11 +101,13 @@ def test_the_database(http: Served) -> None:
 
 
 def test_its_connections(http: Served) -> None:
-    wait_until(
-        lambda: metric(http, "perdura_db_connections_idle") == metric(http, "perdura_db_connections") >= 1, 60,
-        "the end of what is done at the start",
-    )
-    assert metric(http, "perdura_db_connections_in_use") == 0
+    def rests() -> bool:
+        return (
+            metric(http, "perdura_db_connections_idle") == metric(http, "perdura_db_connections") >= 1
+            and metric(http, "perdura_db_connections_in_use") == 0
+        )
+
+    wait_until(rests, 60, "the end of what is done at the start")
     assert metric(http, "perdura_db_wait_seconds_count") >= 1  # the first one had to be opened
     other = http.perdura.database.connect()
     try:
