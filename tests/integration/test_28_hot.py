@@ -154,11 +154,8 @@ def test_it_lasts_as_long_as_it_is_said(serve: Callable[..., Served]) -> None:
     http = serve(PERDURA_MEMORY_TTL="1")
     put(http, "a.png", images.make("png", 1))
     assert tier(http, "a.png") == "disk"
-    assert tier(http, "a.png") == "memory"
-    deadline = time.monotonic() + 10
-    while tier(http, "a.png") == "memory":
-        assert time.monotonic() < deadline
-    assert tier(http, "a.png") == "memory"
+    for other in ("memory", "disk", "memory"):  # a machine that is busy may take longer than a second between two looks
+        wait_until(lambda: tier(http, "a.png") == other, 60, f"the copy in {other}")  # noqa: B023
 
 
 def test_wiped_and_without_a_database_memory_serves(http: Served) -> None:
@@ -177,7 +174,7 @@ def test_wiped_and_without_a_database_memory_serves(http: Served) -> None:
 
 def test_what_is_used_stays(serve: Callable[..., Served]) -> None:
     """Images that are asked for once do not push out those that are asked for all the time."""
-    http = serve(PERDURA_MEMORY_ITEMS="50")
+    http = serve(PERDURA_MEMORY_ITEMS="50", PERDURA_MEMORY_TTL="3600")
     hot = [f"hot{i}.png" for i in range(30)]
     for i, path in enumerate(hot):
         put(http, path, images.make("png", i))
