@@ -20,6 +20,7 @@ import pytest
 from conftest import Perdura, Served
 from http_client import Answer, url_of
 from pooler import PgBouncer
+from proxy import DelayProxy
 from servers import Redis, wait_until
 
 FRESH_S = 1.0
@@ -427,6 +428,21 @@ def test_a_direct_listen_url_beside_a_pooler(
     pair.held_by_both("one.png", picture(1))
     pair.put("one.png", picture(2))
     pair.arrives("one.png", picture(2), time.monotonic())
+
+
+def test_listening_is_tried_out_again_soon(serve: Callable[..., Served], perdura: Perdura) -> None:
+    """Whoever is too busy at the start to hear of anything within a second does not ask for the next minute."""
+    server = perdura.database.server
+    with DelayProxy(server.socket_folder / f".s.PGSQL.{server.port}", 0) as proxy:
+        proxy.freeze()
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{perdura.database.name}"
+        http = serve(DATABASE_URL=url, PERDURA_LISTEN_URL=perdura.database.url)
+        try:
+            wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "polling", SEEN_S, "nothing that is heard")
+        finally:
+            proxy.thaw()
+        wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "listening", 30, "listening")
+        http.stop()
 
 
 # Redis in between
