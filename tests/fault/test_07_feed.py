@@ -22,7 +22,7 @@ import pytest
 from conftest import SANITIZERS, Database, Perdura, Served
 from http_client import url_of
 from proxy import DelayProxy
-from servers import wait_until
+from servers import wait_until, within
 
 FEED_WRITES = int(os.environ.get("FEED_WRITES", "300"))
 SANITIZED = any(name in os.environ for name in SANITIZERS)
@@ -137,7 +137,7 @@ def test_a_slow_database_shows_nothing_old(
                 assert a.put(url_of("one.png"), picture(number)).status in (200, 201)
                 committed = time.monotonic()
                 new = picture(number)
-                wait_until(lambda new=new: b.get(url_of("one.png")).body == new, FRESH_S, "fresh")
+                within(lambda new=new: b.get(url_of("one.png")).body == new, FRESH_S, "fresh")
                 while time.monotonic() < committed + 2 * FRESH_S:
                     assert b.get(url_of("one.png")).body == new
         finally:
