@@ -21,7 +21,7 @@ from bucket_proxy import BucketProxy, Request
 from conftest import Perdura, Result, Served
 from pooler import PgBouncer
 from servers import wait_until
-from uploads import ORIGINS, photo, post, state, states, stored_bytes, upload
+from uploads import ORIGINS, calm, photo, post, state, states, stored_bytes, upload
 
 pytestmark = pytest.mark.skipif(bool(ObjectStorage.missing()), reason=str(ObjectStorage.missing()))
 
@@ -53,13 +53,6 @@ def settings(storage: ObjectStorage, proxy: BucketProxy) -> dict[str, str]:
         "PERDURA_ORIGINS": ORIGINS,
         "PERDURA_SYNC_INTERVAL": NEVER,
     }
-
-
-def calm(http: Served) -> Served:
-    """The sync at its start is over; the next one comes when it is asked for."""
-    told = 'perdura_jobs_total{kind="sync"} 0'
-    wait_until(lambda: told not in http.get("/metrics").body.decode(), WAIT_S, "the first sync")
-    return http
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from conftest import Perdura, Served
 from http_client import Answer, read_answer
 from origin import MODIFIED_S, Origin, make_certificate
 from servers import Redis, wait_until
-from uploads import upload
+from uploads import calm, upload
 
 CLIENTS = int(os.environ.get("COLD_CLIENTS", "1000"))
 WAIT_S = 60
@@ -697,7 +697,7 @@ def test_a_bucket(storage: ObjectStorage, serve: Callable[..., Served]) -> None:
 
 @without_storage
 def test_an_upload_is_served_once_it_is_in_its_bucket(storage: ObjectStorage, serve: Callable[..., Served]) -> None:
-    http = serve(**storage.settings(), PERDURA_ORIGINS="mascotas=s3://pets", PERDURA_SYNC_INTERVAL="86400")
+    http = calm(serve(**storage.settings(), PERDURA_ORIGINS="mascotas=s3://pets", PERDURA_SYNC_INTERVAL="86400"))
     name = upload(http, PNG, "/pet/upload-temp")
     assert http.post("/pet/force-sync").status == 200
     (key,) = [key for key in storage.keys("pets") if key.endswith(name)]

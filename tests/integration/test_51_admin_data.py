@@ -24,7 +24,7 @@ from conftest import Perdura, Served
 from files import names, picture, write
 from http_client import TOKEN, Answer, url_of
 from servers import Redis, wait_until
-from uploads import ORIGINS, photo, post
+from uploads import ORIGINS, calm, photo, post
 
 ROWS = int(os.environ.get("ADMIN_ROWS", "5000"))
 WAIT_S = 60
@@ -575,6 +575,7 @@ def test_uploads_are_listed(serve: Callable[..., Served]) -> None:
     """Their buckets can't be reached."""
     http = serve(PERDURA_ORIGINS=ORIGINS, PERDURA_S3_ENDPOINT="http://127.0.0.1:1", AWS_ACCESS_KEY_ID="a",
                  AWS_SECRET_ACCESS_KEY="b", PERDURA_SYNC_INTERVAL="86400")
+    calm(http)
     sent = [post(http, f"/upload-temp/{to}", photo(images.make("jpeg", n))).json["temp_filename"]
             for n, to in enumerate(("mascotas", "chats", "mascotas"))]
     http.perdura.database.query(
