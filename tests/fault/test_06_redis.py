@@ -243,10 +243,10 @@ def test_what_changed_while_it_was_frozen_is_not_served(
 ) -> None:
     old, new = old_and_new
     put_into_redis(http, redis, "a.png", old)
+    busy_s = max(http.put(url_of("b.png"), data).seconds for data in (old, new, old))
     redis.sigstop()
-    begin = time.monotonic()
-    assert http.put(url_of("a.png"), new).status == 200
-    assert time.monotonic() - begin < 1.5  # PERDURA_REDIS_TIMEOUT, and a busy machine
+    answer = http.put(url_of("a.png"), new)
+    assert answer.status == 200 and answer.seconds < 1.5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
     assert read_cold(http, "a.png")[0] == new
     redis.sigcont()
     while redis_state(http) != "up":
