@@ -35,7 +35,7 @@ from http_client import TOKEN, HttpClient  # noqa: E402
 from servers import Postgres, dies_with_us, end_process, wait_until  # noqa: E402
 
 BUILD = TESTS.parent / "build"
-RUN_TIMEOUT_S = 60
+RUN_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
 SERVE_START_S = 60
 SERVE_STOP_S = 90

@@ -13,7 +13,7 @@ import psycopg2
 from servers import Postgres, User, dies_with_us, wait_until
 
 PORT = 6432
-START_S = 30
+START_S = 60
 
 
 class PgBouncer:

@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ from redis_client import RedisClient, RedisError
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
+PATIENT_QUESTIONS = 40
 SOCKET_PATH_MAX_BYTES = 100  # sun_path holds 108, PostgreSQL's lock file wants a few more
 
 _PR_SET_PDEATHSIG = 1
@@ -45,6 +47,21 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
             return answer
         if time.monotonic() >= deadline:
             raise TimeoutError(f"{what}: not within {timeout_s} s")
+        time.sleep(0.01)
+
+
+def within(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
+    """As wait_until, for what is promised within limit_s. Where a machine is busy with others each question takes
+    longer, and so may that: it has the time that PATIENT_QUESTIONS a second take."""
+    deadline = time.monotonic() + limit_s
+    questions = 0
+    while True:
+        answer = condition()
+        questions += 1
+        if answer:
+            return answer
+        if time.monotonic() >= deadline and questions >= PATIENT_QUESTIONS * limit_s:
+            raise TimeoutError(f"{what}: not within {limit_s} s, asked {questions} times")
         time.sleep(0.01)
 
 
@@ -498,7 +515,15 @@ class Redis:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on, for a program that can't be told to take any."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on, for a program that can't be told to take any. It lies below those
+    that the kernel gives to whoever asks for any: nobody's connection takes it before the program does."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(min(10000, first // 2), first)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -7,9 +7,10 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from http_client import Answer, HttpClient
+from servers import wait_until
 
 if TYPE_CHECKING:  # folders of tests may have a conftest of their own
     from conftest import Database
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # folders of tests may have a conftest of their own
 BOUNDARY = "----WebKitFormBoundaryPerdura1"
 NAME = re.compile(r"temp_[0-9a-f]{32}_(\d+)\.(\w+)")
 ORIGINS = "mascotas=s3://pets servicios=s3://services/in/here chats=s3://chats legacy=https://images.example/x/"
+WAIT_S = 60
+Http = TypeVar("Http", bound=HttpClient)
 _seeds = itertools.count()
 
 
@@ -50,6 +53,13 @@ def upload(http: HttpClient, data: bytes, path: str = "/upload-temp/mascotas") -
     assert answer.status == 201, answer
     assert answer.json["sync_status"] == "pending"
     return answer.json["temp_filename"]
+
+
+def calm(http: Http) -> Http:
+    """The sync at its start is over; the next one comes when it is asked for."""
+    told = 'perdura_jobs_total{kind="sync"} 0'
+    wait_until(lambda: told not in http.get("/metrics").body.decode(), WAIT_S, "the first sync")
+    return http
 
 
 def state(http: HttpClient, name: str) -> dict[str, Any]:

@@ -22,8 +22,9 @@
 
 #define CONNECT_MS  1000 /* for one attempt */
 #define QUERY_MS    10000
-#define PROBE_MS    1000  /* for a notification to come through */
-#define PROBE_ANEW  60000 /* when none did */
+#define PROBE_MS    1000 /* for a notification to come through */
+#define PROBE_FIRST 1000 /* between that and the next attempt, when none did: a machine may have been busy */
+#define PROBE_LAST  60000
 #define READ_MS     30000 /* between reads that nobody asked for */
 #define TOGETHER_MS 20    /* between reads, however many notifications come */
 #define PAUSE_FIRST 50    /* between attempts to connect */
@@ -183,7 +184,7 @@ static int wait_for_news(struct feed *f, struct db_conn *conn, int listening, st
 /* Listens, until the connection is lost or we are to stop. */
 static int listen_on(struct feed *f, struct db_conn *conn, struct error *e)
 {
-    int64_t probed_ms = INT64_MIN / 2;
+    int64_t probe_ms = 0, pause_ms = PROBE_FIRST;
     int listening = 0;
     db_deadline(clock_monotonic_ms() + QUERY_MS);
     int r = db_query(conn, &sql_feed_listen, NULL, NULL, e);
@@ -195,9 +196,10 @@ static int listen_on(struct feed *f, struct db_conn *conn, struct error *e)
             continue;
         }
         f->pause_ms = 0;
-        if (r == 0 && !listening && clock_monotonic_ms() - probed_ms > PROBE_ANEW) {
+        if (r == 0 && !listening && clock_monotonic_ms() >= probe_ms) {
             listening = is_heard(f, conn, e);
-            probed_ms = clock_monotonic_ms();
+            probe_ms = clock_monotonic_ms() + pause_ms;
+            pause_ms = pause_ms * 2 < PROBE_LAST ? pause_ms * 2 : PROBE_LAST;
             if (listening < 0)
                 return listening;
             set_mode(f, listening ? FEED_LISTENING : FEED_POLLING,

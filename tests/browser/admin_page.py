@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the name is that of this folder's own, too
     from conftest import Perdura, Served
 
 PASSWORD = "correct horse battery staple"
-WAIT_S = 30
+WAIT_S = 60
 BUILD = Path(__file__).resolve().parent.parent.parent / "build"
 AXE = BUILD / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SETTINGS = {"PERDURA_ADMIN_PASSWORD": PASSWORD, "PERDURA_REDIS_TIMEOUT": "2000"}
@@ -39,6 +39,13 @@ window.trouble = [];
 document.addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));
 addEventListener("error", (e) => trouble.push(String(e.message)));
 addEventListener("unhandledrejection", (e) => trouble.push(String(e.reason && e.reason.stack || e.reason)));
+"""
+
+# The page hears of another hash a moment later, and shows what was there until then.
+GO = """
+const before = location.href;
+location.hash = args[0];
+if (location.href !== before) await new Promise((told) => addEventListener("hashchange", told, {once: true}));
 """
 
 
@@ -64,7 +71,7 @@ class Page:
     def open(self, hash: str = "") -> None:
         """Goes there as by a link, or loads the page when it is not there yet. Waits until it shows something."""
         if self.driver.current_url.startswith(self.url):
-            self.script("location.hash = arguments[0]", hash or "#/")
+            self.wait_script(GO, hash or "#/")
         else:
             self.load(self.url + hash)
         self.settle()
@@ -155,12 +162,16 @@ class Page:
         self.click(f"{within} :is(button, a.button)", text)
 
     def type(self, css: str, *keys: str) -> None:
-        element = self.find(css)
-        element.clear()
-        element.send_keys(*keys)
+        def typed() -> bool:
+            element = self.find(css)
+            element.clear()
+            element.send_keys(*keys)
+            return True
+
+        self.until(typed, f"what is typed into {css}")  # which may be drawn anew meanwhile
 
     def choose(self, css: str, value: str) -> None:
-        self.find(f"{css} option[value='{value}']").click()
+        self.click(f"{css} option[value='{value}']")
 
     def keys(self, *keys: str) -> None:
         """To whatever has the focus."""

@@ -156,12 +156,18 @@ def test_overview_tells_what_needs_attention_first(page: Page) -> None:
     for _ in range(3):
         assert page.http.get("/media/covers/0.png").status == 200
     text = page.text()
-    mode = page.http.get("/image-cache/status").json["watch"]["mode"]  # others may hold all of the system's watches
-    watcher = {"events": "Watching", "rescanning": "Searching", "polling": "Now and then"}[mode]
-    for part in ("PostgreSQL", "Redis", "Folder watcher", watcher, "Collections", "Where images are found"):
+    for part in ("PostgreSQL", "Redis", "Folder watcher", "Collections", "Where images are found"):
         assert part in text, part
+    words = {"events": "Watching", "rescanning": "Searching", "polling": "Now and then"}
+
+    def told_mode() -> str:
+        """Others may hold all of the system's watches."""
+        mode = page.http.get("/image-cache/status").json["watch"]["mode"]
+        return mode if words[mode] in page.text() else ""
+
+    mode = page.until(told_mode, "what the watcher does")
     page.click(".attention a", "could not be stored")
-    assert page.focused().get_attribute("id") == "files"
+    page.until(lambda: page.focused().get_attribute("id") == "files", "the focus on the files")
     assert page.script("return location.hash") in ("", "#/")
     (page.perdura.media / "notes.png").unlink()
     wait_until(lambda: not page.http.get("/image-cache/status").json["watch"]["failed"], WAIT_S, "no failed file")
@@ -195,7 +201,7 @@ def test_settings_are_shown_and_secrets_are_not(page: Page) -> None:
     assert "2000" in page.text(".setting") and "Environment" in page.text(".setting")
     assert page.script("return location.hash") == "#/settings?q=redis_timeout"
     page.reload()
-    assert len(page.all(".setting")) == 1
+    page.until(lambda: len(page.all(".setting")) == 1, "one setting again")
     page.type("#search", "no such setting")
     page.sees("Nothing matches")
 
@@ -243,7 +249,7 @@ def test_action_with_preview_progress_and_result(page: Page) -> None:
     assert len(list(page.perdura.media.rglob("*.png"))) == 12
     page.press("Close", "dialog .dialog-foot")
     page.sees_no("dialog")
-    assert page.focused().text == "Preview", "the focus is back where it was"
+    page.until(lambda: page.focused().text == "Preview", "the focus back where it was")
     page.open("#/jobs")
     page.sees("Restore", "tbody")
     page.press("Details", "tbody")
@@ -498,7 +504,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     assert page.script(outline) != "none", "the focus is seen"
     page.keys(Keys.ENTER)
     page.sees("Actions", "h1")
-    assert page.focused().tag_name == "h1", "reading goes on at the new page's heading"
+    page.until(lambda: page.focused().tag_name == "h1", "reading that goes on at the new page's heading")
     within = "return document.activeElement.closest(arguments[0]) !== null"
     tab_to(page, lambda: page.script(within, "#action-restore") and page.focused().tag_name == "button")
     page.keys(Keys.ENTER)
@@ -508,7 +514,7 @@ def test_by_keyboard_alone(page: Page) -> None:
         assert page.script("return document.activeElement === document.body") or page.script(within, "dialog")
     page.keys(Keys.ESCAPE)
     page.sees_no("dialog")
-    assert page.script(within, "#action-restore")
+    page.until(lambda: page.script(within, "#action-restore"), "the focus back where it was")
 
 
 def test_menu_on_a_narrow_screen(page: Page) -> None:

@@ -119,6 +119,12 @@ def set_field(page: Page, name: str, value: str) -> None:
     """As by hand: a date field takes its parts in the order of the reader's country."""
     if page.script("return !document.querySelector('.images-more').open") and name not in ("q", "state", "order"):
         page.click(".images-more summary")
+    # What can be chosen is asked for when the page is there.
+    has = (
+        "const f = document.querySelector(`.images-form [name=${arguments[0]}]`);"
+        "return f.localName !== 'select' || [...f.options].some((one) => one.value === arguments[1])"
+    )
+    page.until(lambda: page.script(has, name, value), f"{value} among {name}")
     page.script(
         "const f = document.querySelector(`.images-form [name=${arguments[0]}]`); f.focus(); f.value = arguments[1];"
         "f.dispatchEvent(new Event('input', {bubbles: true})); f.dispatchEvent(new Event('change', {bubbles: true}))",
@@ -129,12 +135,18 @@ def set_field(page: Page, name: str, value: str) -> None:
 
 def choose_file(page: Page, file: Path) -> None:
     """In the file field; selenium would have it copied to where the browser is, which is here."""
+    def chosen() -> bool:
+        fields = page.all("input[type=file]")
+        for field in fields[:1]:
+            field.send_keys(str(file))
+        return bool(fields)
+
     with page.driver.file_detector_context(UselessFileDetector):
-        page.until(lambda: page.all("input[type=file]"), "the field")[0].send_keys(str(file))
+        page.until(chosen, "the field")
 
 
-def box(page: Page, path: str) -> Any:
-    return page.find(f".image-results input[aria-label='Select {path}']")
+def box(path: str) -> str:
+    return f".image-results input[aria-label='Select {path}']"
 
 
 def run_bulk(page: Page, action: str, word: str = "") -> None:
@@ -305,9 +317,9 @@ def test_choosing(page: Page) -> None:
     page.script("localStorage.clear()")
     paths = shown(page)
     said = lambda: page.text(".images-chosen")  # noqa: E731
-    box(page, paths[1]).click()
+    page.click(box(paths[1]))
     page.until(lambda: said() == "One selected", "one")
-    ActionChains(page.driver).key_down(Keys.SHIFT).click(box(page, paths[4])).key_up(Keys.SHIFT).perform()
+    ActionChains(page.driver).key_down(Keys.SHIFT).click(page.find(box(paths[4]))).key_up(Keys.SHIFT).perform()
     page.until(lambda: said() == "4 selected", "a range by the mouse")
     # By keyboard: arrows go, Shift with them chooses, Space changes one, Escape gives all up.
     page.keys(Keys.ARROW_RIGHT)
@@ -337,25 +349,25 @@ def test_restore_of_some_and_trash_and_back(page: Page) -> None:
     media = page.perdura.media
     open_images(page, q="avatars/")
     for path in ("avatars/7/me.png", "avatars/8/Me too.jpg"):
-        box(page, path).click()
+        page.click(box(path))
     run_bulk(page, "restore")
     assert (media / "avatars/7/me.png").read_bytes() == PIXEL
     assert (media / "avatars/8/Me too.jpg").exists() and not (media / "logo.svg").exists()
 
     page.until(lambda: shown(page) and not page.all(".chosen"), "a list that was read anew")
-    box(page, "avatars/7/me.png").click()
+    page.click(box("avatars/7/me.png"))
     run_bulk(page, "invalidate")
     assert stored(page, "original_path = 'avatars/7/me.png' AND deleted_at IS NULL")
 
     page.until(lambda: shown(page) and not page.all(".chosen"), "a list that was read anew")
-    box(page, "avatars/7/me.png").click()
+    page.click(box("avatars/7/me.png"))
     run_bulk(page, "trash")
     shows(page, "avatars/8/Me too.jpg")
     assert not (media / "avatars/7/me.png").exists()
     assert page.http.get("/media/avatars/7/me.png").status == 404
     set_field(page, "state", "trash")
     shows(page, "avatars/7/me.png")
-    box(page, "avatars/7/me.png").click()
+    page.click(box("avatars/7/me.png"))
     run_bulk(page, "undelete")
     page.sees("No image matches.", ".empty")
     assert page.http.get("/media/avatars/7/me.png").body == PIXEL
@@ -417,7 +429,7 @@ def test_download(page: Page, folder: Path) -> None:
         assert sorted(opened.namelist()) == ["media/avatars/7/me.png", "media/avatars/8/Me too.jpg"]
         assert opened.read("media/avatars/7/me.png") == PIXEL
     page.click(".images-bulk [data-do=clear]")
-    box(page, "avatars/8/Me too.jpg").click()
+    page.click(box("avatars/8/Me too.jpg"))
     page.click(".images-bulk [data-do=download]")
     single = downloaded(saved, "Me too*.jpg")
     assert single.read_bytes() == images.make("jpeg", 8)

@@ -122,7 +122,7 @@ def wait_for_connection(watch: Any, process: subprocess.Popen[bytes]) -> None:
         )
         return cursor.fetchone()[0] > 0 or process.poll() is not None
 
-    wait_until(connected, 10, "the program's first connection")
+    wait_until(connected, 60, "the program's first connection")
 
 
 def test_killed_at_the_very_end_it_leaves_temporaries_for_the_next_run_to_sweep(shop: Shop) -> None:

@@ -85,6 +85,12 @@ def http(redis: Redis, serve: Callable[..., Served]) -> Served:
     return serve(REDIS_URL=redis.url())
 
 
+@pytest.fixture
+def patient(redis: Redis, serve: Callable[..., Served]) -> Served:
+    """For whom a busy machine is no outage."""
+    return serve(REDIS_URL=redis.url(), PERDURA_REDIS_TIMEOUT="2000")
+
+
 @contextmanager
 def load(http: Served) -> Iterator[Load]:
     with Load(http) as running:
@@ -152,11 +158,15 @@ def test_restarted_at_once(http: Served, redis: Redis) -> None:
 
 def test_frozen(http: Served, redis: Redis) -> None:
     with load(http) as running:
+        await_state(http, "up")
+        busy_s, running.slowest_s = running.slowest_s, 0.0
+        before = http.get("/ready").json["redis"]["errors"]
         redis.sigstop()
         running.more("db", 100)
         await_state(http, "down")
-        assert running.slowest_s < 1.5  # the time limit, once, and a busy machine
-        assert http.get("/ready").json["redis"]["errors"] < 20  # those under way, and probes: not each request
+        assert running.slowest_s < 1.5 + 3 * busy_s  # the time limit, once, and a busy machine
+        # Those under way, and probes: not each request.
+        assert http.get("/ready").json["redis"]["errors"] - before < 20
         redis.sigcont()
 
 
@@ -167,14 +177,14 @@ def test_flushed(http: Served, redis: Redis) -> None:
             running.requests(50)
 
 
-def test_full(http: Served, redis: Redis) -> None:
-    with load(http) as running:
+def test_full(patient: Served, redis: Redis) -> None:
+    with load(patient) as running:
         redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
         redis("CONFIG", "SET", "maxmemory", "1mb")
         redis("FLUSHALL")
         running.more("db", 100)
-        assert redis_state(http) == "up"  # it reads and drops
-        assert http.put(url_of("load0.png"), running.stored["load0.png"]).status == 200
+        assert redis_state(patient) == "up"  # it reads and drops
+        assert patient.put(url_of("load0.png"), running.stored["load0.png"]).status == 200
         redis("CONFIG", "SET", "maxmemory", "0")
 
 
@@ -233,10 +243,10 @@ def test_what_changed_while_it_was_frozen_is_not_served(
 ) -> None:
     old, new = old_and_new
     put_into_redis(http, redis, "a.png", old)
+    busy_s = max(http.put(url_of("b.png"), data).seconds for data in (old, new, old))
     redis.sigstop()
-    begin = time.monotonic()
-    assert http.put(url_of("a.png"), new).status == 200
-    assert time.monotonic() - begin < 1.5  # PERDURA_REDIS_TIMEOUT, and a busy machine
+    answer = http.put(url_of("a.png"), new)
+    assert answer.status == 200 and answer.seconds < 1.5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
     assert read_cold(http, "a.png")[0] == new
     redis.sigcont()
     while redis_state(http) != "up":
@@ -291,28 +301,26 @@ def test_a_pattern_among_a_million_keys_holds_up_nobody(http: Served, redis: Red
     redis("EVAL", f"for i = 1, {OTHER_KEYS} do redis.call('SET', 'other:' .. i, i) end", 0)
     redis("CONFIG", "SET", "slowlog-log-slower-than", SLOW_US)
     redis("CONFIG", "SET", "slowlog-max-len", OTHER_KEYS)
-    redis("CONFIG", "RESETSTAT")
 
-    def all_are_found() -> bool:
-        """When it does not answer in time it counts as down, and what it has is dropped."""
+    def is_swept_quickly() -> bool:
+        """When it does not answer in time it counts as down, and what it has is dropped. And Redis counts the time for
+        which its process waits for a core, too: on a busy machine that is some of the commands."""
         await_state(http, "up")
         for i in range(200):
             redis("HSET", f"image:artist:{i}:cover", "data", "x", "collection", "media", "path", f"{i}.png")
             redis("HSET", path_key(f"{i}.png"), "see", f"image:artist:{i}:cover")
-        answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
-        return answer.json["invalidated"] == 200
-
-    wait_until(all_are_found, RECOVERY_S, "200 keys that are dropped")
-
-    def hardly_any_is_slow() -> bool:
-        """Redis counts the time for which its process waits for a core, too: on a busy machine that is some of them."""
-        before = command_stats(redis, "calls")["scan"]
+        redis("CONFIG", "RESETSTAT")
         redis("SLOWLOG", "RESET")
-        assert http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"}).status == 200
-        return redis("SLOWLOG", "LEN") * 10 < command_stats(redis, "calls")["scan"] - before
+        answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
+        if answer.json["invalidated"] != 200:
+            return False
+        mean_us = command_stats(redis, "usec_per_call")
+        return (
+            redis("SLOWLOG", "LEN") * 10 < command_stats(redis, "calls")["scan"]
+            and mean_us["scan"] < SLOW_US / 10
+            and mean_us["unlink"] < SLOW_US / 10
+        )
 
-    wait_until(hardly_any_is_slow, RECOVERY_S, "a sweep without slow commands")
-    mean_us = command_stats(redis, "usec_per_call")
-    assert mean_us["scan"] < SLOW_US / 10 and mean_us["unlink"] < SLOW_US / 10
+    wait_until(is_swept_quickly, RECOVERY_S, "a sweep that finds all and has hardly a slow command")
     assert redis("DBSIZE") == OTHER_KEYS
     assert redis("EXISTS", path_key("7.png")) == 0

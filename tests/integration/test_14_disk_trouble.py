@@ -103,7 +103,7 @@ def test_full_disk_does_not_serve_what_was_replaced(perdura: Perdura, small_disk
     assert served.put("/media/a.png", new).status == 200
     assert served.get("/media/a.png").body == new
     filler.unlink()
-    wait_until(lambda: (small_disk / "a.png").read_bytes() == new, 20, "the new file")
+    wait_until(lambda: (small_disk / "a.png").read_bytes() == new, 60, "the new file")
     assert served.get("/media/a.png").body == new
     served.stop()
 

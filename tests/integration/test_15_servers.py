@@ -70,12 +70,12 @@ def test_the_watcher_needs_one_connection_alone(latin1: Perdura) -> None:
         body = {"action": "trash", "ids": [holder.fetchone()[0]]}
         assert served.post("/image-cache/images/bulk?async", body).status == 202
         waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%deleted_at%'"
-        wait_until(lambda: latin1.database.value(waiting), 20, "the job to wait")
+        wait_until(lambda: latin1.database.value(waiting), 60, "the job to wait")
         for name in (NOT_IN_LATIN1, "1.png", "2.png", "3.png", "4.png"):
             picture(latin1.folder / "together" / name, seed=name)
         (latin1.folder / "together").rename(latin1.media / "together")
         count = "SELECT count(*) = 4 FROM image_cache WHERE original_path LIKE 'together/%'"
-        wait_until(lambda: latin1.database.value(count), 20, "the other files' rows")
+        wait_until(lambda: latin1.database.value(count), 60, "the other files' rows")
         holder.execute("ROLLBACK")
     served.stop()
 

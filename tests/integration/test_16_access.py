@@ -238,7 +238,7 @@ def test_it_counts_wherever_it_comes_from(stored: Perdura, serve: Callable[..., 
     http = serve(PERDURA_RESTORE="lazy")
     for tier in ("db", "disk"):
         assert http.get("/media/a.png").status == 200, tier
-        wait_until((stored.media / "a.png").exists, 30, "the file that is put back")
+        wait_until((stored.media / "a.png").exists, 60, "the file that is put back")
     for _ in range(3):
         assert http.get("/api/images/artist/1/cover").status == 200
     http.get("/api/images/artist/2/cover").problem(404)  # of no collection

@@ -22,7 +22,7 @@ from files import names, picture, sha256, write
 from servers import wait_until
 
 FILES = int(os.environ.get("WATCH_FILES", "2000"))
-SOON_S = 20
+SOON_S = 60
 LONG_S = 60 + FILES / 50
 KERNEL = Path("/proc/sys/fs/inotify")
 

@@ -11,6 +11,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from conftest import Perdura
 from files import fingerprint, picture, write
 from proxy import DelayProxy
-from servers import dies_with_us, wait_until
+from servers import dies_with_us, free_port, wait_until
 
 TIMEOUT_S = 60
 ROOT = os.geteuid() == 0
@@ -522,16 +523,19 @@ def test_own_port_that_is_taken_stops_it_before_the_app(app: App, taken: int) ->
 
 @pytest.mark.parametrize(("port", "ours"), [("", 8080), ("8080", 8081), ("1234", 8080)])
 def test_usual_port_that_is_taken_does_not_stop_the_app(app: App, port: str, ours: int) -> None:
+    def hold() -> socket.socket | None:
+        try:
+            return socket.create_server(("127.0.0.1", ours))
+        except OSError:
+            return None
+
     try:
-        holder = socket.create_server(("127.0.0.1", ours))
-    except OSError:
-        holder = None  # someone else holds it
-    try:
+        holder = wait_until(hold, 5, f"port {ours}")  # another test's program lets it go soon
+    except TimeoutError:
+        holder = nullcontext()  # whoever holds it all the time does as well
+    with holder:
         app.script("cp new.png media/a.png", PORT=port, PERDURA_PORT="")
         assert app.code() == 0
-    finally:
-        if holder:
-            holder.close()
     assert re.search(rf'level=warn event="no HTTP service.*\b{ours}\b', app.output()), app.output()
     assert app.stored() == {"a.png"}
 
@@ -555,8 +559,7 @@ def test_serve(app: App) -> None:
 
 
 def test_serve_on_the_platforms_port(app: App) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = listener.getsockname()[1]
+    free = free_port()
     app.start("serve", PORT=str(free), PERDURA_PORT="")
     assert port_of(app) == ("0.0.0.0", free)
     app.send(signal.SIGTERM)

@@ -99,7 +99,7 @@ def test_errors_are_not_stored_even_with_a_version(http: Served) -> None:
 def test_head_is_get_without_the_body(shown: tuple[Served, bytes]) -> None:
     http, data = shown
     http.get("/media/a.png")
-    wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "listening", 30, "all to be up")
+    wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "listening", 60, "all to be up")
     for path in ("/media/a.png", "/media/a.png?v=1", "/media/none.png", "/media/..%2f", "/health", "/none", "/ready"):
         get, head = http.get(path), http.head(path)
         assert head.body == b"", path
@@ -294,7 +294,7 @@ def test_a_missing_file_comes_from_the_database_and_is_put_back(http: Served) ->
         assert first["ETag"] == f'"{sha256(data)}"'
 
         # A copy is withheld while the watch still looks at the file that went; the next one is not.
-        wait_until(lambda: http.get(url_of(f"folder {i}/x.jpg")).body == data and file.exists(), 30, "the file")
+        wait_until(lambda: http.get(url_of(f"folder {i}/x.jpg")).body == data and file.exists(), 60, "the file")
         second = http.get(url_of(f"folder {i}/x.jpg"))
         assert second["X-Cache-Status"] == "HIT" and second.body == data and file.read_bytes() == data
         assert second["ETag"] == first["ETag"] and second["Last-Modified"] == first["Last-Modified"]

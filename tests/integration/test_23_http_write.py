@@ -305,12 +305,12 @@ def test_delete_spares_a_file_that_is_written_meanwhile(http: Served, before: st
         holder.execute("BEGIN")
         holder.execute("SELECT FROM image_cache FOR UPDATE")
         answer = pool.submit(http.request, "DELETE", "/media/a.png")
-        wait_until(lambda: waits_for_a_row(http, "SET deleted_at = now()"), 20, "the delete to wait")
+        wait_until(lambda: waits_for_a_row(http, "SET deleted_at = now()"), 60, "the delete to wait")
         write(http.perdura.folder / "new", new)
         (http.perdura.folder / "new").rename(http.perdura.media / "a.png")
         holder.execute("ROLLBACK")
         assert answer.result().status == 204
-    wait_until(lambda: row(http, "a.png")[-1], 20, "the new file's row")
+    wait_until(lambda: row(http, "a.png")[-1], 60, "the new file's row")
     assert_committed(http, "a.png", new)
 
 
@@ -551,7 +551,7 @@ def test_uploads_share_a_limit(http: Served) -> None:
             sock.close()
     from servers import wait_until
 
-    wait_until(lambda: http.put("/media/x.jpg", data).status in (200, 201), 30, "room for uploads")
+    wait_until(lambda: http.put("/media/x.jpg", data).status in (200, 201), 60, "room for uploads")
 
 
 http_client_error = http.client.HTTPException

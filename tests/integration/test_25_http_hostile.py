@@ -559,14 +559,14 @@ def test_a_crowd_of_slow_connections_keeps_nobody_waiting(http: Served) -> None:
     with many_descriptors(SLOW_CONNECTIONS + 500) as descriptors:
         crowd = SlowCrowd(http, min(SLOW_CONNECTIONS, (descriptors - 500)))
         try:
-            wait_until(lambda: open_connections(http) > crowd.count * 0.9, 30, "the slow connections")
+            wait_until(lambda: open_connections(http) > crowd.count * 0.9, 60, "the slow connections")
             during = measure(http, 3)
             held = open_connections(http)
         finally:
             crowd.stop()
     print(f"\n    alone: {shown(before)}\n    beside {held - 1} slow connections: {shown(during)}")
     assert held > crowd.count * 0.9 and crowd.bytes_sent >= crowd.count
-    wait_until(lambda: open_connections(http) <= 1, 30, "the end of the slow connections")
+    wait_until(lambda: open_connections(http) <= 1, 60, "the end of the slow connections")
 
 
 def test_more_connections_than_there_may_be(serve: Callable[..., Served], perdura) -> None:
@@ -584,5 +584,5 @@ def test_more_connections_than_there_may_be(serve: Callable[..., Served], perdur
             stack.enter_context(http.socket())
         first.sendall(get())
         assert read_answer(first).status == 200
-    wait_until(lambda: http.get("/health").status == 200, 30, "room for another connection")
-    wait_until(lambda: open_connections(http) <= 1, 30, "the end of all connections")
+    wait_until(lambda: http.get("/health").status == 200, 60, "room for another connection")
+    wait_until(lambda: open_connections(http) <= 1, 60, "the end of all connections")

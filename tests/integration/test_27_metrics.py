@@ -20,7 +20,7 @@ def metric(http: Served, name: str) -> float:
 
 
 def until(http: Served, name: str, value: float) -> None:
-    wait_until(lambda: metric(http, name) == value, 30, f"{name} {value}")
+    wait_until(lambda: metric(http, name) == value, 60, f"{name} {value}")
 
 
 def up_after_a_request(http: Served) -> bool:
@@ -51,7 +51,7 @@ def test_files_that_are_not(http: Served) -> None:
     http.perdura.database.server.stop()
     picture(http.perdura.media / "waits.png", seed=1)
     until(http, "perdura_pending_files", 1)
-    wait_until(lambda: metric(http, "perdura_oldest_pending_seconds") > 0, 30, "an age")
+    wait_until(lambda: metric(http, "perdura_oldest_pending_seconds") > 0, 60, "an age")
     http.perdura.database.server.start()
     until(http, "perdura_pending_files", 0)
     until(http, "perdura_oldest_pending_seconds", 0)
@@ -89,11 +89,11 @@ def test_the_database(http: Served) -> None:
     http.perdura.database.server.stop()
     http.get("/media/another.png").problem(503)
     wait_until(
-        lambda: not up_after_a_request(http) and metric(http, "perdura_db_unreachable_total") > 0, 30,
+        lambda: not up_after_a_request(http) and metric(http, "perdura_db_unreachable_total") > 0, 60,
         "a database that is not reached and left alone",
     )
     http.perdura.database.server.start()
-    wait_until(lambda: metric(http, 'perdura_tier_up{tier="db"}') == 1, 30, "the end of that")
+    wait_until(lambda: metric(http, 'perdura_tier_up{tier="db"}') == 1, 60, "the end of that")
     errors = metric(http, "perdura_db_errors_total")
     http.perdura.database.query("ALTER TABLE image_count RENAME TO gone")
     http.get("/image-cache/status").problem(503)
@@ -101,11 +101,13 @@ def test_the_database(http: Served) -> None:
 
 
 def test_its_connections(http: Served) -> None:
-    wait_until(
-        lambda: metric(http, "perdura_db_connections_idle") == metric(http, "perdura_db_connections") >= 1, 30,
-        "the end of what is done at the start",
-    )
-    assert metric(http, "perdura_db_connections_in_use") == 0
+    def rests() -> bool:
+        return (
+            metric(http, "perdura_db_connections_idle") == metric(http, "perdura_db_connections") >= 1
+            and metric(http, "perdura_db_connections_in_use") == 0
+        )
+
+    wait_until(rests, 60, "the end of what is done at the start")
     assert metric(http, "perdura_db_wait_seconds_count") >= 1  # the first one had to be opened
     other = http.perdura.database.connect()
     try:

@@ -96,7 +96,7 @@ def test_a_file_that_changes_is_seen_at_once(http: Served) -> None:
     assert len(old) == len(new)
     put(http, "a.png", old)
     for i in range(20):
-        wait_until(lambda: tier(http, "a.png") == "memory", 10, "a copy in memory")  # a commit drops it once more
+        wait_until(lambda: tier(http, "a.png") == "memory", 60, "a copy in memory")  # a commit drops it once more
         before = file.stat()
         if i % 2:
             file.write_bytes(new)
@@ -144,7 +144,7 @@ def test_put_delete_and_purge_are_seen_at_once(http: Served) -> None:
         assert [http.get(url_of("a.png")).body for _ in range(3)] == [old] * 3
         put(http, "a.png", new)
         assert [http.get(url_of("a.png")).body for _ in range(3)] == [new] * 3
-        wait_until(lambda: purge_one_at_hand(http, "a.png"), 10, "something to purge")
+        wait_until(lambda: purge_one_at_hand(http, "a.png"), 60, "something to purge")
         assert tier(http, "a.png") == "disk"
         assert http.request("DELETE", url_of("a.png")).status == 204
         assert http.get(url_of("a.png")).status == 404
@@ -154,11 +154,8 @@ def test_it_lasts_as_long_as_it_is_said(serve: Callable[..., Served]) -> None:
     http = serve(PERDURA_MEMORY_TTL="1")
     put(http, "a.png", images.make("png", 1))
     assert tier(http, "a.png") == "disk"
-    assert tier(http, "a.png") == "memory"
-    deadline = time.monotonic() + 10
-    while tier(http, "a.png") == "memory":
-        assert time.monotonic() < deadline
-    assert tier(http, "a.png") == "memory"
+    for other in ("memory", "disk", "memory"):  # a machine that is busy may take longer than a second between two looks
+        wait_until(lambda: tier(http, "a.png") == other, 60, f"the copy in {other}")  # noqa: B023
 
 
 def test_wiped_and_without_a_database_memory_serves(http: Served) -> None:
@@ -177,7 +174,7 @@ def test_wiped_and_without_a_database_memory_serves(http: Served) -> None:
 
 def test_what_is_used_stays(serve: Callable[..., Served]) -> None:
     """Images that are asked for once do not push out those that are asked for all the time."""
-    http = serve(PERDURA_MEMORY_ITEMS="50")
+    http = serve(PERDURA_MEMORY_ITEMS="50", PERDURA_MEMORY_TTL="3600")
     hot = [f"hot{i}.png" for i in range(30)]
     for i, path in enumerate(hot):
         put(http, path, images.make("png", i))
@@ -195,9 +192,9 @@ def test_what_is_used_stays(serve: Callable[..., Served]) -> None:
 def test_an_entity_is_known_without_a_database(http: Served) -> None:
     url = "/api/images/artist/42/background"
     data = images.make("png", 1)
-    wait_until(lambda: total(http, "perdura_feed_listening") == 1, 10, "the feed")
+    wait_until(lambda: total(http, "perdura_feed_listening") == 1, 60, "the feed")
     assert http.put(url, data).status == 201
-    wait_until(lambda: total(http, "perdura_feed_changes_total") >= 1, 10, "the feed's word of it")
+    wait_until(lambda: total(http, "perdura_feed_changes_total") >= 1, 60, "the feed's word of it")
     assert [http.get(url).body for _ in range(3)] == [data] * 3
     http.perdura.database.server.stop()
     try:
@@ -212,7 +209,7 @@ def test_an_entity_s_next_image_is_seen_at_once(http: Served) -> None:
     """Given to it by its own URL, under another name, by assignment, by deletion and by coming back from the trash."""
     url = "/api/images/artist/42/background"
     first, second, third = (images.make(kind, kind) for kind in ("png", "gif", "bmp"))
-    wait_until(lambda: http.put(url, first).status in (200, 201), 30, "the database")
+    wait_until(lambda: http.put(url, first).status in (200, 201), 60, "the database")
     assert http.get(url).body == http.get(url).body == first
     assert http.put(url, second).status == 201  # a GIF: another path
     assert http.get(url).body == http.get(url).body == second

@@ -20,11 +20,15 @@ import pytest
 from conftest import Perdura, Served
 from http_client import Answer, url_of
 from pooler import PgBouncer
-from servers import Redis, wait_until
+from proxy import DelayProxy
+from servers import Redis, wait_until, within
 
 FRESH_S = 1.0
 POLLED_S = 30.0
-SEEN_S = 10.0
+SEEN_S = 60.0
+TOGETHER_S = 0.019  # 20 ms from one read to the next, by a clock of whole ones
+TIERS = ("redis", "db", "disk")
+BUSY = 5
 MIXED_S = float(os.environ.get("MIXED_SECONDS", "5"))
 PUT_ROW = """
     INSERT INTO image_cache AS c (original_path, image_data, file_size, content_type_header, sha256)
@@ -72,7 +76,7 @@ class Pair:
             answer = self.b.get(url_of(path))
             return answer.status == 404 if content is None else answer.status == 200 and answer.body == content
 
-        wait_until(is_there, limit_s, f"B serves the new {path}")
+        within(is_there, limit_s, f"B serves the new {path}")
         return time.monotonic() - since
 
     def stays(self, path: str, content: bytes | None) -> None:
@@ -170,7 +174,7 @@ def test_an_entity_that_gets_another_image(pair: Pair) -> None:
             "UPDATE image_cache SET content_type = 'artist', object_id = '42', variant = 'cover'"
             " WHERE original_path = %s", f"{number}.png",
         )
-        wait_until(
+        within(
             lambda number=number: pair.b.get("/api/images/artist/42/cover").body == picture(number), FRESH_S, "B follows"
         )
 
@@ -237,7 +241,7 @@ def test_many_changes_share_reads(pair: Pair) -> None:
         lines = pair.b.get("/metrics").body.decode().splitlines()
         return float(next(line.split()[1] for line in lines if line.startswith("perdura_feed_reads_total ")))
 
-    before = reads()
+    before, start = reads(), time.monotonic()
     connection = pair.perdura.database.connect()
     cursor = connection.cursor()
     for number in range(1000):
@@ -245,7 +249,7 @@ def test_many_changes_share_reads(pair: Pair) -> None:
     began = time.monotonic()
     connection.close()
     pair.arrives("many/49.png", picture(999), began)
-    assert reads() - before < 500
+    assert reads() - before <= (time.monotonic() - start) / TOGETHER_S + 5
 
 
 def test_a_transaction_that_stays_open(pair: Pair) -> None:
@@ -429,6 +433,21 @@ def test_a_direct_listen_url_beside_a_pooler(
     pair.arrives("one.png", picture(2), time.monotonic())
 
 
+def test_listening_is_tried_out_again_soon(serve: Callable[..., Served], perdura: Perdura) -> None:
+    """Whoever is too busy at the start to hear of anything within a second does not ask for the next minute."""
+    server = perdura.database.server
+    with DelayProxy(server.socket_folder / f".s.PGSQL.{server.port}", 0) as proxy:
+        proxy.freeze()
+        url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{perdura.database.name}"
+        http = serve(DATABASE_URL=url, PERDURA_LISTEN_URL=perdura.database.url)
+        try:
+            wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "polling", SEEN_S, "nothing that is heard")
+        finally:
+            proxy.thaw()
+        wait_until(lambda: http.get("/ready").json["feed"]["mode"] == "listening", 30, "listening")
+        http.stop()
+
+
 # Redis in between
 
 
@@ -445,10 +464,10 @@ class History:
         """The last one."""
         self.contents[path][-1] = (time.monotonic(), self.contents[path][-1][1])
 
-    def is_fresh(self, path: str, content: bytes, asked: float) -> bool:
-        """Whether it was the current one at some time from a second before it was asked for."""
+    def is_fresh(self, path: str, content: bytes, since: float) -> bool:
+        """Whether it was the current one at some time from then on."""
         known = list(self.contents[path])
-        current = max(i for i, (at, _) in enumerate(known) if i == 0 or (at is not None and at <= asked - FRESH_S))
+        current = max(i for i, (at, _) in enumerate(known) if i == 0 or (at is not None and at <= since))
         return content in [one for _, one in known[current:]]
 
 
@@ -462,16 +481,26 @@ def test_nothing_stale_comes_by_way_of_redis(
     until = time.monotonic() + MIXED_S
     wrong: list[str] = []
     tiers: Counter[str] = Counter()
+    slowest = [0.0]
+
+    def goes_on() -> bool:
+        """Until the time is over, and each tier has answered: a busy machine may have Redis left alone for a while."""
+        now = time.monotonic()
+        return not wrong and (now < until or (now < until + SEEN_S and not all(tiers[one] for one in TIERS)))
+
+    def takes(began: float) -> None:
+        slowest[0] = max(slowest[0], time.monotonic() - began)
 
     def write(seed: int) -> None:
         rng = random.Random(seed)
         number = seed * 1_000_000
-        while time.monotonic() < until:
+        while goes_on():
             number += 1
             path = paths[rng.randrange(len(paths)) // 2 * 2 + seed]  # each writer has images of its own
             content = picture(number)
             how = rng.randrange(3)
             history.begins(path, content)
+            began = time.monotonic()
             if how == 0:
                 pair.put(path, content)
             elif how == 1:
@@ -480,18 +509,21 @@ def test_nothing_stale_comes_by_way_of_redis(
                 (pair.folders[0] / path).write_bytes(content)
                 assert pair.a.post("/image-cache/flush").status == 200
             history.committed(path)
+            takes(began)
 
     def read(seed: int) -> None:
         rng = random.Random(seed)
-        while time.monotonic() < until:
+        while goes_on():
             path = rng.choice(paths)
             which = rng.randrange(2)
             if which and rng.random() < 0.5:
                 (pair.folders[which] / path).unlink(missing_ok=True)
             asked = time.monotonic()
             answer = (pair.a, pair.b)[which].get(url_of(path))
+            takes(asked)
             tiers[answer["X-Cache-Tier"]] += 1
-            if answer.status != 200 or not history.is_fresh(path, answer.body, asked):
+            fresh_s = max(FRESH_S, BUSY * slowest[0])  # where a write takes long, so does what follows from it
+            if answer.status != 200 or not history.is_fresh(path, answer.body, asked - fresh_s):
                 wrong.append(f"{'AB'[which]} {path}: {answer.status} from {answer['X-Cache-Tier']}")
 
     for path in paths:
@@ -502,4 +534,4 @@ def test_nothing_stale_comes_by_way_of_redis(
         for done in [pool.submit(write, seed) for seed in range(2)] + [pool.submit(read, seed) for seed in range(4)]:
             done.result()
     assert not wrong, wrong[:10]
-    assert tiers["redis"] and tiers["db"] and tiers["disk"], tiers
+    assert all(tiers[one] for one in TIERS), tiers

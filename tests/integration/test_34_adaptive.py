@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_the_history_decides(
 ) -> None:
     request(database, requests, days=3)
     http = serve(**ON)
-    wait_until(lambda: adaptive(http) == expected, 30, f"{expected}")
+    wait_until(lambda: adaptive(http) == expected, 60, f"{expected}")
     shown = http.get("/metrics").body.decode().splitlines()
     assert f"perdura_adaptive_ttl_seconds {expected['ttl']}.000000" in shown
     assert f"perdura_adaptive_items {expected['items']}" in shown
@@ -58,7 +59,7 @@ def test_collections_and_instances_share_one_history(serve: Callable[..., Served
     request(database, 31, days=2, collection="avatars")
     first, second = serve(**ON), serve(**ON)
     for http in (first, second):
-        wait_until(lambda: adaptive(http)["hour_requests"] == 61, 30, "the sum")  # noqa: B023
+        wait_until(lambda: adaptive(http)["hour_requests"] == 61, 60, "the sum")  # noqa: B023
         assert adaptive(http)["peak"] is True
 
 
@@ -68,16 +69,17 @@ def test_older_requests_do_not_count(serve: Callable[..., Served], database: Dat
         "INSERT INTO access_hour VALUES (date_trunc('hour', now(), 'UTC') - interval '7 days', 'media', 1000)"
     )
     http = serve(**ON)
-    wait_until(lambda: adaptive(http)["hour_requests"] == 2, 30, "the requests of seven days")
+    wait_until(lambda: adaptive(http)["hour_requests"] == 2, 60, "the requests of seven days")
 
 
 def test_requests_of_this_hour_make_a_peak_of_it(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    wait_until(lambda: time.time() % 3600 < 3540, 120, "an hour that does not end meanwhile")
     http = serve(**ON, USAGE_THRESHOLD="5")
     for _ in range(6):
         http.get("/media/none.png").problem(404)
     http.stop()  # what was counted is written
     http = serve(**ON, USAGE_THRESHOLD="5")
-    wait_until(lambda: adaptive(http)["hour_requests"] == 6, 30, "the requests of this hour")
+    wait_until(lambda: adaptive(http)["hour_requests"] == 6, 60, "the requests of this hour")
     assert adaptive(http)["peak"] is True
 
 
@@ -115,7 +117,8 @@ def test_memory_holds_as_many_as_the_hour_says(serve: Callable[..., Served], dat
         assert shown
         return int(shown[1])
 
-    assert held(serve()) == 40
+    off = serve()
+    wait_until(lambda: held(off) == 40, 60, "all of them in memory")  # a commit may drop one that was asked for early
     http = serve(**ON)
-    wait_until(lambda: adaptive(http)["peak"], 30, "the limits of a peak hour")
+    wait_until(lambda: adaptive(http)["peak"], 60, "the limits of a peak hour")
     assert 0 < held(http) < 40  # more than 8 where the memory is divided among many locks

@@ -452,7 +452,7 @@ def test_storage_that_is_away_holds_up_nothing_else(
         data = large(perdura, "large.jpg")
         small = images.make("png", 1)
         write(perdura.media / "small.png", small)
-        wait_until(lambda: "small.png" in rows(perdura), 30, "the small image's row")
+        wait_until(lambda: "small.png" in rows(perdura), 60, "the small image's row")
         assert http.get(url_of("large.jpg")).body == data
         http.put(url_of("other.jpg"), images.sized("jpeg", 100_000, 2)).problem(503)
 
@@ -461,13 +461,13 @@ def test_storage_that_is_away_holds_up_nothing_else(
             assert ready.status == 200 and ready.json["ready"] is True
             return ready.json["object_storage"]["state"] == "down"
 
-        wait_until(down, 30, "the word that object storage is down")
+        wait_until(down, 60, "the word that object storage is down")
         assert http.get("/image-cache/status").json["object_storage"]["detail"]
         assert "objects    down: " in perdura.run("status").stdout
     finally:
         s3rver.start()
     wait_until(lambda: "large.jpg" in rows(perdura), 60, "the large image's row")
-    wait_until(lambda: http.get("/ready").json["object_storage"]["state"] == "up", 30, "object storage being up")
+    wait_until(lambda: http.get("/ready").json["object_storage"]["state"] == "up", 60, "object storage being up")
 
 
 def test_storage_that_hangs_keeps_nobody_waiting(
@@ -485,9 +485,9 @@ def test_storage_that_hangs_keeps_nobody_waiting(
         ]
         for client in clients:
             client.start()
-        wait_until(lambda: http.get("/image-cache/status").json["watch"]["pending"] == 6, 30, "files that wait")
+        wait_until(lambda: http.get("/image-cache/status").json["watch"]["pending"] == 6, 60, "files that wait")
         write(perdura.media / "small.png", images.make("png", 1))
-        wait_until(lambda: "small.png" in rows(perdura), 30, "the small image's row")
+        wait_until(lambda: "small.png" in rows(perdura), 60, "the small image's row")
         assert http.put(url_of("other.png"), images.make("png", 2)).status == 201
         assert rows(perdura).keys() == {"small.png", "other.png"}
     finally:
@@ -585,7 +585,7 @@ def test_object_that_is_being_removed_is_put_anew(perdura: Perdura, s3rver: Stor
     process = perdura.start("cache-all")
     asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND query LIKE %s"
     claim = (perdura.database.name, "%INSERT INTO image_object%")
-    wait_until(lambda: perdura.database.query(asked + " AND pid <> pg_backend_pid()", *claim)[0][0], 30, "its claim")
+    wait_until(lambda: perdura.database.query(asked + " AND pid <> pg_backend_pid()", *claim)[0][0], 60, "its claim")
     assert process.poll() is None and rows(perdura) == {}
     s3rver.remove(bucket, sha256(data))
     perdura.database.query("DELETE FROM image_object WHERE removing_at IS NOT NULL")

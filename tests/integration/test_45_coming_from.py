@@ -15,7 +15,7 @@ from bucket import ObjectStorage
 from conftest import TESTS, Perdura, Served
 from http_client import TOKEN
 from servers import wait_until
-from uploads import states, upload
+from uploads import calm, states, upload
 
 pytestmark = pytest.mark.skipif(bool(ObjectStorage.missing()), reason=str(ObjectStorage.missing()))
 
@@ -39,13 +39,6 @@ def storage(session_folder: Path) -> Iterator[ObjectStorage]:
 def settings(storage: ObjectStorage) -> dict[str, str]:
     origins = " ".join(f"{name}=s3://petmatch-{name}" for name in ("mascotas", "servicios", "chats"))
     return {**storage.settings(), "PERDURA_ORIGINS": origins}
-
-
-def calm(http: Served) -> Served:
-    wait_until(
-        lambda: 'perdura_jobs_total{kind="sync"} 0' not in http.get("/metrics").body.decode(), WAIT_S, "the first sync"
-    )
-    return http
 
 
 def curl(*args: str | Path) -> str:

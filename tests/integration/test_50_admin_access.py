@@ -27,7 +27,7 @@ from files import picture
 from http_client import TIMEOUT_S, Answer, read_answer
 from servers import wait_until
 
-WAIT_S = 30
+WAIT_S = 60
 MIB = 1 << 20
 SANITIZED = "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ  # which take more
 PAGE = Path(__file__).resolve().parents[2] / "admin"

@@ -178,7 +178,7 @@ static void test_racily_clean(void **state)
     buf_release(&b);
 }
 
-static void expect_read_within(const struct scratch *s, int64_t ahead_ms, int limit_ms)
+static int64_t read_ms(const struct scratch *s, int64_t ahead_ms)
 {
     struct buf b;
     struct stat st;
@@ -189,8 +189,16 @@ static void expect_read_within(const struct scratch *s, int64_t ahead_ms, int li
     int64_t start = clock_monotonic_ms();
     buf_init(&b, MAX_BYTES);
     assert_int_equal(readfile(s->fd, "f", SAFEPATH_NO_LINKS, MAX_BYTES, &b, &st, NULL), 0);
-    assert_true(clock_monotonic_ms() - start < limit_ms);
     buf_release(&b);
+    return clock_monotonic_ms() - start;
+}
+
+/* On a busy machine some reads take long: not all of them do. */
+static void expect_read_within(const struct scratch *s, int64_t ahead_ms, int limit_ms)
+{
+    int tries = 20;
+    while (read_ms(s, ahead_ms) >= limit_ms)
+        assert_true(--tries > 0);
 }
 
 static void test_future_mtime(void **state)
