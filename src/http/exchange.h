@@ -68,6 +68,7 @@ struct http_exchange {
     int64_t session_expires_us; /* of the session that it came with; 0: none */
     size_t host_len;            /* of a target in absolute-form: so much before raw_path is its host; else 0 */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
+    unsigned lane;              /* of its thread (response.h) */
     int64_t started_us;
     int64_t db_deadline_ms; /* for who works for it on a thread that may wait (pools.h) */
     struct http_answer answer;

@@ -1,5 +1,6 @@
-/* Of an image that is hot, the whole response is made once and sent to all who ask for it in the same way: no header is
- * written again, and nothing of it is looked up. It is kept with the image (image_extra) and goes with it. */
+/* Of an image that is hot, the whole response is made once (a lane, see there) and sent to all who ask for it in the
+ * same way: no header is written again, and nothing of it is looked up. It is kept with the image (image_extra) and
+ * goes with it. */
 #include "http/response.h"
 
 #include <errno.h>
@@ -10,24 +11,41 @@
 #include "http/server.h"
 #include "store/store.h"
 
+/* libmicrohttpd holds a lock over a response while it sends a file, and for a moment while it counts who sends it. So
+ * that the threads that carry connections don't wait for each other there, they are spread over so many. */
+#define LANES 4
+
 struct kept {
     struct image_extra extra;
-    _Atomic(struct MHD_Response *) plain, versioned;
+    struct lane {
+        _Atomic(struct MHD_Response *) plain, versioned;
+    } lanes[LANES];
 };
 
-static _Atomic(struct MHD_Response *) *place_of(const struct http_answer *a)
+unsigned response_lane(void)
 {
-    struct kept *kept = (struct kept *)a->kept;
-    return a->keep == HTTP_KEEP_VERSIONED ? &kept->versioned : &kept->plain;
+    static atomic_uint threads;
+    static _Thread_local unsigned own;
+    if (!own)
+        own = 1 + atomic_fetch_add(&threads, 1) % LANES;
+    return own - 1;
+}
+
+static _Atomic(struct MHD_Response *) *place_of(const struct http_exchange *x)
+{
+    struct lane *lane = &((struct kept *)x->answer.kept)->lanes[x->lane];
+    return x->answer.keep == HTTP_KEEP_VERSIONED ? &lane->versioned : &lane->plain;
 }
 
 static void free_kept(struct image_extra *extra)
 {
     struct kept *kept = (struct kept *)extra;
-    if (atomic_load(&kept->plain))
-        MHD_destroy_response(atomic_load(&kept->plain));
-    if (atomic_load(&kept->versioned))
-        MHD_destroy_response(atomic_load(&kept->versioned));
+    for (int i = 0; i < LANES; i++) {
+        if (atomic_load(&kept->lanes[i].plain))
+            MHD_destroy_response(atomic_load(&kept->lanes[i].plain));
+        if (atomic_load(&kept->lanes[i].versioned))
+            MHD_destroy_response(atomic_load(&kept->lanes[i].versioned));
+    }
     free(kept);
 }
 
@@ -41,14 +59,15 @@ static struct image_extra *new_kept(void)
     return &kept->extra;
 }
 
-static struct MHD_Response *find_kept(const struct http_answer *a)
+static struct MHD_Response *find_kept(const struct http_exchange *x)
 {
-    return a->keep && a->kept && !a->close ? atomic_load(place_of(a)) : NULL;
+    const struct http_answer *a = &x->answer;
+    return a->keep && a->kept && !a->close ? atomic_load(place_of(x)) : NULL;
 }
 
 int http_answer_kept(struct http_exchange *x)
 {
-    if (!find_kept(&x->answer))
+    if (!find_kept(x))
         return -ENOENT;
     x->answer.status = 200;
     return 0;
@@ -98,7 +117,7 @@ void response_add_headers(struct MHD_Response *response, const struct http_answe
 struct MHD_Response *response_begin(struct http_exchange *x)
 {
     struct http_answer *a = &x->answer;
-    struct MHD_Response *response = find_kept(a);
+    struct MHD_Response *response = find_kept(x);
     if (response)
         return response;
     response = a->image ? of_image(a) : of_text(a);
@@ -112,7 +131,7 @@ void response_end(struct http_exchange *x, struct MHD_Response *response)
 {
     struct http_answer *a = &x->answer;
     struct MHD_Response *none = NULL;
-    if (response == find_kept(a))
+    if (response == find_kept(x))
         return;
     if (!a->keep || a->close || a->status != 200) {
         MHD_destroy_response(response);
@@ -120,6 +139,6 @@ void response_end(struct http_exchange *x, struct MHD_Response *response)
     }
     if (!a->kept && (a->kept = new_kept()))
         store_hot_attach(x->service->store, a->image, a->kept);
-    if (!a->kept || !atomic_compare_exchange_strong(place_of(a), &none, response))
+    if (!a->kept || !atomic_compare_exchange_strong(place_of(x), &none, response))
         MHD_destroy_response(response);
 }

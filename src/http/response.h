@@ -6,6 +6,9 @@
 
 struct MHD_Response;
 
+/* Of the responses that are kept, which the calling thread uses: for http_exchange. */
+unsigned response_lane(void);
+
 /* Adds the answer's headers, and, where the connection is to end behind it, the one that says so. */
 void response_add_headers(struct MHD_Response *response, const struct http_answer *a);
 

@@ -433,6 +433,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->x.service = &r->server->service;
     r->x.body_fd = -1;
     r->x.carrier = r;
+    r->x.lane = response_lane();
     r->x.started_us = clock_realtime_us();
     r->x.target = uri ? strdup(uri) : NULL;
     atomic_fetch_add(&r->server->under_way, 1);
