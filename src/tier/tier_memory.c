@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -50,12 +51,22 @@ struct shard {
 };
 
 struct tier_memory {
-    int64_t max_bytes, image_max;
+    int64_t max_bytes, image_max, max_files;
     atomic_int max_items, ttl_ms;
-    atomic_llong bytes, items; /* of all shards */
+    atomic_llong bytes, items, files; /* of all shards; files are the open ones among the items */
     unsigned shards;
     struct shard shard[];
 };
+
+/* Whoever sends a file may keep up to eight descriptors of it besides ours (http/response.c), and connections take half
+ * of all: three eighths of them are for files. */
+static int64_t most_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    return limit.rlim_max == RLIM_INFINITY ? INT64_MAX : (int64_t)(limit.rlim_max / 24);
+}
 
 struct tier_memory *tier_memory_new(int64_t max_bytes, int max_items, int ttl_s)
 {
@@ -67,6 +78,7 @@ struct tier_memory *tier_memory_new(int64_t max_bytes, int max_items, int ttl_s)
         return NULL;
     m->max_bytes = max_bytes;
     m->image_max = max_bytes / IMAGE_SHARE < IMAGE_MAX ? max_bytes / IMAGE_SHARE : IMAGE_MAX;
+    m->max_files = most_files();
     m->shards = shards;
     tier_memory_limit(m, max_items, ttl_s);
     for (unsigned i = 0; i < shards; i++)
@@ -121,6 +133,7 @@ static void take_out(struct tier_memory *m, struct shard *s, struct item *item)
     HASH_DEL(s->table, item);
     atomic_fetch_sub(&m->bytes, item->bytes);
     atomic_fetch_sub(&m->items, 1);
+    atomic_fetch_sub(&m->files, item->bytes == 0);
 }
 
 static void free_items(struct item *list)
@@ -268,6 +281,10 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
 {
     struct shard *s = shard_of(m, &image->meta.key);
     struct limits max = limits_of(m);
+    if (bytes == 0 && atomic_load(&m->files) >= m->max_files) {
+        (void)tier_memory_drop(m, &image->meta.key);
+        return;
+    }
     struct item *item = make_item(m, image, bytes, state), *gone = NULL, *there;
     if (!item)
         return;
@@ -283,6 +300,7 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
     item->uses = there ? there->uses : 0;
     atomic_fetch_add(&m->bytes, item->bytes);
     atomic_fetch_add(&m->items, 1);
+    atomic_fetch_add(&m->files, item->bytes == 0);
     while (is_over(s, &max)) {
         there = evict(m, s, &max);
         if (there)

@@ -12,8 +12,8 @@
 
 struct tier_memory;
 
-/* Up to so many bytes and so many images, open files included, each for up to ttl_s seconds. max_bytes 0: open files
- * only. NULL when out of memory. */
+/* Up to so many bytes and so many images, open files included (as far as the limit of descriptors, RLIMIT_NOFILE, has
+ * room for them), each for up to ttl_s seconds. max_bytes 0: open files only. NULL when out of memory. */
 struct tier_memory *tier_memory_new(int64_t max_bytes, int max_items, int ttl_s);
 void tier_memory_free(struct tier_memory *m); /* NULL is allowed */
 

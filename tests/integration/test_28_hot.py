@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import images
 import pytest
-from conftest import Served
+from conftest import Perdura, Served
 from files import sha256
 from http_client import url_of
 from servers import wait_until
@@ -61,6 +61,25 @@ def test_large_images_are_open_files(serve: Callable[..., Served]) -> None:
     for _ in range(3):
         answer = http.get(url_of("large.png"))
         assert (answer.body, answer["X-Cache-Tier"], answer["X-Cache-Status"]) == (data, "disk", "HIT")
+
+
+def test_files_are_held_open_while_there_are_descriptors(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    limited = perdura.folder / "limited"
+    limited.write_text(f'#!/bin/sh\nulimit -n 1024\nexec "{perdura.binary}" "$@"\n')
+    limited.chmod(0o755)
+    perdura.binary = limited
+    http = serve(PERDURA_MEMORY_BYTES="0", PERDURA_MEMORY_ITEMS="10000")
+    connections = [http.connect() for _ in range(8)]
+    paths = [f"{i}.png" for i in range(600)]
+    for path in paths:
+        assert http.on(connections[0], "PUT", url_of(path), images.make("png", path)).status == 201
+    for i in range(3 * len(paths)):
+        path = paths[i % len(paths)]
+        answer = http.on(connections[i % len(connections)], "GET", url_of(path))
+        assert (answer.status, answer.body) == (200, images.make("png", path))
+    assert len(os.listdir(f"/proc/{http.process.pid}/fd")) < 512
+    for connection in connections:
+        connection.close()
 
 
 @pytest.mark.parametrize("setting", ["PERDURA_MEMORY_BYTES", "PERDURA_MEMORY_ITEMS"])
