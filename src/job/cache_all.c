@@ -197,10 +197,13 @@ static void run(void *arg, struct workers *w)
 {
     struct cache_all *c = arg;
     struct tier_db_writer *writer = NULL;
+    struct error why = {0};
     struct item *item;
     struct buf bytes;
     int count = 0;
     buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
+    if (!c->job->dry_run && ready_writer(c->job, &writer, &why) < 0) /* told though there be nothing to store */
+        job_fail(c->job, &why);
     while (!job_stopped(c->job) && (item = next_item(c->job, w, &writer, &count)))
         cache_item(c, &writer, item, &bytes);
     end_writer(c->job, &writer);
