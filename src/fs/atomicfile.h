@@ -6,7 +6,7 @@
  *  2. The temporary's content is on the medium before the rename: fdatasync(2) for a few files, one syncfs(2) for many.
  *  3. rename(2) gives it its name in one step; without leave to replace, RENAME_NOREPLACE (a file that appeared
  *     meanwhile wins), else RENAME_EXCHANGE and a look at what came out (a file that was written meanwhile goes back,
- * if need be by whoever sweeps after us: fs/naming.h).
+ *     if need be by whoever sweeps after us: fs/naming.h).
  *  4. The owner holds a flock(2) in its folder while it lives. Whoever opens a staging folder first removes those
  *     whose lock it can take: their owners are dead. No clock, no process id, so it holds across containers too.
  *

@@ -205,8 +205,8 @@ static int remove_place(int root_fd, int own_fd, const char *name, int fd)
 
     int removed = 0;
     int left;
-    for (int n; (n = remove_pass(root_fd, dir, &left)) > 0;
-         rewinddir(dir)) /* Removing may make the listing skip entries. */
+    /* Removing may make the listing skip entries. */
+    for (int n; (n = remove_pass(root_fd, dir, &left)) > 0; rewinddir(dir))
         removed += n;
     closedir(dir);
     if (left == 0) {

@@ -10,6 +10,7 @@
 #include "client/db.h"
 #include "job/restore.h"
 #include "store/store_object.h"
+#include "store/store_row.h"
 #include "tier/tier_disk.h"
 
 /* A group is published when it is this large or this old; what is written and not yet published nobody sees, and is
@@ -108,8 +109,8 @@ static void take_back(struct restorer *t, struct group *g)
 
 static void publish(struct restorer *t, struct group *g)
 {
-    (void)!atomicfile_publish(g->staging, g->files, g->count); /* each file holds its own result */
-    take_back(t, g);
+    if (atomicfile_publish(g->staging, g->files, g->count) > 0) /* each file holds its own result */
+        take_back(t, g);
     for (int i = 0; i < g->count; i++) {
         struct atomicfile *file = &g->files[i];
         struct image_key key = {g->collection, file->path};

@@ -278,11 +278,6 @@ int store_cleanup_purge(struct store *store, struct store_tally *ret, struct err
 int store_undelete(struct store *store, const struct image_key *key, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Which of these images somebody has deleted (cleanup is nobody). Returns how many, their ids in `ret`, which has room
- * for all. */
-int store_deleted(struct store *store, const int64_t *ids, int count, int64_t *ret, struct error *e)
-    __attribute__((warn_unused_result));
-
 /* Which of these paths are stored, in the trash or not: ret_rows[i] is the row of paths[i] in the page, or -1. */
 int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
                  struct store_page **ret, struct error *e) __attribute__((warn_unused_result));

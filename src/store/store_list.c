@@ -173,32 +173,6 @@ int store_list_by_id(struct store *store, int64_t after, int limit, struct store
     return query_page(store, &sql_image_list_id, &params, ret, e);
 }
 
-int store_deleted(struct store *store, const int64_t *ids, int count, int64_t *ret, struct error *e)
-{
-    struct db_params params;
-    struct db_array wanted;
-    struct db_result *rows;
-    int r = 0;
-    db_array_init(&wanted, DB_INT8, (size_t)count * 12 + 64);
-    for (int i = 0; i < count && r == 0; i++)
-        r = db_array_add_int(&wanted, ids[i]);
-    if (r == 0) {
-        db_params_init(&params);
-        db_param_array(&params, &wanted);
-        r = store_query(store, &sql_image_deleted, &params, &rows, e);
-    } else {
-        error_set(e, r, "out of memory");
-    }
-    db_array_release(&wanted);
-    if (r < 0)
-        return r;
-    int deleted = db_rows(rows);
-    for (int i = 0; i < deleted; i++)
-        ret[i] = db_int(rows, i, 0);
-    db_result_free(rows);
-    return deleted;
-}
-
 int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
                  struct store_page **ret, struct error *e)
 {

@@ -10,7 +10,7 @@
 #include "tier/tier_memory.h"
 #include "tier/tier_redis.h"
 
-#define IDS_MAX_BYTES (STORE_ROWS_MAX * 16)
+#define ID_BYTES 16 /* at most, of one in an array */
 
 static int query_ids(struct store *store, const struct sql_query *query, const int64_t *ids, int count,
                      struct db_result **ret, struct error *e)
@@ -18,7 +18,7 @@ static int query_ids(struct store *store, const struct sql_query *query, const i
     struct db_params params;
     struct db_array array;
     int r = 0;
-    db_array_init(&array, DB_INT8, IDS_MAX_BYTES);
+    db_array_init(&array, DB_INT8, (size_t)count * ID_BYTES);
     for (int i = 0; i < count && r == 0; i++)
         r = db_array_add_int(&array, ids[i]);
     if (r == 0) {
@@ -70,6 +70,19 @@ int store_rows(struct store *store, const int64_t *ids, int count, struct store_
     if (r == 0)
         *ret = (struct store_page *)rows;
     return r;
+}
+
+int store_deleted(struct store *store, const int64_t *ids, int count, int64_t *ret, struct error *e)
+{
+    struct db_result *rows;
+    int r = query_ids(store, &sql_image_deleted, ids, count, &rows, e);
+    if (r < 0)
+        return r;
+    int deleted = db_rows(rows);
+    for (int i = 0; i < deleted; i++)
+        ret[i] = db_int(rows, i, 0);
+    db_result_free(rows);
+    return deleted;
 }
 
 static int is_in_memory(struct store *store, const struct image_meta *row)

@@ -28,6 +28,11 @@ struct store_places {
 /* Where a copy of the row's content is on this instance, and in Redis, which is asked. */
 void store_row_places(struct store *store, const struct image_meta *row, struct store_places *ret);
 
+/* Which of these images somebody has deleted (cleanup is nobody). Returns how many, their ids in `ret`, which has room
+ * for all. */
+int store_deleted(struct store *store, const int64_t *ids, int count, int64_t *ret, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Deletes for good those of up to STORE_ROWS_MAX images that are in the trash. *ret is how many were. */
 int store_purge(struct store *store, const int64_t *ids, int count, int *ret, struct error *e)
     __attribute__((warn_unused_result));

@@ -257,7 +257,9 @@ static int check_deletable(struct store *store, const struct image_key *key, enu
 {
     struct store_page *page;
     struct image_meta meta;
-    int r = store_info(store, key, &page, e);
+    int r = safepath_check(key->path, strlen(key->path), e);
+    if (r == 0)
+        r = store_info(store, key, &page, e);
     if (r < 0)
         return r;
     store_page_meta(page, 0, &meta);
@@ -276,8 +278,7 @@ static int check_deletable(struct store *store, const struct image_key *key, enu
 int store_would_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
 {
     struct image_meta core;
-    int r = safepath_check(key->path, strlen(key->path), e);
-    return r < 0 ? r : check_deletable(store, key, how, &core, e);
+    return check_deletable(store, key, how, &core, e);
 }
 
 /* The file, as it was before the row was changed. Where there was none, a restore of another process may have made a
@@ -303,9 +304,7 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
     struct stat seen = {0};
     tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
     int file = tier_disk_look(store->disk, key, &seen);
-    int r = safepath_check(key->path, strlen(key->path), e);
-    if (r == 0)
-        r = check_deletable(store, key, how, &core, e);
+    int r = check_deletable(store, key, how, &core, e);
     if (r < 0) {
         tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
         return r;
