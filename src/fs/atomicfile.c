@@ -31,14 +31,16 @@ struct publishing {
     int first;          /* index of the first file that went into it */
 };
 
-static int settle(int fd, int64_t mtime_ns, int64_t n)
+static int settle(int fd, int64_t mtime_ns, struct stat *ret)
 {
     if (mtime_ns != INT64_MIN) {
         struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(mtime_ns)};
         if (futimens(fd, times) < 0)
             return -errno;
     }
-    if (n > EARLY_WRITEBACK_BYTES)
+    if (fstat(fd, ret) < 0)
+        return -errno;
+    if (ret->st_size > EARLY_WRITEBACK_BYTES)
         (void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* A hint; the sync before the rename decides. */
     return 0;
 }
@@ -57,12 +59,7 @@ int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct
 
 int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
 {
-    struct stat st;
-    int r = outcome < 0 || fstat(fd, &st) == 0 ? outcome : -errno;
-    if (r == 0)
-        r = settle(fd, mtime_ns, st.st_size);
-    if (r == 0 && fstat(fd, &f->made) < 0)
-        r = -errno;
+    int r = outcome < 0 ? outcome : settle(fd, mtime_ns, &f->made);
     if (close(fd) < 0 && r == 0) /* NFS may tell of a full disk here. */
         r = -errno;
     if (r < 0) {
