@@ -24,16 +24,18 @@ struct pending_stamp {
     int64_t row_mtime_ns; /* INT64_MIN: no row */
 };
 
-/* One that was taken; its taker alone may look at it and set these. */
+/* One that was taken. pending*.c alone sets the first four, under its lock, which counts and lists of all files read
+ * them under at any time; while the file is taken, nobody sets them, and its taker reads them without the lock. The
+ * others are the taker's until pending_finish. */
 struct pending_file {
     struct image_key key;
     int64_t size;               /* as far as it is known */
-    struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     int unclosed;               /* nobody has told that its writer is done with it */
     int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
+    struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
-    void *tag; /* the taker's */
-    int held;  /* likewise: it is being read and committed */
+    void *tag;
+    int held; /* it is being read and committed */
 };
 
 struct pending *pending_new(size_t max); /* NULL when out of memory */

@@ -96,9 +96,11 @@ int pending_remember(struct pending *p, struct slot *s, const struct error *why)
     return news;
 }
 
+/* Whatever a second look found, the next one compares the file with its row. */
 static void retry(struct pending *p, struct slot *s, int in_a_while)
 {
     int64_t delay_ms = 0;
+    s->file.check = 0;
     if (in_a_while) {
         unsigned shift = s->tries < 7 ? s->tries++ : 7;
         delay_ms = (int64_t)RETRY_FIRST_MS << shift;

@@ -135,7 +135,6 @@ static void check(struct intake *in, struct pending_file *f, const struct take_i
     struct error why = {0};
     switch (take_in(in->w->store, file, &in->bytes, &meta, NULL, &why)) {
     case TAKE_IN_FAIL:
-        f->check = 0;
         fail(in, f, &why);
         break;
     case TAKE_IN_IGNORE:
@@ -143,7 +142,6 @@ static void check(struct intake *in, struct pending_file *f, const struct take_i
         break;
     default: {
         int same = memcmp(meta.sha256, f->sha256, sizeof meta.sha256) == 0;
-        f->check = 0;
         finish(in, f, same ? PENDING_NOTHING : PENDING_RETRY, NULL);
     }
     }

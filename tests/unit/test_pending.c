@@ -101,6 +101,24 @@ static void test_a_file_stays_unclosed_until_that_is_told(void **state)
     assert_false(take(p)->unclosed);
 }
 
+/* What a second look found changed is waiting again, and counted as that. */
+static void test_a_file_that_changed_before_its_second_look_waits_again(void **state)
+{
+    struct pending *p = *state;
+    struct pending_count count;
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    pending_finish(p, take(p), PENDING_CHECK, NULL);
+    pending_count(p, &count);
+    assert_int_equal(count.waiting, 0);
+
+    struct pending_file *file = take(p);
+    assert_true(file->check);
+    pending_finish(p, file, PENDING_RETRY, NULL);
+    pending_count(p, &count);
+    assert_int_equal(count.waiting, 1);
+    assert_false(take(p)->check);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +128,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_change_while_it_waits_does_not_let_a_flush_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_stays_unclosed_until_that_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_changed_before_its_second_look_waits_again, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
