@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/db_conn.h"
+#include "client/db_fault.h"
 #include "client/db_wire.h"
 #include "sql.h"
 
@@ -22,6 +23,9 @@
 #define TRUSTED_MS 100
 /* An idle server says little: reads until its last words and the end behind them have come. */
 #define GOODBYE_READS 8
+#define ROW_SECURITY_ADVICE                                                                                            \
+    "row level security hides rows from the role of DATABASE_URL: ALTER TABLE ... DISABLE ROW LEVEL SECURITY for "     \
+    "Perdura's tables, or ALTER ROLE ... BYPASSRLS"
 
 struct flight {
     const struct sql_query *query;
@@ -46,30 +50,17 @@ struct db_conn {
 
 static _Thread_local int64_t thread_deadline_ms = INT64_MAX;
 
-static const struct {
-    char sqlstate[6]; /* a prefix: two characters name a class */
-    int code;
-    const char *advice;
-} meanings[] = {
-    {"08", -ENOTCONN, NULL},  /* connection exception */
-    {"57P", -ENOTCONN, NULL}, /* shut down, crashed, starting up */
-    {"53300", -ENOTCONN, "the server has no free connection: lower PERDURA_DB_POOL or raise the plan's limit"},
-    {"53100", -ENOSPC, "the database server's disk is full"},
-    {"53", -EAGAIN, NULL},       /* out of memory and other resources */
-    {"40", -EAGAIN, NULL},       /* serialization failure, deadlock */
-    {"55P03", -EAGAIN, NULL},    /* lock not available */
-    {"57014", -ETIMEDOUT, NULL}, /* canceled by statement_timeout */
-    {"22P05", -EILSEQ, "the database's encoding can't hold it: use a database in UTF8"},
-    {"42P01", -ENXIO, "the database has no Perdura tables (or older ones): run `perdura migrate`"},
-    {"42703", -ENXIO, "the database has older Perdura tables: run `perdura migrate`"},
-    {"25006", -EROFS, "the server is read-only (a standby?): DATABASE_URL must name the primary"},
-    {"42501", -EACCES, "the database user lacks a right"},
-};
-
 /* First line of libpq's message, without its newline. */
 static int first_line(const char *message)
 {
     return (int)strcspn(message, "\n");
+}
+
+/* Row level security has no SQLSTATE of its own. Messages are translated, names of functions are not. */
+static int is_row_security(const PGresult *res)
+{
+    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    return function && (strcmp(function, "check_enable_rls") == 0 || strcmp(function, "ExecWithCheckOptions") == 0);
 }
 
 static int sqlstate_error(const PGresult *res, const struct sql_query *query, struct error *e)
@@ -78,17 +69,17 @@ static int sqlstate_error(const PGresult *res, const struct sql_query *query, st
     const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     const char *message = primary ? primary : PQresultErrorMessage(res);
+    const struct db_sqlstate *row = db_sqlstate_find(sqlstate);
 
-    for (size_t i = 0; sqlstate && i < sizeof meanings / sizeof *meanings; i++) {
-        if (strncmp(sqlstate, meanings[i].sqlstate, strlen(meanings[i].sqlstate)) != 0)
-            continue;
-        if (meanings[i].advice)
-            return error_set(e, meanings[i].code, "%s (%.*s)", meanings[i].advice, first_line(message), message);
-        return error_set(e, meanings[i].code, "database: %.*s", first_line(message), message);
-    }
-    return error_set(e, -EINVAL, "database refused %s: %.*s%s%.*s [%s]", query ? query->name : "the statement",
+    if (row->code == DB_NO_PRIVILEGE && is_row_security(res))
+        return error_set(e, DB_ROW_SECURITY, ROW_SECURITY_ADVICE " (%.*s)", first_line(message), message);
+    if (row->advice)
+        return error_set(e, row->code, "%s (%.*s)", row->advice, first_line(message), message);
+    if (db_fault_state(row->code) != DB_STATE_UP)
+        return error_set(e, row->code, "database: %.*s", first_line(message), message);
+    return error_set(e, row->code, "database refused %s: %.*s%s%.*s [%s]", query ? query->name : "the statement",
                      first_line(message), message, detail ? ": " : "", detail ? first_line(detail) : 0,
-                     detail ? detail : "", sqlstate ? sqlstate : "no code");
+                     detail ? detail : "", sqlstate);
 }
 
 static int lose(struct db_conn *conn, struct error *e)
@@ -98,6 +89,13 @@ static int lose(struct db_conn *conn, struct error *e)
     if (!*message)
         message = "the connection was lost";
     return error_set(e, -ENOTCONN, "database: %.*s", first_line(message), message);
+}
+
+static int lost_by(const PGresult *res, struct error *e)
+{
+    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+    return error_set(e, DB_UNREACHABLE, "the database closed the connection: %.*s", message ? first_line(message) : 0,
+                     message ? message : "");
 }
 
 /* A commit that the standby did not confirm is reported as success, with this warning beside it. The text is
@@ -309,19 +307,26 @@ static int sync_result(struct db_conn *conn, struct error *e)
     return synced ? 0 : lose(conn, e);
 }
 
-/* 0 when the statement did its work, else what went wrong. A backend that is told to go answers with an error first
- * and closes then: the connection is of no more use. */
+/* After an error of this severity the server closes the connection. */
+static int is_fatal(const PGresult *res)
+{
+    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
+/* 0 when the statement did its work, else why it did not. */
 static int judge(struct db_conn *conn, const PGresult *res, const struct sql_query *query, struct error *e)
 {
     ExecStatusType status = PQresultStatus(res);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return 0;
-    if (!PQresultErrorField(res, PG_DIAG_SQLSTATE)) /* libpq's own words, not the server's */
+    if (!PQresultErrorField(res, PG_DIAG_SQLSTATE)) /* libpq's own message, not the server's */
         return lose(conn, e);
     int r = sqlstate_error(res, query, e);
-    if (r == -ENOTCONN)
+    if (is_fatal(res) || r == DB_UNREACHABLE || r == DB_NOT_COMMITTED || r == DB_MALFORMED)
         conn->lost = 1;
-    return r;
+    /* One that ended the connection says nothing about the statement. */
+    return is_fatal(res) && db_fault_state(r) == DB_STATE_UP ? lost_by(res, e) : r;
 }
 
 /* The results of one flight: of its Parse if it had one, of the statement, of the Sync. *ret is the statement's. */

@@ -8,14 +8,7 @@
  * Each query is a transaction of its own; one that fails does not touch its neighbours in the pipeline. A connection
  * belongs to one thread between db_get and db_put; the pool is shared.
  *
- * What failed is told by the code:
- *   -ENOTCONN   cannot be reached, or the connection was lost: what was in flight may or may not have happened
- *   -ETIMEDOUT  no answer in time; the connection is given up
- *   -EAGAIN     this statement lost against another (deadlock, serialization), or was committed without the standby's
- *               word: repeat it
- *   -ENOSPC     the server's disk is full
- *   -ENXIO      the tables are missing
- *   -EINVAL     the server refused the statement or its values */
+ * A failure returns one of enum db_code (client/db_fault.h), which also says what follows from it. */
 #ifndef CLIENT_DB_H
 #define CLIENT_DB_H
 
@@ -52,7 +45,7 @@ void db_pool_close(struct db_pool *pool);
 int db_pool_size(struct db_pool *pool);
 void db_pool_cede(struct db_pool *pool);
 
-/* A connection, idle and healthy: a free one, a new one, or the next that is put back. -ENOTCONN, -ETIMEDOUT. */
+/* A connection, idle and healthy: a free one, a new one, or the next that is put back. DB_UNREACHABLE, DB_TIMEOUT. */
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* As db_get, for whoever is in the middle of some work: a server that was reached before and is not now is asked again,

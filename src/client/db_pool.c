@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/db_conn.h"
+#include "client/db_fault.h"
 
 #define CONNECTIONS_MAX 100
 /* How long a caller waits for another to put a connection back. */
@@ -330,5 +331,5 @@ int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_m
 
 int db_unavailable(int code)
 {
-    return code == -ENOTCONN || code == -ETIMEDOUT;
+    return db_fault_state(code) == DB_STATE_UNREACHABLE;
 }

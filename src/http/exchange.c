@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/db.h"
+#include "client/db_fault.h"
 #include "codec/url.h"
 #include "http/problem.h"
 
@@ -66,11 +66,12 @@ void http_answer_problem(struct http_exchange *x, int status, const char *detail
 
 static int status_of(int code)
 {
+    int status = db_fault_http(code);
+    if (status)
+        return status;
     switch (code) {
     case -ENOENT:
         return 404;
-    case -EINVAL:
-    case -EILSEQ:
     case -ENAMETOOLONG:
         return 400;
     case -EFBIG:
@@ -81,10 +82,7 @@ static int status_of(int code)
         return 409;
     case -ENOTSUP:
         return 501;
-    case -EAGAIN:
     case -ECANCELED:
-    case -ENOTCONN:
-    case -ETIMEDOUT:
     case -ENOSPC:
     case -ENXIO:
     case -EROFS:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/workers.h"
+#include "client/db_fault.h"
 #include "fs/staging.h"
 #include "job/survey.h"
 #include "job/take_in.h"
@@ -87,7 +88,7 @@ static void written(void *arg, void *tag, const struct error *outcome)
         job_moved(job, CACHE_ALL_UNCHANGED, 0);
     else if (outcome->code == 0)
         job_moved(job, CACHE_ALL_CACHED, item->size);
-    else if (db_unavailable(outcome->code) || outcome->code == -ENXIO || outcome->code == -ENOSPC)
+    else if (db_fault_state(outcome->code) != DB_STATE_UP)
         job_fail(job, outcome);
     else
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, outcome);

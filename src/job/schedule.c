@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "client/db.h"
+#include "client/db_fault.h"
 #include "job/cache_copies.h"
 #include "job/cleanup.h"
 #include "sql.h"
@@ -116,7 +117,7 @@ static void log_round(struct schedule *s, struct job *job)
 /* Whether to try again before long: nothing could be done without the database, or without its tables. */
 static int is_too_early(int code)
 {
-    return db_unavailable(code) || code == -ENXIO;
+    return db_fault_state(code) != DB_STATE_UP;
 }
 
 static void sync_once(struct schedule *s)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "client/db_fault.h"
 #include "fs/fserror.h"
 #include "job/take_in.h"
 #include "job/watch_parts.h"
@@ -49,7 +50,7 @@ static void finish(struct intake *in, struct pending_file *f, enum pending_end e
 /* The database, not the file, is the reason. */
 static int is_outage(int code)
 {
-    return db_unavailable(code) || code == -ENXIO || code == -ENOSPC || code == -EROFS;
+    return db_fault_state(code) != DB_STATE_UP;
 }
 
 static void note_outage(struct watch *w, const struct error *why)
@@ -103,7 +104,7 @@ static void fail_stored(struct intake *in, struct pending_file *f, const struct 
         finish(in, f, PENDING_RETRY, NULL);
     } else if (why.code == -ESTALE) { /* who changed the row may have changed the file as well: look at both again */
         finish(in, f, PENDING_RETRY, NULL);
-    } else if (why.code == -EAGAIN || why.code == -ENOMEM) {
+    } else if (why.code == -ENOMEM || (db_fault_http(why.code) && db_fault_retry(why.code) != DB_RETRY_NEVER)) {
         finish(in, f, PENDING_RETRY, &why);
     } else {
         if (why.code == -EINVAL) /* refused for who knows what: the next scan tries again */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "client/db_fault.h"
 #include "store/memo.h"
 
 #define PATIENCE_MS 1500
@@ -74,7 +75,7 @@ void flight_land(struct store_fetch *f, struct flight *flight, struct image *ima
     pthread_mutex_unlock(&f->lock);
     if (!image && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
-    if (!image && (why->code == -EAGAIN || store_unavailable(why->code))) {
+    if (!image && (db_fault_http(why->code) == 503 || store_unavailable(why->code))) {
         image = flight->left;
         flight->left = NULL;
         tier = "memory";

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "client/db_fault.h"
 #include "codec/base64.h"
 #include "sql.h"
 #include "tier/tier_db.h"
@@ -244,7 +245,7 @@ static void land(struct tier_db_writer *w)
     int r = settle(w, b, outcome.code, &outcome);
     if (r == 0)
         outcome.code = 0;
-    if (r < 0 && !db_unavailable(r) && b->count > 1)
+    if (r < 0 && db_fault_splits(r) && b->count > 1)
         settle_one_by_one(w, b);
     else
         tell(w, b, &outcome);

@@ -252,7 +252,7 @@ def test_the_servers_disk_is_full(tiny_tablespace: Path, files: Files, perdura: 
     shop.database.query("ALTER TABLE image_cache SET TABLESPACE tiny")
     result = shop.perdura.run("cache-all", check=False)
     assert result.code == 1
-    assert result.stderr.splitlines()[-1].startswith("perdura: the database server's disk is full (")
+    assert result.stderr.splitlines()[-1].startswith("perdura: the database server's disk or quota is full: ")
     stored = shop.check("cache-all")
     assert 0 < stored < len(files)
 
