@@ -6,18 +6,26 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "client/db_fault.h"
 #include "store/memo.h"
+#include "tier/tier_disk.h"
 
-#define PATIENCE_MS 1500
-#define LONGEST_MS  20000 /* even where others are served: the queue is too long */
-#define ROUND_MS    100
+#define SOURCE_MS         1500
+#define SOURCE_LONGEST_MS 20000 /* even where others are served: the queue is too long */
+#define OBJECT_MS         20000
+#define DISK_MS           60000
+#define DISK_BYTES_PER_MS 1000 /* of what is being hashed */
+#define DISK_LONGEST_MS   600000
+#define ROUND_MS          100
+#define ROUND_LONGEST_MS  200 /* a round that took longer found no processor */
 
 struct waiter {
     store_landed_fn *landed;
     void *arg;
     int64_t since_us;   /* clock_monotonic_us */
+    int64_t stage_ms;   /* the fetch's clock_ms when its flight's stage began, or it joined */
     struct image *left; /* its flight's, once it has waited too long */
     struct waiter *prev, *next;
 };
@@ -54,10 +62,32 @@ static void close_flight(struct store_fetch *f, struct flight *flight)
     DL_APPEND(f->closed, flight);
 }
 
+static void enter_stage(const struct store_fetch *f, struct flight *flight, enum flight_stage stage)
+{
+    struct waiter *one;
+    flight->stage = stage;
+    DL_FOREACH(flight->waiters, one)
+    {
+        one->stage_ms = f->clock_ms;
+    }
+}
+
 static void enter(struct flight **table, struct flight *flight)
 {
     HASH_ADD(hh, *table, name[0], flight->name_len, flight);
     flight->table = table;
+}
+
+void flight_disk_answers(struct store_fetch *f)
+{
+    atomic_store(&f->disk_answered_ms, atomic_load(&f->clock_ms));
+}
+
+void flight_enter(struct store_fetch *f, struct flight *flight, enum flight_stage stage)
+{
+    pthread_mutex_lock(&f->lock);
+    enter_stage(f, flight, stage);
+    pthread_mutex_unlock(&f->lock);
 }
 
 int flight_any(const struct store_fetch *f)
@@ -135,8 +165,10 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
     *self = (struct waiter){.landed = landed, .arg = arg, .since_us = clock_monotonic_us()};
     pthread_mutex_lock(&f->lock);
     struct flight *flight = f->stopped ? NULL : board(f, key, &is_new);
-    if (flight)
+    if (flight) {
+        self->stage_ms = f->clock_ms;
         DL_APPEND(flight->waiters, self);
+    }
     pthread_mutex_unlock(&f->lock);
     if (!flight) {
         free(self);
@@ -165,9 +197,11 @@ int flight_join(struct store_fetch *f, struct flight *flight)
     HASH_FIND(hh, f->cold, flight->name, flight->name_len, there);
     if (there) {
         leave(f, flight);
+        enter_stage(f, flight, there->stage);
         DL_CONCAT(there->waiters, flight->waiters);
     } else if (!(image = memo_find_filling(f->store->memo, &flight->key))) {
         leave(f, flight);
+        enter_stage(f, flight, FLIGHT_SOURCE);
         enter(&f->cold, flight);
     }
     pthread_mutex_unlock(&f->lock);
@@ -208,64 +242,96 @@ void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
 
 /* Patience */
 
-/* Takes those waiters off a flight that have waited long enough. */
-static void take_overdue(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct waiter **all)
+static int64_t later_of(int64_t a, int64_t b)
 {
-    int64_t limit_ms = now_ms - PATIENCE_MS, longest_ms = now_ms - LONGEST_MS;
-    while (flight->waiters &&
-           (flight->waiters->since_us <= longest_ms * 1000 ||
-            (flight->waiters->since_us <= limit_ms * 1000 && f->db_answered_ms <= limit_ms && !flight->linked))) {
-        struct waiter *one = flight->waiters;
-        one->left = flight->left ? image_ref(flight->left) : NULL;
-        DL_DELETE(flight->waiters, one);
-        DL_APPEND(*all, one);
+    return a > b ? a : b;
+}
+
+/* Of a waiter whose limit began at this time. */
+static int is_overdue(const struct store_fetch *f, enum flight_stage stage, int64_t since_ms, int64_t disk_ms)
+{
+    int64_t waited_ms = f->clock_ms - since_ms;
+    switch (stage) {
+    case FLIGHT_DISK:
+        return f->clock_ms - later_of(since_ms, f->disk_answered_ms) >= disk_ms || waited_ms >= DISK_LONGEST_MS;
+    case FLIGHT_OBJECT:
+        return waited_ms >= OBJECT_MS;
+    default:
+        return (!f->fills && f->clock_ms - later_of(since_ms, f->db_answered_ms) >= SOURCE_MS) ||
+               waited_ms >= SOURCE_LONGEST_MS;
     }
 }
 
-/* Those who wait for the database too long, and those whose image is on its way from elsewhere. */
+/* Takes those waiters off their flights that have waited long enough, by what they waited for. */
 struct overdue {
-    struct waiter *all, *slow;
+    int64_t disk_ms;
+    struct waiter *of[FLIGHT_OBJECT + 1];
 };
 
-static void look_at(const struct store_fetch *f, struct flight *flight, int64_t now_ms, struct overdue *late)
+static void look_at(const struct store_fetch *f, struct flight *flight, struct overdue *late)
 {
-    take_overdue(f, flight, now_ms, flight->linked ? &late->slow : &late->all);
+    while (flight->waiters && is_overdue(f, flight->stage, flight->waiters->stage_ms, late->disk_ms)) {
+        struct waiter *one = flight->waiters;
+        one->left = flight->left ? image_ref(flight->left) : NULL;
+        DL_DELETE(flight->waiters, one);
+        DL_APPEND(late->of[flight->stage], one);
+    }
 }
 
 static struct overdue overdue(struct store_fetch *f)
 {
-    struct overdue late = {NULL, NULL};
+    struct overdue late = {.disk_ms = DISK_MS + tier_disk_hashing(f->store->disk) / DISK_BYTES_PER_MS};
     struct flight *flight, *next;
-    int64_t now_ms = clock_monotonic_ms();
     HASH_ITER (hh, f->flights, flight, next) {
-        look_at(f, flight, now_ms, &late);
+        look_at(f, flight, &late);
     }
     HASH_ITER (hh, f->cold, flight, next) {
-        look_at(f, flight, now_ms, &late);
+        look_at(f, flight, &late);
     }
     DL_FOREACH(f->closed, flight)
     {
-        look_at(f, flight, now_ms, &late);
+        look_at(f, flight, &late);
     }
     return late;
+}
+
+void flight_time_passes(struct store_fetch *f, int64_t ms)
+{
+    static const char *const reasons[] = {
+        [FLIGHT_DISK] = "cannot be read: the disk does not respond",
+        [FLIGHT_SOURCE] = "is not on disk, and the database takes too long to answer",
+        [FLIGHT_OBJECT] = "is on its way from object storage, which takes long",
+    };
+    pthread_mutex_lock(&f->lock);
+    f->clock_ms += ms;
+    struct overdue late = overdue(f);
+    if (late.of[FLIGHT_SOURCE])
+        f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
+    int news = late.of[FLIGHT_DISK] && f->disk_told_ms <= f->disk_answered_ms;
+    if (late.of[FLIGHT_DISK])
+        f->disk_told_ms = f->clock_ms;
+    pthread_mutex_unlock(&f->lock);
+    if (news)
+        log_event(LOG_WARN, "disk not responding", LOG_STR("error", "reads of files have not ended for a minute"));
+    for (int stage = 0; stage <= FLIGHT_OBJECT; stage++) {
+        struct error why;
+        error_set(&why, -ETIMEDOUT, "%s", reasons[stage]);
+        tell(late.of[stage], NULL, NULL, &why);
+    }
 }
 
 void *flight_patience(void *arg)
 {
     struct store_fetch *f = arg;
-    struct error why, slow;
-    error_set(&why, -ETIMEDOUT, "is not on disk, and the database takes too long to answer");
-    error_set(&slow, -ETIMEDOUT, "is on its way from object storage, which takes long");
+    int64_t last_ms = clock_monotonic_ms();
     pthread_mutex_lock(&f->lock);
     while (!f->stopped) {
         struct timespec until = clock_timespec((clock_monotonic_ms() + ROUND_MS) * 1000000);
         (void)pthread_cond_timedwait(&f->stop, &f->lock, &until);
-        struct overdue late = overdue(f);
-        if (late.all)
-            f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
         pthread_mutex_unlock(&f->lock);
-        tell(late.all, NULL, NULL, &why);
-        tell(late.slow, NULL, NULL, &slow);
+        int64_t now_ms = clock_monotonic_ms(), passed_ms = now_ms - last_ms;
+        last_ms = now_ms;
+        flight_time_passes(f, passed_ms < ROUND_LONGEST_MS ? passed_ms : ROUND_LONGEST_MS);
         pthread_mutex_lock(&f->lock);
     }
     pthread_mutex_unlock(&f->lock);

@@ -3,8 +3,17 @@
  *
  *     store_fetch -> flight_depart -> [ flight_join ] -> flight_land
  *
- * Who has waited for 1.5 s is told -ETIMEDOUT; the flight goes on and fills the disk all the same. Large objects take
- * longer, and have 20 s.
+ * Each stage of a flight has a time limit of its own, which begins with the stage. A waiter whose limit has passed gets
+ * -ETIMEDOUT; the flight goes on and fills the disk all the same.
+ *
+ *     FLIGHT_DISK    the disk is read or written, or that is queued: as long as the disk does anything, and 60 s more
+ *                    (and 1 s for each MB that is being hashed); 10 minutes in all
+ *     FLIGHT_SOURCE  the file is not on disk, Redis or the database are asked: 1.5 s since the database answered
+ *                    anything; 20 s in all
+ *     FLIGHT_OBJECT  the bytes come from object storage: 20 s
+ *
+ * The clock of these limits stands still while this process does: a machine without processor time for us is no
+ * database that does not answer.
  *
  * Who asks after a write hears of it: nobody boards a flight that is at the disk already, for its file may be changed,
  * nor one whose row was changed.
@@ -25,15 +34,18 @@
 
 struct waiter;
 
+enum flight_stage { FLIGHT_DISK, FLIGHT_SOURCE, FLIGHT_OBJECT };
+
 struct flight {
     struct image_key key; /* both inside name; first, for those who read it */
     struct store_fetch *fetch;
-    struct image *image;    /* of a large one, while its file is written */
-    struct image *left;     /* in memory, of a file that is gone: for when the database can't be asked */
-    struct image *linked;   /* the row, when its bytes are elsewhere; set under the lock */
-    uint64_t mark;          /* of the disk, before that row was read */
-    const char *tier;       /* where the first one was found */
-    struct waiter *waiters; /* in the order of arrival */
+    struct image *image;  /* of a large one, while its file is written */
+    struct image *left;   /* in memory, of a file that is gone: for when the database can't be asked */
+    struct image *linked; /* the row, when its bytes are elsewhere */
+    uint64_t mark;        /* of the disk, before that row was read */
+    const char *tier;     /* where the first one was found */
+    enum flight_stage stage;
+    struct waiter *waiters; /* in the order in which their limits began */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
     struct flight *prev, *next;
     UT_hash_handle hh;
@@ -51,7 +63,12 @@ struct store_fetch {
     struct flight *flights; /* that wait for a disk thread */
     struct flight *cold;    /* that are not on disk, until they land */
     struct flight *closed;  /* a list */
-    int64_t db_rests_until_ms, db_answered_ms;
+    int64_t db_rests_until_ms;
+    atomic_llong clock_ms;  /* of the limits; flight_time_passes moves it on */
+    int64_t db_answered_ms; /* by that clock */
+    atomic_llong disk_answered_ms;
+    int64_t disk_told_ms;                        /* when somebody was told that it does not respond */
+    int fills;                                   /* threads of the sources that wait for the disk */
     struct workers *disk, *redis, *db, *objects; /* redis NULL: none */
     struct fill *fill;
     struct redis_fill *redis_fill; /* likewise */
@@ -75,10 +92,19 @@ struct image *flight_depart(struct store_fetch *f, struct flight *flight);
  * they have it. 0: it has to be fetched. */
 int flight_join(struct store_fetch *f, struct flight *flight);
 
+/* The disk has done something. */
+void flight_disk_answers(struct store_fetch *f);
+
+/* Its next stage begins. */
+void flight_enter(struct store_fetch *f, struct flight *flight, enum flight_stage stage);
+
 /* Whether one is under way. With the lock. */
 int flight_any(const struct store_fetch *f);
 
-/* The thread that tells those who have waited too long, until it is stopped; `arg` is the struct store_fetch. */
+/* So much time has passed, as far as the limits go: those who have waited too long are told. */
+void flight_time_passes(struct store_fetch *f, int64_t ms);
+
+/* The thread that has it pass, until it is stopped; `arg` is the struct store_fetch. */
 void *flight_patience(void *arg);
 
 #endif

@@ -59,6 +59,7 @@ static void land_file(void *arg)
         image_unref(image);
         image = file;
     }
+    flight_disk_answers(flight->fetch);
     flight_land(flight->fetch, flight, image, flight->tier, NULL);
 }
 
@@ -87,17 +88,29 @@ static int fill(const struct batch *b, struct image *image)
     return r;
 }
 
+static void count_fills(struct store_fetch *f, int change)
+{
+    pthread_mutex_lock(&f->lock);
+    f->fills += change;
+    if (!f->fills)
+        f->db_answered_ms = f->clock_ms; /* it could not before */
+    pthread_mutex_unlock(&f->lock);
+}
+
 static void land_found(const struct batch *b, struct flight *flight, struct image *image, const char *tier)
 {
     struct store_fetch *f = b->f;
     int small = image->meta.size <= STORE_SMALL_MAX;
     if (store_has_room(f->store, image->meta.size) && (fill(b, image) == 0 || small)) {
         flight_land(f, flight, image, tier, NULL);
-    } else {
-        flight->image = image;
-        flight->tier = tier;
-        (void)fill_later(f->fill, image, b->mark, FILL_SURELY, land_file, flight);
+        return;
     }
+    flight->image = image;
+    flight->tier = tier;
+    flight_enter(f, flight, FLIGHT_DISK);
+    count_fills(f, 1);
+    (void)fill_later(f->fill, image, b->mark, FILL_SURELY, land_file, flight);
+    count_fills(f, -1);
 }
 
 static void land_verified(const struct batch *b, struct flight *flight, struct image *image)
@@ -131,10 +144,9 @@ static void run_objects(void *arg, struct workers *w)
 static void land_linked(const struct batch *b, struct flight *flight, struct image *linked)
 {
     struct store_fetch *f = b->f;
-    pthread_mutex_lock(&f->lock);
     flight->linked = linked;
     flight->mark = b->mark;
-    pthread_mutex_unlock(&f->lock);
+    flight_enter(f, flight, FLIGHT_OBJECT);
     flight_push(f, f->objects, flight);
 }
 
@@ -151,7 +163,7 @@ static int db_rests(struct store_fetch *f)
 static void note_answer(struct store_fetch *f)
 {
     pthread_mutex_lock(&f->lock);
-    f->db_answered_ms = clock_monotonic_ms();
+    f->db_answered_ms = f->clock_ms;
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -269,7 +281,9 @@ static void run_disk(void *arg, struct workers *w)
     struct error why;
     while ((flight = workers_take(w))) {
         struct image *at_hand = flight_depart(f, flight); /* before the look at the disk: its end may come between */
-        if (tier_disk_open(f->store->disk, &flight->key, &image, &state, &why) == 0) {
+        int r = tier_disk_open(f->store->disk, &flight->key, &image, &state, &why);
+        flight_disk_answers(f);
+        if (r == 0) {
             image = store_hot_keep(f->store, image, &state);
             metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
             image_unref(at_hand);

@@ -27,8 +27,11 @@ struct filestate;
 int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct image **ret, struct filestate *ret_state,
                    struct error *e) __attribute__((warn_unused_result));
 
-/* Likewise, without waiting for a disk and without reading: -EAGAIN (or another -errno) for a file that is not known,
- * or whose folders are in no cache. */
+/* Bytes of large files that are being read to learn their sha256. */
+int64_t tier_disk_hashing(struct tier_disk *disk);
+
+/* As tier_disk_open, without waiting for a disk and without reading: -EAGAIN (or another -errno) for a file that is not
+ * known, or whose folders are in no cache. */
 int tier_disk_open_known(struct tier_disk *disk, const struct image_key *key, struct image **ret,
                          struct filestate *ret_state) __attribute__((warn_unused_result));
 

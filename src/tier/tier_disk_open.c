@@ -27,6 +27,7 @@ struct known {
 struct tier_disk_known {
     pthread_mutex_t lock;
     struct known *table; /* in the order of arrival: the oldest goes first */
+    atomic_llong hashing;
 };
 
 struct tier_disk_known *tier_disk_known_new(void)
@@ -89,8 +90,22 @@ static int describe(void *arg, int fd, const struct stat *st, struct error *e)
     return image_describe_file(arg, fd, st->st_size, e);
 }
 
+static int learn_large(struct tier_disk_known *k, const struct readfile *file, struct stat *st, struct image_meta *meta,
+                       struct error *e)
+{
+    atomic_fetch_add(&k->hashing, file->st.st_size);
+    int r = readfile_visit(file, describe, meta, st, NULL, e);
+    atomic_fetch_sub(&k->hashing, file->st.st_size);
+    return r;
+}
+
+int64_t tier_disk_hashing(struct tier_disk *disk)
+{
+    return atomic_load(&tier_disk_known(disk)->hashing);
+}
+
 /* Reads the file to learn its type and its sha256. */
-static int learn(const struct tier_disk *disk, const struct readfile *file, struct stat *st, struct image_meta *meta,
+static int learn(struct tier_disk *disk, const struct readfile *file, struct stat *st, struct image_meta *meta,
                  struct error *e)
 {
     size_t max = (size_t)tier_disk_memory_max_bytes(disk);
@@ -98,7 +113,7 @@ static int learn(const struct tier_disk *disk, const struct readfile *file, stru
     if (file->st.st_size > tier_disk_max_bytes(disk))
         return error_set(e, -EFBIG, "is larger than any image that is kept");
     if (file->st.st_size > (off_t)max)
-        return readfile_visit(file, describe, meta, st, NULL, e);
+        return learn_large(tier_disk_known(disk), file, st, meta, e);
     buf_init(&bytes, max + 1);
     int r = readfile_all(file, max, &bytes, st, e);
     if (r == 0)
