@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,27 +33,56 @@ static const char *reason(void)
     return text ? text : "the connection ended";
 }
 
-/* OpenSSL's own socket would let SIGPIPE end the program. */
-static int write_quietly(BIO *bio, const char *bytes, int n)
+/* OpenSSL's own socket BIO writes with a call that raises SIGPIPE, which would end the process. This one does what the
+ * TLS code asks of a transport: read, write, and whether reading met the end. Its data is the descriptor. */
+static int socket_fd(BIO *bio)
 {
-    long sent = send(BIO_get_fd(bio, NULL), bytes, (size_t)n, MSG_NOSIGNAL);
+    return (int)(intptr_t)BIO_get_data(bio);
+}
+
+static int socket_write(BIO *bio, const char *bytes, int n)
+{
+    ssize_t sent = send(socket_fd(bio), bytes, (size_t)n, MSG_NOSIGNAL);
     BIO_clear_retry_flags(bio);
     if (sent <= 0 && BIO_sock_should_retry((int)sent))
         BIO_set_retry_write(bio);
     return (int)sent;
 }
 
+static int socket_read(BIO *bio, char *bytes, int n)
+{
+    ssize_t got = recv(socket_fd(bio), bytes, (size_t)n, 0);
+    BIO_clear_retry_flags(bio);
+    if (got < 0 && BIO_sock_should_retry((int)got))
+        BIO_set_retry_read(bio);
+    else if (got == 0)
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    return (int)got;
+}
+
+static long socket_control(BIO *bio, int command, long number, void *pointer)
+{
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    default:
+        return 0;
+    }
+}
+
 static BIO_METHOD *quiet_socket(void)
 {
-    const BIO_METHOD *model = BIO_s_socket();
-    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOCKET, "quiet socket");
+    int type = BIO_get_new_index();
+    BIO_METHOD *m = type < 0 ? NULL : BIO_meth_new(type | BIO_TYPE_SOURCE_SINK, "quiet socket");
     if (!m)
         return NULL;
-    BIO_meth_set_write(m, write_quietly);
-    BIO_meth_set_read(m, BIO_meth_get_read(model));
-    BIO_meth_set_ctrl(m, BIO_meth_get_ctrl(model));
-    BIO_meth_set_create(m, BIO_meth_get_create(model));
-    BIO_meth_set_destroy(m, BIO_meth_get_destroy(model));
+    BIO_meth_set_write(m, socket_write);
+    BIO_meth_set_read(m, socket_read);
+    BIO_meth_set_ctrl(m, socket_control);
     return m;
 }
 
@@ -155,7 +185,8 @@ static int attach(const struct tls_context *c, const struct tls *t, int fd)
     BIO *bio = t->ssl ? BIO_new(c->socket) : NULL;
     if (!bio)
         return 0;
-    BIO_set_fd(bio, fd, BIO_NOCLOSE);
+    BIO_set_data(bio, (void *)(intptr_t)fd);
+    BIO_set_init(bio, 1);
     SSL_set_bio(t->ssl, bio, bio);
     return 1;
 }
