@@ -45,7 +45,7 @@ static int settle(int fd, int64_t mtime_ns, struct stat *ret)
     return 0;
 }
 
-int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct error *e)
+int atomicfile_open(struct staging *s, struct atomicfile *f, struct error *e)
 {
     char name[STAGING_NAME_SIZE];
     int fd = staging_create(s, name);
@@ -53,8 +53,7 @@ int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct
         return fserror_set(e, fd, "can't be written (its temporary file can't be made)");
 
     memcpy(f->name, name, sizeof name);
-    *ret_fd = fd;
-    return 0;
+    return fd;
 }
 
 int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
@@ -72,11 +71,10 @@ int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mt
 int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes, size_t n, int64_t mtime_ns,
                      struct error *e)
 {
-    int fd;
-    int r = atomicfile_open(s, f, &fd, e);
-    if (r < 0)
-        return r;
-    r = fdio_write(fd, bytes, n);
+    int fd = atomicfile_open(s, f, e);
+    if (fd < 0)
+        return fd;
+    int r = fdio_write(fd, bytes, n);
     if (r < 0)
         fserror_set(e, r, "can't be written");
     return atomicfile_close(s, f, fd, mtime_ns, r, e);
@@ -84,11 +82,10 @@ int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes,
 
 int atomicfile_copy(struct staging *s, struct atomicfile *f, int from, int64_t n, int64_t mtime_ns, struct error *e)
 {
-    int fd;
-    int r = atomicfile_open(s, f, &fd, e);
-    if (r < 0)
-        return r;
-    r = fdio_copy(fd, from, n);
+    int fd = atomicfile_open(s, f, e);
+    if (fd < 0)
+        return fd;
+    int r = fdio_copy(fd, from, n);
     if (r < 0)
         fserror_set(e, r, "can't be written");
     return atomicfile_close(s, f, fd, mtime_ns, r, e);

@@ -50,11 +50,9 @@ struct atomicfile {
 int atomicfile_write(struct staging *s, struct atomicfile *f, const void *bytes, size_t n, int64_t mtime_ns,
                      struct error *e) __attribute__((warn_unused_result));
 
-/* Likewise for bytes that come piece by piece:
- *     atomicfile_open -> write(2) to the descriptor, dup(2) of it ... -> atomicfile_close, which closes it
- * With a code below 0 as `outcome`, or when it fails itself, nothing is left. */
-int atomicfile_open(struct staging *s, struct atomicfile *f, int *ret_fd, struct error *e)
-    __attribute__((warn_unused_result));
+/* Likewise for bytes that come piece by piece: atomicfile_open returns a descriptor, which is written to, and
+ * atomicfile_close closes it. With a code below 0 as `outcome`, or when it fails itself, nothing is left. */
+int atomicfile_open(struct staging *s, struct atomicfile *f, struct error *e) __attribute__((warn_unused_result));
 int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
     __attribute__((warn_unused_result));
 

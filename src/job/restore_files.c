@@ -147,11 +147,10 @@ static int ready(struct restorer *t, struct group *g, struct error *e)
 static int download(struct restorer *t, const struct group *g, struct atomicfile *file, const struct image_meta *meta,
                     struct error *e)
 {
-    int fd;
-    int r = atomicfile_open(g->staging, file, &fd, e);
-    if (r < 0)
-        return r;
-    r = store_download(t->job->store, meta, fd, &t->job->stopped, e);
+    int fd = atomicfile_open(g->staging, file, e);
+    if (fd < 0)
+        return fd;
+    int r = store_download(t->job->store, meta, fd, &t->job->stopped, e);
     return atomicfile_close(g->staging, file, fd, meta->mtime_ns, r, e);
 }
 

@@ -184,11 +184,11 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
     const struct image_meta *meta = &linked->meta;
     struct atomicfile file = {0};
     struct staging *staging;
-    int fd;
-    if (tier_disk_staging(store->disk, meta->key.collection, &staging, NULL) < 0 ||
-        atomicfile_open(staging, &file, &fd, NULL) < 0)
+    int r = tier_disk_staging(store->disk, meta->key.collection, &staging, NULL);
+    int fd = r < 0 ? r : atomicfile_open(staging, &file, NULL);
+    if (fd < 0)
         return store_fetch_unnamed(store, meta, cancel, ret, e); /* no folder, or it can't be written to */
-    int r = store_download(store, meta, fd, cancel, e);
+    r = store_download(store, meta, fd, cancel, e);
     int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (r == 0 && kept < 0)
         r = error_set(e, -errno, "no more files can be opened");

@@ -191,12 +191,12 @@ int tier_copies_begin(struct tier_copies *c, const char *collection, char name[S
 {
     struct atomicfile file;
     struct staging *staging;
-    int fd = -1;
     int r = make_place(c, collection, &staging, e);
-    if (r == 0)
-        r = atomicfile_open(staging, &file, &fd, e);
     if (r < 0)
         return r;
+    int fd = atomicfile_open(staging, &file, e);
+    if (fd < 0)
+        return fd;
     memcpy(name, file.name, sizeof file.name);
     return fd;
 }
