@@ -34,6 +34,8 @@ sys.path.insert(0, str(TESTS))
 from http_client import TOKEN, HttpClient  # noqa: E402
 from servers import Postgres, dies_with_us, end_process, wait_until  # noqa: E402
 
+pytest_plugins = ("time_limit",)
+
 BUILD = TESTS.parent / "build"
 RUN_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30

@@ -1,0 +1,45 @@
+"""A pytest plugin: a test that hangs is named, with what its threads were doing, and fails; the others go on.
+
+TEST_LIMIT_S is the time a test has, with its fixtures: many times what the slowest one takes on a busy machine. The long
+forms of some tests need more.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+TEST_LIMIT_S = int(os.environ.get("TEST_LIMIT_S", "900"))
+END_S = 60  # for the test to fail by itself
+
+_stderr = 2
+
+
+def pytest_configure(config: Any) -> None:
+    """Here file descriptor 2 is still the terminal, not pytest's capture of a test's output."""
+    global _stderr
+    _stderr = os.dup(2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    def fail(*_: Any) -> None:
+        os.write(_stderr, f"\n{item.nodeid} takes longer than {TEST_LIMIT_S} s:\n".encode())
+        faulthandler.dump_traceback(_stderr)
+        faulthandler.dump_traceback_later(TEST_LIMIT_S + END_S, file=_stderr, exit=True)
+        pytest.fail(f"takes longer than {TEST_LIMIT_S} s", pytrace=True)
+
+    # A library that waits for a server takes no notice of signals. Then this process ends, which pytest-xdist reports
+    # with the test's name, and starts another one.
+    faulthandler.dump_traceback_later(TEST_LIMIT_S + END_S, file=_stderr, exit=True)
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, TEST_LIMIT_S, TEST_LIMIT_S)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    faulthandler.cancel_dump_traceback_later()
