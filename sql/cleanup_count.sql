@@ -12,5 +12,5 @@ WITH edge AS (
     WHERE deleted_at IS NULL AND last_accessed < (SELECT at FROM edge)
           AND last_accessed >= date_trunc('day', (SELECT at FROM edge), 'UTC')
 )
-SELECT (SELECT at FROM edge), coalesce(sum(images), 0)::bigint, coalesce(sum(bytes), 0)::bigint
+SELECT (SELECT at FROM edge), greatest(sum(images), 0)::bigint, greatest(sum(bytes), 0)::bigint
 FROM cold

@@ -9,7 +9,7 @@ WITH cold AS (
     FOR UPDATE SKIP LOCKED
 ), gone AS (
     UPDATE image_cache i
-    SET deleted_at = now(), cleaned_up = true
+    SET deleted_at = now(), cleaned_up = true, cleaned_at = now()
     FROM cold
     WHERE i.id = cold.id
     RETURNING i.file_size

@@ -1,6 +1,5 @@
 -- How many images a collection has, or, where $1 is null, all of them: live ones, those of them in object storage, those
--- in the trash. From the counters.
-SELECT coalesce(sum(images), 0)::bigint, coalesce(sum(linked_images), 0)::bigint,
-       coalesce(sum(trash_images), 0)::bigint
+-- in the trash. From the counters; never below 0.
+SELECT greatest(sum(images), 0)::bigint, greatest(sum(linked_images), 0)::bigint, greatest(sum(trash_images), 0)::bigint
 FROM image_count
 WHERE $1::text IS NULL OR collection = $1::text

@@ -1,6 +1,7 @@
--- Totals by collection, from the counters.
-SELECT collection, sum(images)::bigint, sum(bytes)::bigint, sum(linked_images)::bigint, sum(linked_bytes)::bigint,
-       sum(trash_images)::bigint, sum(trash_bytes)::bigint
+-- Totals by collection, from the counters. Where these are wrong until they are counted again, none is below 0.
+SELECT collection, greatest(sum(images), 0)::bigint, greatest(sum(bytes), 0)::bigint,
+       greatest(sum(linked_images), 0)::bigint, greatest(sum(linked_bytes), 0)::bigint,
+       greatest(sum(trash_images), 0)::bigint, greatest(sum(trash_bytes), 0)::bigint
 FROM image_count
 GROUP BY collection
 ORDER BY collection

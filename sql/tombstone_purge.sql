@@ -1,3 +1,3 @@
--- Forgets keys of deleted rows after a day: every cache has heard of them by then.
+-- Forgets the names of deleted rows after 400 days: by then every instance and every returning disk has read them.
 DELETE FROM image_tombstone
-WHERE buried_at < now() - interval '1 day'
+WHERE buried_at < now() - interval '400 days'

@@ -1,8 +1,10 @@
--- Deletes for good a batch of what lies in the trash for more than $1 days. $2 limit.
+-- Deletes for good a batch of what lies in the trash for more than $1 days, but for rows that version 0.1.0 has cleaned
+-- up and that nobody has decided about. $2 limit. The first words are known to image_guard_purge().
 WITH old AS (
     SELECT id
     FROM image_cache
     WHERE deleted_at < now() - make_interval(days => $1::bigint::int)
+          AND (cleaned_at IS NOT NULL OR NOT cleaned_up)
     ORDER BY deleted_at
     LIMIT $2::bigint
     FOR UPDATE SKIP LOCKED

@@ -217,10 +217,10 @@ def test_cleanup_empties_the_trash_after_30_days(stored: Perdura) -> None:
     assert (result.code, result.stderr) == (1, "perdura: a.png is not stored\n")
 
 
-def test_cleanup_forgets_tombstones_after_a_day(stored: Perdura) -> None:
+def test_cleanup_forgets_names_of_deleted_rows_after_400_days(stored: Perdura) -> None:
     stored.database.query("DELETE FROM image_cache WHERE original_path IN ('a.png', 'b.png')")
     stored.database.query(
-        "UPDATE image_tombstone SET buried_at = now() - interval '25 hours' WHERE original_path = 'a.png'"
+        "UPDATE image_tombstone SET buried_at = now() - interval '401 days' WHERE original_path = 'a.png'"
     )
     stored.run("cleanup")
     assert stored.database.query("SELECT original_path FROM image_tombstone") == [("b.png",)]
