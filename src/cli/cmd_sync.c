@@ -29,7 +29,7 @@ static void print_summary(struct job *job)
 
 static int age_in_days(const struct cli *cli)
 {
-    return max_age >= 0 ? (int)max_age : cli->config.cleanup_days;
+    return max_age >= 0 ? (int)max_age : cli->config.copy_days;
 }
 
 static int clean_copies(struct cli *cli, struct store_tally *copies)
@@ -148,7 +148,7 @@ static int run(struct cli *cli)
 static const struct cli_option options[] = {
     {"full-sync", CLI_FLAG, &full_sync, 0, 0, "also remove old cached copies, and forget what was completed long ago"},
     {"clean-cache", CLI_FLAG, &clean_cache, 0, 0, "only remove cached copies older than --max-age"},
-    {"max-age", CLI_NUMBER, &max_age, 0, 36500, "days since a copy was fetched (PERDURA_CLEANUP_DAYS)"},
+    {"max-age", CLI_NUMBER, &max_age, 0, 36500, "days since a copy was fetched (PERDURA_COPY_DAYS)"},
     {"stats", CLI_FLAG, &stats, 0, 0, "only say what waits and what is cached"},
     {0},
 };

@@ -41,6 +41,7 @@ static void store(struct config *c, const struct setting *s, const struct value 
         *(bool *)field = v->number != 0;
         break;
     case VALUE_INTEGER:
+    case VALUE_INTEGER_OR_OFF:
     case VALUE_ENUM:
     case VALUE_DAYTIME:
         *(int *)field = (int)v->number;

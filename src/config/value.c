@@ -82,6 +82,15 @@ static int parse_integer(const struct value_type *type, const char *text, size_t
     return check_limits(type, negative ? -n : n, ret, e);
 }
 
+static int parse_integer_or_off(const struct value_type *type, const char *text, size_t len, int64_t *ret,
+                                struct error *e)
+{
+    if (word_index("off", text, len) < 0)
+        return parse_integer(type, text, len, ret, e);
+    *ret = 0;
+    return 0;
+}
+
 static int parse_bytes(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
 {
     int64_t n;
@@ -238,6 +247,8 @@ int value_parse(const struct value_type *type, const char *text, struct value *r
         r = parse_bool(type, text, len, &v.number, e);
     else if (type->kind == VALUE_INTEGER)
         r = parse_integer(type, text, len, &v.number, e);
+    else if (type->kind == VALUE_INTEGER_OR_OFF)
+        r = parse_integer_or_off(type, text, len, &v.number, e);
     else if (type->kind == VALUE_BYTES)
         r = parse_bytes(type, text, len, &v.number, e);
     else if (type->kind == VALUE_DAYTIME)
@@ -266,6 +277,8 @@ int value_print(const struct value_type *type, const struct value *v, struct buf
         return buf_addstr(out, v->number ? "on" : "off");
     case VALUE_INTEGER:
         return buf_addf(out, "%" PRId64, v->number);
+    case VALUE_INTEGER_OR_OFF:
+        return v->number ? buf_addf(out, "%" PRId64, v->number) : buf_addstr(out, "off");
     case VALUE_BYTES:
         return bytesize_print(v->number, out);
     case VALUE_DAYTIME:
@@ -313,8 +326,9 @@ int value_accepted(const struct value_type *type, struct buf *out)
     case VALUE_BOOL:
         return buf_addstr(out, "on or off");
     case VALUE_INTEGER:
-        return buf_addf(out, "%" PRId64 " to %" PRId64 "%s%s", type->min, type->max, *type->unit ? " " : "",
-                        type->unit);
+    case VALUE_INTEGER_OR_OFF:
+        return buf_addf(out, "%" PRId64 " to %" PRId64 "%s%s%s", type->min, type->max, *type->unit ? " " : "",
+                        type->unit, type->kind == VALUE_INTEGER ? "" : ", or off");
     case VALUE_BYTES:
         r = bytesize_print(type->min, out);
         if (r == 0)

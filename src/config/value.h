@@ -18,13 +18,14 @@
  * and line ends around the value are dropped: `$(cat file)` is a common way to set one. */
 enum value_kind {
     VALUE_TEXT,
-    VALUE_PATH,      /* of a file or folder, below PATH_MAX; trailing slashes are dropped */
-    VALUE_URL_PATH,  /* "/media": see value_url_path */
-    VALUE_CONNINFO,  /* libpq's URL or keyword=value form, see conninfo.h */
-    VALUE_REDIS_URL, /* see redis_url.h */
-    VALUE_SHA256,    /* 64 hexadecimal digits, colons between them or not, in any case */
-    VALUE_BOOL,      /* on true yes 1, off false no 0, in any case */
-    VALUE_INTEGER,   /* decimal digits, perhaps after '-' or '+' */
+    VALUE_PATH,           /* of a file or folder, below PATH_MAX; trailing slashes are dropped */
+    VALUE_URL_PATH,       /* "/media": see value_url_path */
+    VALUE_CONNINFO,       /* libpq's URL or keyword=value form, see conninfo.h */
+    VALUE_REDIS_URL,      /* see redis_url.h */
+    VALUE_SHA256,         /* 64 hexadecimal digits, colons between them or not, in any case */
+    VALUE_BOOL,           /* on true yes 1, off false no 0, in any case */
+    VALUE_INTEGER,        /* decimal digits, perhaps after '-' or '+' */
+    VALUE_INTEGER_OR_OFF, /* the same, or "off", in any case: 0, which is not within the limits */
     VALUE_BYTES,     /* digits, then perhaps blanks and a unit in any case: B; k K KiB, M MiB, G GiB (powers of 1024);
                       * kB, MB, GB (powers of 1000). No fractions */
     VALUE_DAYTIME,   /* "02:00", as minutes since midnight */
@@ -40,14 +41,15 @@ enum value_kind {
 
 struct value_type {
     enum value_kind kind;
-    int64_t min, max;  /* inclusive, for INTEGER and BYTES */
-    const char *unit;  /* of an INTEGER, "" when there is none */
+    int64_t min, max;  /* inclusive, for INTEGER, INTEGER_OR_OFF and BYTES */
+    const char *unit;  /* of an INTEGER or INTEGER_OR_OFF, "" when there is none */
     const char *words; /* of an ENUM and of WORDS, separated by single blanks */
 };
 
 struct value {
     char *text;     /* all kinds but those of the next line; NULL for these */
-    int64_t number; /* BOOL: 0 or 1; INTEGER; BYTES; DAYTIME; ENUM: index of the word; WORDS: a bit for each */
+    int64_t number; /* BOOL: 0 or 1; INTEGER; INTEGER_OR_OFF: 0 for off; BYTES; DAYTIME; ENUM: index of the word; WORDS:
+                       a bit for each */
 };
 
 /* Whether values of this kind are in `text`, not in `number`. */

@@ -31,10 +31,14 @@ struct publishing {
     int first;          /* index of the first file that went into it */
 };
 
-static int settle(int fd, int64_t mtime_ns, struct stat *ret)
+static int settle(int fd, int64_t atime_ns, int64_t mtime_ns, struct stat *ret)
 {
-    if (mtime_ns != INT64_MIN) {
-        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, clock_timespec(mtime_ns)};
+    if (mtime_ns != INT64_MIN || atime_ns) {
+        struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+        if (atime_ns)
+            times[0] = clock_timespec(atime_ns);
+        if (mtime_ns != INT64_MIN)
+            times[1] = clock_timespec(mtime_ns);
         if (futimens(fd, times) < 0)
             return -errno;
     }
@@ -58,7 +62,7 @@ int atomicfile_open(struct staging *s, struct atomicfile *f, struct error *e)
 
 int atomicfile_close(struct staging *s, struct atomicfile *f, int fd, int64_t mtime_ns, int outcome, struct error *e)
 {
-    int r = outcome < 0 ? outcome : settle(fd, mtime_ns, &f->made);
+    int r = outcome < 0 ? outcome : settle(fd, f->atime_ns, mtime_ns, &f->made);
     if (close(fd) < 0 && r == 0) /* NFS may tell of a full disk here. */
         r = -errno;
     if (r < 0) {

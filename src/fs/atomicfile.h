@@ -40,6 +40,7 @@ struct atomicfile {
     struct stat seen;             /* with replace: st_dev, st_ino, st_size and st_mtim of that file */
     const struct atomicfile_gate *gate; /* NULL: none */
     uint64_t mark;                      /* the gate's */
+    int64_t atime_ns;                   /* last access to be set, since 1970; 0: the time of writing */
     struct stat made;                   /* once written: the temporary's st_dev, st_ino, st_size and st_mtim */
     int result;                         /* after publishing: 0 or an -errno, see there */
     struct error error;                 /* the same in words */

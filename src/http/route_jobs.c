@@ -219,7 +219,15 @@ void route_cleanup(struct http_exchange *x)
 {
     static const struct http_argument known[] = {
         {"dry_run", HTTP_ARGUMENT_FLAG}, {"days", HTTP_ARGUMENT_DAYS}, {NULL, 0}};
-    start(x, &cleanup, known);
+    json_t *arguments = http_arguments(x, known);
+    if (!arguments)
+        return;
+    if (json_object_get(arguments, "days") || store_config(x->service->store)->cleanup_days) {
+        jobs_start(x->service->jobs, x, &cleanup, arguments, jobs_wants_later(x));
+        return;
+    }
+    json_decref(arguments);
+    http_answer_problem(x, 400, "\"days\" is required, because PERDURA_CLEANUP_DAYS is off");
 }
 
 void route_restore(struct http_exchange *x)

@@ -24,7 +24,13 @@ static void add(struct job *job, enum cleanup_counter images, const struct store
 
 static int remove_objects(struct job *job, struct error *e)
 {
+    int64_t due = 0;
     int r, removed;
+    if (job->dry_run) {
+        r = store_objects_due(job->store, &due, e);
+        job_count(job, CLEANUP_OBJECTS, due);
+        return r;
+    }
     do {
         r = store_objects_remove(job->store, &removed, e);
         job_count(job, CLEANUP_OBJECTS, removed);
@@ -34,41 +40,53 @@ static int remove_objects(struct job *job, struct error *e)
     return r;
 }
 
-static int clean(struct job *job, const struct store_cleanup *found, struct error *e)
+static int trash_cold(struct job *job, int days, struct error *e)
 {
     struct store_tally tally;
-    int r;
+    int64_t limit_us;
+    int r = store_cleanup_cold(job->store, days, &limit_us, &tally, e);
+    if (r < 0)
+        return r;
+    if (job->dry_run) {
+        add(job, CLEANUP_TRASHED, &tally);
+        return 0;
+    }
+    atomic_fetch_add(&job->expected, tally.images);
     do {
-        r = store_cleanup_trash(job->store, found->limit_us, &tally, e);
+        r = store_cleanup_trash(job->store, limit_us, &tally, e);
         if (r == 0)
             add(job, CLEANUP_TRASHED, &tally);
     } while (r == 0 && tally.images && !job_stopped(job));
+    return r;
+}
+
+static int purge_old(struct job *job, struct error *e)
+{
+    struct store_tally tally;
+    int r = store_cleanup_old(job->store, &tally, e);
     if (r < 0)
         return r;
+    if (job->dry_run) {
+        add(job, CLEANUP_PURGED, &tally);
+        return 0;
+    }
+    atomic_fetch_add(&job->expected, tally.images);
     do {
         r = store_cleanup_purge(job->store, &tally, e);
         if (r == 0)
             add(job, CLEANUP_PURGED, &tally);
     } while (r == 0 && tally.images && !job_stopped(job));
-    return r < 0 ? r : remove_objects(job, e);
+    return r;
 }
 
 int cleanup_run(struct job *job, int days)
 {
-    struct store_cleanup found;
     struct error why = {0};
-    int64_t objects = 0;
-    int r = store_cleanup_count(job->store, days, &found, &why);
-    if (r == 0 && job->dry_run)
-        r = store_objects_due(job->store, &objects, &why);
-    if (r == 0 && job->dry_run) {
-        add(job, CLEANUP_TRASHED, &found.cold);
-        add(job, CLEANUP_PURGED, &found.old);
-        job_count(job, CLEANUP_OBJECTS, objects);
-    } else if (r == 0) {
-        atomic_store(&job->expected, found.cold.images + found.old.images);
-        r = clean(job, &found, &why);
-    }
+    int r = days ? trash_cold(job, days, &why) : 0;
+    if (r == 0)
+        r = purge_old(job, &why);
+    if (r == 0)
+        r = remove_objects(job, &why);
     if (r < 0)
         job_fail(job, &why);
     job_record(job);

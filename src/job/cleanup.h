@@ -1,6 +1,6 @@
-/* Puts what nobody asked for in a long time into the trash, and empties the trash of what has lain there for
- * STORE_TRASH_DAYS. Then the objects go that no row has needed for a day. Files on disk are left alone: they are the
- * app's. */
+/* Moves images that were not used for a number of days into the trash, and empties the trash of those that have been
+ * there for PERDURA_TRASH_DAYS. Then the objects go that no row has needed for a day. Files on disk are left alone:
+ * they are the app's. */
 #ifndef JOB_CLEANUP_H
 #define JOB_CLEANUP_H
 
@@ -10,7 +10,8 @@ enum cleanup_counter { CLEANUP_TRASHED, CLEANUP_TRASHED_BYTES, CLEANUP_PURGED, C
 
 void cleanup_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);
 
-/* A dry run counts what would go. 0, or what stopped it, which is also in job->failure. */
+/* With `days` 0 no image is moved into the trash. A dry run counts what would go. 0, or what stopped it, which is also
+ * in job->failure. */
 int cleanup_run(struct job *job, int days) __attribute__((warn_unused_result));
 
 #endif

@@ -202,7 +202,7 @@ static void clean(struct schedule *s)
     clean_images(s);
     if (uploads_purge(s->options.store, &forgotten, &why) < 0)
         log_event(LOG_WARN, "completed uploads are not forgotten", LOG_STR("why", why.text));
-    if (cache_copies_clean(config, config->cleanup_days, 0, &copies, &why) < 0)
+    if (cache_copies_clean(config, config->copy_days, 0, &copies, &why) < 0)
         log_event(LOG_WARN, "old copies stay", LOG_STR("why", why.text));
     if (copies.images || forgotten)
         log_event(LOG_INFO, "old copies and uploads are gone", LOG_INT("copies", copies.images),

@@ -1,7 +1,7 @@
 /* What is done without being asked for: uploads are moved to their buckets every so often, by each instance (they share
- * the work, job/sync.h); once a day, at PERDURA_CLEANUP_AT by the local clock, one instance for all cleans up: images
- * that nobody asked for in PERDURA_CLEANUP_DAYS go into the trash (job/cleanup.h), copies of images from elsewhere that
- * are as old go, and uploads that were completed long ago are forgotten.
+ * the work, job/sync.h); once a day, at PERDURA_CLEANUP_AT by the local clock, one instance for all cleans up
+ * (job/cleanup.h), removes copies of images from elsewhere that are older than PERDURA_COPY_DAYS, and forgets uploads
+ * that were completed long ago. Live images go into the trash only if PERDURA_CLEANUP_DAYS is a number.
  *
  * Who cleans is decided in the database (sql/schedule_take.sql) by the day that an instance's clock shows, so that
  * clocks need not agree. A day on which nobody was there is made up for as soon as somebody is. */

@@ -253,19 +253,15 @@ int store_record_job(struct store *store, const char *kind, const char *state, i
     __attribute__((warn_unused_result));
 
 /* What cleaning up would do, and doing it a batch at a time. cold: live images not accessed for `days`; old: images
- * in the trash for longer than STORE_TRASH_DAYS. */
-#define STORE_TRASH_DAYS 30
-
+ * in the trash for longer than PERDURA_TRASH_DAYS. */
 struct store_tally {
     int64_t images, bytes;
 };
 
-struct store_cleanup {
-    int64_t limit_us; /* what was accessed before this moment is cold */
-    struct store_tally cold, old;
-};
-
-int store_cleanup_count(struct store *store, int days, struct store_cleanup *ret, struct error *e)
+/* *ret_limit_us: what was accessed before this moment is cold. */
+int store_cleanup_cold(struct store *store, int days, int64_t *ret_limit_us, struct store_tally *ret, struct error *e)
+    __attribute__((warn_unused_result));
+int store_cleanup_old(struct store *store, struct store_tally *ret, struct error *e)
     __attribute__((warn_unused_result));
 /* Moves up to 1,000 cold images into the trash; ret->images is 0 when none are left. */
 int store_cleanup_trash(struct store *store, int64_t limit_us, struct store_tally *ret, struct error *e)

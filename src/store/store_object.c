@@ -182,7 +182,7 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
                        struct image **ret, struct error *e)
 {
     const struct image_meta *meta = &linked->meta;
-    struct atomicfile file = {0};
+    struct atomicfile file = {.atime_ns = tier_disk_atime_ns(meta)};
     struct staging *staging;
     int r = tier_disk_staging(store->disk, meta->key.collection, &staging, NULL);
     int fd = r < 0 ? r : atomicfile_open(staging, &file, NULL);

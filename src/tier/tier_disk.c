@@ -310,7 +310,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     struct root *root;
     int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
-        struct atomicfile file = {0};
+        struct atomicfile file = {.atime_ns = intent == TIER_FILL ? tier_disk_atime_ns(&image->meta) : 0};
         r = write_temporary(staging, &file, image, e);
         if (r < 0)
             return r;

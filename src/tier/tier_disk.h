@@ -110,6 +110,11 @@ int tier_disk_is_under_way(struct tier_disk *disk, const struct image_key *key, 
 
 void tier_disk_fill(struct tier_disk *disk, struct image *const *images, const uint64_t *marks, int count);
 
+/* The last access that a copy's file is given, as in struct atomicfile: that of its row, so that a later one is known
+ * to be a use by the app. It lies in the past of the disk's clock: Linux notes an access only where the one before it
+ * is not later than the last change of the file (relatime, mount(8)). */
+int64_t tier_disk_atime_ns(const struct image_meta *meta);
+
 /* The staging folder of a collection, borrowed. */
 int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
     __attribute__((warn_unused_result));

@@ -3,8 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/metric.h"
 #include "tier/tier_disk.h"
+
+#define CLOCK_LAG_US INT64_C(1000000) /* by how much the clock that stamps files may be behind ours */
+
+int64_t tier_disk_atime_ns(const struct image_meta *meta)
+{
+    int64_t past_us = clock_realtime_us() - CLOCK_LAG_US;
+    return (meta->accessed_us < past_us ? meta->accessed_us : past_us) * 1000;
+}
 
 static int next_of(struct image *const *images, int count, int from, const char *collection)
 {
@@ -24,7 +33,8 @@ static void fill_collection(struct tier_disk *disk, struct image *const *images,
     for (int i = next_of(images, count, 0, collection); i < count; i = next_of(images, count, i + 1, collection)) {
         const struct image_meta *meta = &images[i]->meta;
         struct atomicfile *file = &files[written];
-        *file = (struct atomicfile){.gate = tier_disk_copies(disk, collection), .mark = marks[i]};
+        *file = (struct atomicfile){
+            .gate = tier_disk_copies(disk, collection), .mark = marks[i], .atime_ns = tier_disk_atime_ns(meta)};
         if (atomicfile_write(staging, file, images[i]->bytes, (size_t)meta->size, meta->mtime_ns, NULL) < 0)
             continue;
         file->path = meta->key.path;

@@ -50,7 +50,7 @@ QUERIES: dict[str, list[str]] = {
     "cleanup_count": ["90"],
     "trash_count": ["30"],
 }
-COMMANDS = [["status"], ["list", "--limit", "1000"], ["list", "--hottest", "--limit", "1000"], ["cleanup", "--dry-run"]]
+COMMANDS = [["status"], ["list", "--limit", "1000"], ["list", "--hottest", "--limit", "1000"], ["cleanup", "--days", "90", "--dry-run"]]
 
 
 def toast_blocks(cursor: Any) -> int:

@@ -382,7 +382,7 @@ def test_it_ends_in_time_while_the_database_hangs(perdura: Perdura) -> None:
         on_disk = store(http, "here", 10)
         missing = chill(http, store(http, "gone", 200))
         perdura.database.server.sigstop()
-        assert http.post("/image-cache/cleanup?async=1").status == 202
+        assert http.post("/image-cache/cleanup?async=1", {"days": 90}).status == 202
         with ThreadPoolExecutor(300) as crowd:
             asked = [crowd.submit(http.get, url_of(path)) for path in missing]
             asked += [crowd.submit(http.put, url_of(f"new{i}.png"), images.make("png", i)) for i in range(20)]

@@ -23,7 +23,7 @@ NEEDS_DATABASE = [
     ("rm", "a.png"),
     ("check",),
     ("fsck",),
-    ("cleanup",),
+    ("cleanup", "--days", "90"),
     ("sync-temp-images", "--stats"),
 ]
 SECRET = "hunter2-Sesam"
@@ -67,6 +67,7 @@ def test_version(offline: Perdura) -> None:
         (("restore",), "say --all"),
         (("restore", "a.png", "--all"), "say --all"),
         (("cache-all", "media"), "takes no arguments"),
+        (("cleanup",), "needs --days N, because PERDURA_CLEANUP_DAYS is off"),
         (("cleanup", "--days", "0"), '"0" is not a number from 1'),
         (("cleanup", "--collection", "media"), "takes no --collection"),
         (("fsck", "--collection", "media"), "takes no --collection"),

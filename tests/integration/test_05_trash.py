@@ -140,7 +140,7 @@ def test_put_takes_it_out_of_the_trash(stored: Perdura) -> None:
 def test_file_that_stays_as_it_is_stays_in_the_trash(stored: Perdura) -> None:
     """cleanup leaves files alone; the next cache-all must not undo it."""
     age(stored, "a.png", days=100)
-    stored.run("cleanup")
+    stored.run("cleanup", "--days", "90")
     assert names(stored.media) == {"a.png", "b.png", "c.png"}
     for args in ((), ("--checksum",)):
         report = stored.run("cache-all", "--json", *args).json
@@ -151,7 +151,7 @@ def test_file_that_stays_as_it_is_stays_in_the_trash(stored: Perdura) -> None:
 
 def test_changed_file_comes_out_of_the_trash(stored: Perdura) -> None:
     age(stored, "a.png", days=100)
-    stored.run("cleanup")
+    stored.run("cleanup", "--days", "90")
     data = picture(stored.media / "a.png", seed="new")
     assert stored.run("cache-all", "--json").json["cached"] == 1
     assert in_trash(stored) == []
@@ -174,13 +174,13 @@ def test_cleanup_takes_what_nobody_asked_for(stored: Perdura) -> None:
     age(stored, "a.png", days=90.01)
     age(stored, "b.png", days=89.99)
     size = (stored.media / "a.png").stat().st_size
-    dry = stored.run("cleanup", "--json", "--dry-run").json
+    dry = stored.run("cleanup", "--days", "90", "--json", "--dry-run").json
     assert (dry["trashed"], dry["trashed_bytes"], dry["dry_run"]) == (1, size, True)
     assert in_trash(stored) == []
-    done = stored.run("cleanup", "--json").json
+    done = stored.run("cleanup", "--days", "90", "--json").json
     assert (done["trashed"], done["trashed_bytes"]) == (1, size)
     assert in_trash(stored) == ["a.png"]
-    assert stored.run("cleanup", "--json").json["trashed"] == 0
+    assert stored.run("cleanup", "--days", "90", "--json").json["trashed"] == 0
 
 
 @pytest.mark.parametrize("args", [("--days", "10"), ("--cleanup-days", "10")])
@@ -208,8 +208,8 @@ def test_dry_run_counts_what_cleanup_takes(stored: Perdura) -> None:
 def test_cleanup_empties_the_trash_after_30_days(stored: Perdura) -> None:
     bury(stored, "a.png", days=30.1)
     bury(stored, "b.png", days=29.9)
-    assert stored.run("cleanup", "--json", "--dry-run").json["purged"] == 1
-    assert stored.run("cleanup", "--json").json["purged"] == 1
+    assert stored.run("cleanup", "--days", "90", "--json", "--dry-run").json["purged"] == 1
+    assert stored.run("cleanup", "--days", "90", "--json").json["purged"] == 1
     assert (live(stored), in_trash(stored)) == (["c.png"], ["b.png"])
     assert names(stored.media) == {"a.png", "b.png", "c.png"}
     assert stored.database.query("SELECT original_path FROM image_tombstone") == [("a.png",)]
@@ -222,7 +222,7 @@ def test_cleanup_forgets_names_of_deleted_rows_after_400_days(stored: Perdura) -
     stored.database.query(
         "UPDATE image_tombstone SET buried_at = now() - interval '401 days' WHERE original_path = 'a.png'"
     )
-    stored.run("cleanup")
+    stored.run("cleanup", "--days", "90")
     assert stored.database.query("SELECT original_path FROM image_tombstone") == [("b.png",)]
 
 
@@ -233,9 +233,9 @@ def test_cleanup_of_many(perdura: Perdura) -> None:
         " SELECT 'p' || n, 'YWJj', 3, 'image/png', sha256('abc'), now() - interval '1 year'"
         " FROM generate_series(1, 2500) n"
     )
-    assert perdura.run("cleanup", "--json").json["trashed"] == 2500
+    assert perdura.run("cleanup", "--days", "90", "--json").json["trashed"] == 2500
     status = perdura.run("status", "--json").json
     assert (status["images"], status["trash_images"], status["trash_bytes"]) == (0, 2500, 7500)
     perdura.database.query("UPDATE image_cache SET deleted_at = now() - interval '31 days'")
-    assert perdura.run("cleanup", "--json").json["purged"] == 2500
+    assert perdura.run("cleanup", "--days", "90", "--json").json["purged"] == 2500
     assert perdura.run("status", "--json").json["trash_images"] == 0

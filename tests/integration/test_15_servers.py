@@ -126,7 +126,7 @@ def test_every_command_works_with_each_pool(three: Perdura, pool: str, prepared:
     three.run("restore", "copy.png")
     assert three.run("get", "copy.png").stdout_bytes == (three.media / "0.png").read_bytes()
     three.run("rm", "copy.png", "1.png")
-    three.run("cleanup")
+    three.run("cleanup", "--days", "90")
     three.run("restore", "--all", "--force")
     three.run("check")
     three.run("fsck")
@@ -224,4 +224,4 @@ def test_session_settings_of_the_database_do_not_matter(three: Perdura) -> None:
     assert three.run("cache-all", "--json").json["unchanged"] == 3
     three.run("rm", "0.png")
     assert three.run("status", "--json").json["trash_images"] == 1
-    assert three.run("cleanup", "--json", "--dry-run").json["trashed"] == 0
+    assert three.run("cleanup", "--days", "90", "--json", "--dry-run").json["trashed"] == 0

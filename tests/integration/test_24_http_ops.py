@@ -269,11 +269,13 @@ def test_cleanup(http: Served) -> None:
     paths = fill(http, 4)
     for path, days in zip(paths, (10, 50, 100, 0)):
         age(http, path, days)
+    refused = http.post("/image-cache/cleanup", {"dry_run": True})
+    assert (refused.status, "PERDURA_CLEANUP_DAYS is off" in refused.json["detail"]) == (400, True)
     for body, count, left in (
-        ({"dry_run": True}, 1, paths),
+        ({"dry_run": True, "days": 90}, 1, paths),
         ({"dry_run": True, "days": 5}, 3, paths),
-        ({}, 1, [paths[0], paths[1], paths[3]]),
-        ({}, 0, [paths[0], paths[1], paths[3]]),
+        ({"days": 90}, 1, [paths[0], paths[1], paths[3]]),
+        ({"days": 90}, 0, [paths[0], paths[1], paths[3]]),
         ({"days": 49, "dry_run": False}, 1, [paths[0], paths[3]]),
         ({"days": 11}, 0, [paths[0], paths[3]]),
         ({"days": 1}, 1, [paths[3]]),
@@ -328,7 +330,7 @@ def test_restore_stays_in_its_root(http: Served) -> None:
 def test_a_job_in_the_background(http: Served) -> None:
     fill(http, 2)
     for kind in ("cache-all", "restore", "cleanup"):
-        started = http.post(f"/image-cache/{kind}?async")
+        started = http.post(f"/image-cache/{kind}?async", {"days": 90} if kind == "cleanup" else {})
         assert started.status == 202 and started.json["kind"] == kind and started.json["state"] == "running"
         assert started["Location"] == f"/image-cache/jobs/{started.json['id']}"
         location = started["Location"]
@@ -434,15 +436,15 @@ def test_jobs_share_a_small_pool(perdura: Perdura, serve: Callable[..., Served],
 def test_a_job_without_a_database(http: Served) -> None:
     fill(http, 1)
     http.perdura.database.server.stop()
-    answer = http.post("/image-cache/cleanup")
+    answer = http.post("/image-cache/cleanup", {"days": 90})
     assert answer.problem(503) == http.get("/image-cache/jobs/1").json["failure"] and answer["Retry-After"]
     assert http.get("/image-cache/jobs/1").json["state"] == "failed"
     http.perdura.database.server.start()
-    wait_until(lambda: http.post("/image-cache/cleanup").status == 200, WAIT_S, "the database")
+    wait_until(lambda: http.post("/image-cache/cleanup", {"days": 90}).status == 200, WAIT_S, "the database")
 
 
 def test_jobs_that_never_were(http: Served) -> None:
-    done(http.post("/image-cache/cleanup"))
+    done(http.post("/image-cache/cleanup", {"days": 90}))
     for job in ("2", "0", "-1", "x", "1x", "99999999999999999999", "%31"):
         assert "job" in http.get(f"/image-cache/jobs/{job}").problem(404), job
         http.get(f"/image-cache/jobs/{job}/events").problem(404)
@@ -590,6 +592,7 @@ def test_bodies_that_are_wrong(http: Served) -> None:
         ("cache-all", {"days": 1}, "days"),
         ("cache-all", {"checksum": "yes"}, "checksum"),
         ("cleanup", {"force": True}, "force"),
+        ("cleanup", {}, "days"),
         ("cleanup", {"days": 0}, "days"),
         ("cleanup", {"days": -1}, "days"),
         ("cleanup", {"days": 1.5}, "days"),
@@ -617,7 +620,7 @@ def test_prefixes_and_slashes(serve: Callable[..., Served]) -> None:
     http = serve(PERDURA_API_PREFIX="/partners /deep/er")
     fill(http, 1)
     http.put("/api/images/artist/1/cover", images.make("png", 1))
-    done(http.post("/image-cache/cleanup"))
+    done(http.post("/image-cache/cleanup", {"days": 90}))
     for path in GETS:
         if path.startswith("/media"):
             continue
@@ -632,7 +635,8 @@ def test_prefixes_and_slashes(serve: Callable[..., Served]) -> None:
     for path in POSTS:
         for prefix in ("", "/partners", "/deep/er"):
             for slash in ("", "/"):
-                assert http.post(prefix + path + slash).status == 200, (prefix, path, slash)
+                body = {"days": 90} if path.endswith("cleanup") else {}
+                assert http.post(prefix + path + slash, body).status == 200, (prefix, path, slash)
     http.request("POST", "/partners/image-cache/flush", token=None).problem(401)
     assert http.get("/media/000.png").status == 200
     http.get("/partners/media/none.png").problem(404)
@@ -657,7 +661,7 @@ def test_head_is_get_without_its_body(http: Served) -> None:
     fill(http, 1)
     http.put("/media/a.png", images.make("png", 1))
     http.put("/api/images/artist/1/cover", images.make("png", 1))
-    done(http.post("/image-cache/cleanup"))
+    done(http.post("/image-cache/cleanup", {"days": 90}))
     changing = {"date", "content-length", "x-cache-tier"}  # numbers grow while we look
     for path in GETS:
         get, head = http.get(path), http.head(path)

@@ -149,7 +149,7 @@ def test_jobs(http: Served) -> None:
     assert 0 < metric(http, 'perdura_job_seconds_total{kind="cache_all"}') < 60
     assert metric(http, 'perdura_jobs_failed_total{kind="cache_all"}') == 0
     http.perdura.database.query("ALTER TABLE image_count RENAME TO gone")
-    assert http.post("/image-cache/cleanup").status >= 500
+    assert http.post("/image-cache/cleanup", {"days": 90}).status >= 500
     assert metric(http, 'perdura_jobs_failed_total{kind="cleanup"}') == 1
 
 

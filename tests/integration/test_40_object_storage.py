@@ -547,7 +547,7 @@ def test_object_goes_when_no_row_needs_it(perdura: Perdura, s3rver: Storage, buc
 
     def clean() -> int:
         age(perdura)
-        return int(perdura.run("cleanup", "--json").json["objects"])
+        return int(perdura.run("cleanup", "--days", "90", "--json").json["objects"])
 
     perdura.database.query("DELETE FROM image_cache WHERE original_path = 'one.jpg'")
     perdura.run("rm", "two.jpg")
@@ -556,9 +556,9 @@ def test_object_goes_when_no_row_needs_it(perdura: Perdura, s3rver: Storage, buc
     perdura.database.query("DELETE FROM image_cache")
     assert clean() == 0  # that nobody needs it is noticed, and its grace begins
     assert s3rver.objects(bucket)
-    assert perdura.run("cleanup", "--json").json["objects"] == 0
+    assert perdura.run("cleanup", "--days", "90", "--json").json["objects"] == 0
     age(perdura)
-    assert perdura.run("cleanup", "--dry-run", "--json").json["objects"] == 1
+    assert perdura.run("cleanup", "--days", "90", "--dry-run", "--json").json["objects"] == 1
     assert clean() == 1
     assert s3rver.objects(bucket) == {}
     assert perdura.database.value("SELECT count(*) FROM image_object") == 0
@@ -569,10 +569,10 @@ def test_object_that_is_needed_again_stays(perdura: Perdura, s3rver: Storage, bu
     perdura.run("cache-all")
     perdura.database.query("DELETE FROM image_cache")
     age(perdura)
-    perdura.run("cleanup")
+    perdura.run("cleanup", "--days", "90")
     age(perdura)
     perdura.run("cache-all")  # claims it in the last moment
-    assert perdura.run("cleanup", "--json").json["objects"] == 0
+    assert perdura.run("cleanup", "--days", "90", "--json").json["objects"] == 0
     assert s3rver.objects(bucket) == {sha256(data): len(data)}
 
 
@@ -597,7 +597,7 @@ def test_object_that_is_being_removed_is_put_anew(perdura: Perdura, s3rver: Stor
 def test_objects_of_others_stay(perdura: Perdura, s3rver: Storage, bucket: str) -> None:
     s3rver.write(bucket, "0" * 64, b"somebody's")
     age(perdura)
-    perdura.run("cleanup")
+    perdura.run("cleanup", "--days", "90")
     assert s3rver.objects(bucket) == {"0" * 64: 10}
 
 

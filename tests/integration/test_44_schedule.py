@@ -193,3 +193,16 @@ def test_the_database_may_come_late(stage: Stage) -> None:
     stage.database.server.start()
     stage.wait_for_cleaning(1)
     assert stage.day() == "2026-11-21"
+
+
+def test_by_default_no_live_image_is_trashed(stage: Stage) -> None:
+    stage.add_old()
+    stage.database.query("UPDATE image_cache SET last_accessed = now() - interval '10 years'")
+    stage.database.query("INSERT INTO schedule VALUES ('cleanup', '2026-11-20', 'somebody')")
+    trashed = stage.perdura.folder / "0.png"
+    stage.perdura.run("put", trashed, "deleted.png")
+    stage.perdura.run("rm", "deleted.png")
+    stage.database.query("UPDATE image_cache SET deleted_at = now() - interval '31 days' WHERE deleted_at IS NOT NULL")
+    http = stage.serve(**at("2026-11-21 01:59:57") | {"PERDURA_CLEANUP_DAYS": "off"})
+    wait_until(lambda: told(http), WAIT_S, "the cleaning")
+    assert stage.database.query("SELECT count(*), count(deleted_at) FROM image_cache") == [(3, 0)]

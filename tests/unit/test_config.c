@@ -59,7 +59,7 @@ static void has_defaults(void **state)
     assert_null(c.api_token);
     assert_int_equal(c.open_routes, 0);
     assert_null(c.api_prefix);
-    assert_int_equal(c.cleanup_days, 90);
+    assert_int_equal(c.cleanup_days, 0);
     assert_int_equal(c.conflict, CONFIG_CONFLICT_NEWEST);
     assert_int_equal(c.log_level, CONFIG_LOG_INFO);
     assert_int_equal(c.log_format, CONFIG_LOG_LOGFMT);
@@ -83,6 +83,9 @@ static const struct {
     {"PERDURA_CLEANUP_AT", "00:00", "00:00"},
     {"PERDURA_CLEANUP_AT", " 2:05", "02:05"},
     {"PERDURA_CLEANUP_AT", "23:59", "23:59"},
+    {"PERDURA_CLEANUP_DAYS", "90", "90"},
+    {"PERDURA_CLEANUP_DAYS", " Off ", "off"},
+    {"PERDURA_TRASH_DAYS", "1", "1"},
     {"PERDURA_SYNC_INTERVAL", "86400", "86400"},
     {"PERDURA_DB_PREPARED", "OFF", "off"},
     {"PERDURA_DB_PREPARED", "0", "off"},
@@ -180,7 +183,7 @@ static const struct {
     {"PERDURA_INLINE_MAX", "52428801", "is too large"},
     {"PERDURA_INLINE_MAX", "17179869184 GiB", "is too large"},
     {"PERDURA_INLINE_MAX", "18446744073709552640", "is too large"},
-    {"PERDURA_CLEANUP_DAYS", "0", "accepted: 1 to 36500 days"},
+    {"PERDURA_CLEANUP_DAYS", "0", "accepted: 1 to 36500 days, or off"},
     {"PERDURA_CONFLICT", "oldest", "is none of the words; accepted: newest, disk or store"},
     {"PERDURA_CONFLICT", "newest disk", "is none of the words"},
     {"LOG_LEVEL", "warning", "accepted: error, warn, info or debug"},
