@@ -254,7 +254,12 @@ class Served(HttpClient):
         if self.process.poll() is None:
             self.terminate()
         code = self.wait()
-        assert code == 0, f"perdura serve: exit {code}\n{self.shown()}"
+        assert code == 0 or self.leaves_bad_files(code), f"perdura serve: exit {code}\n{self.shown()}"
+
+    def leaves_bad_files(self, code: int) -> bool:
+        """Whether all that was not persisted in the end are files that can't be stored: the test has left them there."""
+        told = re.search(r'event="exiting with unpersisted files[^"]*" files=(\d+) failed=(\d+)', self.shown())
+        return code == 75 and told is not None and told[1] == told[2]
 
 
 @pytest.fixture(autouse=True)

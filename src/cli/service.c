@@ -27,6 +27,9 @@
 #define END_MS     200  /* likewise, when we do not depend on it */
 #define NAMES_MOST 1000 /* of files that could not be persisted */
 
+#define NOT_KEPT_NAMES_MOST 20
+#define KINDS_NAMED         10
+
 #define MAPPED_MIN (256 << 10) /* bytes */
 
 struct service {
@@ -247,30 +250,63 @@ void service_stop(struct service *s, int code)
         leave(code);
 }
 
-static void tell_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
+static void tell_file(void *arg, const struct watch_file *file)
 {
-    ++*(int64_t *)arg;
-    log_event(LOG_ERROR, "not persisted", LOG_STR("collection", key->collection), LOG_STR("path", key->path),
-              LOG_INT("age_ms", age_ms), LOG_STR("why", why && why->code ? why->text : "no time was left"));
+    (void)arg;
+    log_event(LOG_ERROR, "not persisted", LOG_STR("collection", file->key.collection), LOG_STR("path", file->key.path),
+              LOG_INT("age_ms", file->age_ms), LOG_STR("why", file->why[0] ? file->why : "no time was left"));
+}
+
+static void tell_older(void *arg, const struct watch_file *file)
+{
+    (void)arg;
+    log_event(LOG_WARN, "older file not stored", LOG_STR("collection", file->key.collection),
+              LOG_STR("path", file->key.path), LOG_STR("error", file->why));
+}
+
+static void tell_one_not_kept(void *arg, const struct watch_file *file)
+{
+    (void)arg;
+    log_event(LOG_INFO, "not kept", LOG_STR("collection", file->key.collection), LOG_STR("path", file->key.path),
+              LOG_STR("error", file->why));
+}
+
+/* What the settings do not keep is counted and named, whatever became of the rest. */
+static void tell_not_kept(struct service *s, const struct watch_status *status)
+{
+    struct watch_kind kinds[KINDS_NAMED];
+    char text[KINDS_NAMED * (WATCH_KIND_SIZE + 24)] = "";
+    if (!status->not_kept)
+        return;
+    int n = watch_kinds(s->watch, kinds, KINDS_NAMED);
+    for (int i = 0; i < n; i++) {
+        size_t at = strlen(text);
+        snprintf(text + at, sizeof text - at, "%s%s=%lld", at ? " " : "", kinds[i].name, (long long)kinds[i].files);
+    }
+    watch_list(s->watch, WATCH_NOT_KEPT, NOT_KEPT_NAMES_MOST, tell_one_not_kept, NULL);
+    log_event(LOG_WARN, "files not kept: they are not images", LOG_INT("files", status->not_kept),
+              LOG_STR("kinds", text));
 }
 
 static int flush(struct service *s, int64_t deadline_ms)
 {
+    struct watch_status status;
     struct error why = {0};
-    int64_t started_ms = clock_monotonic_ms(), told = 0;
-    if (watch_flush(s->watch, deadline_ms, &why) == 0) {
-        log_event(LOG_INFO, "all files are persisted", LOG_INT("ms", clock_monotonic_ms() - started_ms));
+    int64_t started_ms = clock_monotonic_ms();
+    int r = watch_flush(s->watch, deadline_ms, &why);
+    watch_status(s->watch, &status);
+    watch_list(s->watch, WATCH_OLDER, NAMES_MOST, tell_older, NULL);
+    tell_not_kept(s, &status);
+    if (r == 0) {
+        log_event(LOG_INFO, "all files are persisted", LOG_INT("ms", clock_monotonic_ms() - started_ms),
+                  LOG_INT("not_kept", status.not_kept), LOG_INT("older", status.older));
         return 0;
     }
-    struct watch_status status;
-    watch_status(s->watch, &status);
-    watch_list(s->watch, NAMES_MOST, tell_file, &told);
-    if (told)
-        log_event(LOG_ERROR, "files are lost unless this disk outlives us",
-                  LOG_INT("files", told < NAMES_MOST ? told : status.pending + status.failed),
-                  LOG_STR("why", why.text));
-    else
-        log_event(LOG_ERROR, "files may be lost unless this disk outlives us", LOG_STR("why", why.text));
+    watch_list(s->watch, WATCH_FAILED, NAMES_MOST, tell_file, NULL);
+    watch_list(s->watch, WATCH_PENDING, NAMES_MOST, tell_file, NULL);
+    log_event(LOG_ERROR, "exiting with unpersisted files: they are lost if this disk is discarded",
+              LOG_INT("files", status.pending + status.failed), LOG_INT("failed", status.failed),
+              LOG_INT("not_kept", status.not_kept), LOG_STR("error", why.text));
     return -EIO;
 }
 

@@ -103,7 +103,10 @@ void http_admit_session(struct http_exchange *x)
     int r = session_token(token, http_header(x, "Cookie"));
     if (r == 0)
         r = sessions_ask(x->service->sessions, token, &x->session_expires_us, &why);
-    take_answer(x, r, &why);
+    if (x->route->access == HTTP_DETAILS)
+        x->detailed = r == 0;
+    else
+        take_answer(x, r, &why);
 }
 
 /* Authorization, unless it is of another scheme, which is for some proxy before us. */
@@ -114,12 +117,27 @@ static const char *bearer_of(const struct http_exchange *x)
     return authorization && strncasecmp(authorization, scheme, sizeof scheme - 1) == 0 ? authorization : NULL;
 }
 
+/* Nobody is refused. What must not wait looks no session up. */
+static int admit_all(struct http_exchange *x)
+{
+    char token[SESSION_TOKEN_SIZE];
+    const char *bearer = bearer_of(x);
+    x->detailed = bearer && auth_check(x->service->auth, bearer, 0) == AUTH_GRANTED;
+    if (bearer || !sessions_possible(x->service->sessions) || session_token(token, http_header(x, "Cookie")) < 0)
+        return 0;
+    int known = sessions_known(x->service->sessions, token, &x->session_expires_us);
+    x->detailed = known == 0;
+    return known == -EAGAIN && x->route->place != HTTP_HERE;
+}
+
 int http_admit(struct http_exchange *x)
 {
     enum http_access access = x->route->access;
     char token[SESSION_TOKEN_SIZE];
     if (access == HTTP_OPEN_TO_ALL)
         return 0;
+    if (access == HTTP_DETAILS)
+        return admit_all(x);
     const char *bearer = access == HTTP_SESSION ? NULL : bearer_of(x);
     enum auth_answer answer = auth_check(x->service->auth, bearer, opened_by(access));
     if (answer == AUTH_GRANTED)

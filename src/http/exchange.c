@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/printable.h"
 #include "client/db_fault.h"
 #include "codec/url.h"
 #include "http/problem.h"
@@ -61,6 +62,22 @@ void http_answer_problem(struct http_exchange *x, int status, const char *detail
     buf_init(&body, PROBLEM_MAX_BYTES);
     (void)!problem_body(&body, status, text);
     http_answer_text(x, status, PROBLEM_CONTENT_TYPE, body.data, body.len);
+    http_add_header(x, "Cache-Control", "no-store");
+}
+
+void http_answer_problem_json(struct http_exchange *x, int status, json_t *members, const char *detail)
+{
+    char shown[ERROR_TEXT_MAX];
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", problem_title(status), "status",
+                             status, "detail", printable(shown, sizeof shown, detail));
+    char *text = body && json_object_update(body, members) == 0 ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_decref(body);
+    json_decref(members);
+    if (!text) {
+        http_answer_problem(x, status, "%s", detail);
+        return;
+    }
+    http_answer_text(x, status, PROBLEM_CONTENT_TYPE, text, strlen(text));
     http_add_header(x, "Cache-Control", "no-store");
 }
 

@@ -66,6 +66,7 @@ struct http_exchange {
     int body_fd;                /* a file that holds it; -1: none */
     int64_t body_bytes;         /* of either */
     int64_t session_expires_us; /* of the session that it came with; 0: none */
+    int detailed;               /* HTTP_DETAILS: it came with a token or a session */
     size_t host_len;            /* of a target in absolute-form: so much before raw_path is its host; else 0 */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     unsigned lane;              /* of its thread (response.h) */
@@ -111,6 +112,8 @@ void http_answer_text(struct http_exchange *x, int status, const char *mime, cha
 /* application/problem+json; not to be stored by caches. */
 void http_answer_problem(struct http_exchange *x, int status, const char *detail, ...)
     __attribute__((format(printf, 3, 4)));
+/* Likewise with members of its own (RFC 9457, 3.2), which it takes. */
+void http_answer_problem_json(struct http_exchange *x, int status, json_t *members, const char *detail);
 /* 503: the same request may be taken a moment later; */
 void http_answer_later(struct http_exchange *x, const char *detail);
 /* or once something is set and the service was started again. */

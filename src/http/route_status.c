@@ -17,11 +17,23 @@
 #define FLUSH_MS          60000
 #define OBJECTS_MS        1000
 #define FILES_LISTED      100
+#define KINDS_LISTED      20
 #define METRICS_MAX_BYTES (1 << 20)
 
+/* Of what the tiers know, without asking them. */
 void route_health(struct http_exchange *x)
 {
-    http_answer_json(x, 200, json_pack("{s:s, s:s}", "status", "ok", "version", PERDURA_VERSION));
+    const struct config *config = store_config(x->service->store);
+    int redis_up = metric_get(METRIC_tier_up, METRIC_tier_redis, METRIC_none) != 0;
+    int db_up = metric_get(METRIC_tier_up, METRIC_tier_db, METRIC_none) != 0;
+    json_t *body = json_pack("{s:s, s:s, s:s}", "status", "ok", "redis",
+                             !config->redis.hosts_len ? "off"
+                             : redis_up               ? "connected"
+                                                      : "error",
+                             "database", db_up ? "up" : "down");
+    if (x->detailed)
+        json_object_set_new(body, "version", json_string(PERDURA_VERSION));
+    http_answer_json(x, 200, body);
 }
 
 static json_t *describe_watch(struct watch *watch)
@@ -31,11 +43,12 @@ static json_t *describe_watch(struct watch *watch)
     if (!watch)
         return json_null();
     watch_status(watch, &s);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:b}", "mode", modes[s.mode], "why", s.why,
-                     "folders", (json_int_t)s.folders, "pending", (json_int_t)s.pending, "pending_bytes",
-                     (json_int_t)s.pending_bytes, "failed", (json_int_t)s.failed, "oldest_pending_seconds",
-                     (double)s.oldest_pending_ms / 1000, "persisted", (json_int_t)s.persisted, "rescans",
-                     (json_int_t)s.rescans, "overflows", (json_int_t)s.overflows, "deletes_stopped", s.deletes_stopped);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:b}", "mode", modes[s.mode], "why",
+                     s.why, "folders", (json_int_t)s.folders, "pending", (json_int_t)s.pending, "pending_bytes",
+                     (json_int_t)s.pending_bytes, "failed", (json_int_t)s.failed, "not_kept", (json_int_t)s.not_kept,
+                     "older", (json_int_t)s.older, "oldest_pending_seconds", (double)s.oldest_pending_ms / 1000,
+                     "persisted", (json_int_t)s.persisted, "rescans", (json_int_t)s.rescans, "overflows",
+                     (json_int_t)s.overflows, "deletes_stopped", s.deletes_stopped);
 }
 
 static json_t *describe_adaptive(struct adaptive *adaptive)
@@ -57,13 +70,39 @@ static json_t *describe_feed(struct feed *feed)
                      "stale_files", (json_int_t)s.stale_files);
 }
 
-static void add_file(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why)
+static void add_file(void *arg, const struct watch_file *f)
 {
-    json_t *file = json_pack("{s:s, s:s, s:s, s:f}", "collection", key->collection, "path", key->path, "state",
-                             why->code ? "failed" : "pending", "age_seconds", (double)age_ms / 1000);
-    if (why->code)
-        json_object_set_new(file, "reason", json_string(why->text));
+    json_t *file = json_pack("{s:s, s:s, s:s, s:f}", "collection", f->key.collection, "path", f->key.path, "state",
+                             f->state == WATCH_FAILED  ? "failed"
+                             : f->state == WATCH_OLDER ? "older"
+                                                       : "pending",
+                             "age_seconds", (double)f->age_ms / 1000);
+    if (f->why[0])
+        json_object_set_new(file, "reason", json_string(f->why));
     json_array_append_new(arg, file);
+}
+
+static void add_not_kept(void *arg, const struct watch_file *f)
+{
+    json_array_append_new(arg, json_pack("{s:s, s:s}", "collection", f->key.collection, "path", f->key.path));
+}
+
+/* Adds "unpersisted", what failed first, and "not_kept_files": neither list has more than FILES_LISTED members. */
+static void add_files(struct watch *watch, json_t *body)
+{
+    struct watch_kind kinds[KINDS_LISTED];
+    json_t *unpersisted = json_array(), *not_kept = json_array(), *by_kind = json_object();
+    if (watch) {
+        watch_list(watch, WATCH_FAILED, FILES_LISTED, add_file, unpersisted);
+        watch_list(watch, WATCH_PENDING | WATCH_OLDER, FILES_LISTED - (int)json_array_size(unpersisted), add_file,
+                   unpersisted);
+        watch_list(watch, WATCH_NOT_KEPT, FILES_LISTED, add_not_kept, not_kept);
+        int n = watch_kinds(watch, kinds, KINDS_LISTED);
+        for (int i = 0; i < n; i++)
+            json_object_set_new(by_kind, kinds[i].name, json_integer(kinds[i].files));
+    }
+    json_object_set_new(body, "unpersisted", unpersisted);
+    json_object_set_new(body, "not_kept_files", json_pack("{s:o, s:o}", "kinds", by_kind, "files", not_kept));
 }
 
 /* What waits for its bucket; null when the database does not tell. */
@@ -161,11 +200,29 @@ void route_status(struct http_exchange *x)
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
-    json_t *files = json_array();
-    if (x->service->watch)
-        watch_list(x->service->watch, FILES_LISTED, add_file, files);
-    json_object_set_new(body, "unpersisted", files);
+    add_files(x->service->watch, body);
     http_answer_json(x, 200, body);
+}
+
+/* What anybody may know of a part. */
+static const char *const open_keys[] = {"state",   "mode",   "lag_seconds",    "stale_files",
+                                        "pending", "failed", "oldest_seconds", NULL};
+
+static json_t *states_only(json_t *part)
+{
+    json_t *open = json_object();
+    for (int i = 0; open_keys[i] && json_is_object(part); i++)
+        if (json_object_get(part, open_keys[i]))
+            json_object_set(open, open_keys[i], json_object_get(part, open_keys[i]));
+    json_t *result = json_is_object(part) ? json_incref(open) : json_null();
+    json_decref(open);
+    json_decref(part);
+    return result;
+}
+
+static void add_part(struct http_exchange *x, json_t *body, const char *name, json_t *part)
+{
+    json_object_set_new(body, name, x->detailed ? part : states_only(part));
 }
 
 /* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
@@ -178,14 +235,18 @@ void route_ready(struct http_exchange *x)
     int r = store_status(x->service->store, &status, &why);
     if (x->service->watch)
         watch_status(x->service->watch, &watch);
-    json_t *body =
-        json_pack("{s:b, s:{s:s, s:s}, s:I, s:I, s:f}", "ready", r == 0, "database", "state", r == 0 ? "up" : "down",
-                  "detail", r == 0 ? status.server_version : why.text, "pending", (json_int_t)watch.pending, "failed",
-                  (json_int_t)watch.failed, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
-    json_object_set_new(body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
-    json_object_set_new(body, "redis", redis_state(x));
-    json_object_set_new(body, "object_storage", objects_state(x));
-    json_object_set_new(body, "feed", describe_feed(x->service->feed));
+    json_t *body = json_pack("{s:b, s:I, s:I, s:I, s:I, s:f}", "ready", r == 0, "pending", (json_int_t)watch.pending,
+                             "failed", (json_int_t)watch.failed, "not_kept", (json_int_t)watch.not_kept, "older",
+                             (json_int_t)watch.older, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
+    add_part(
+        x, body, "database",
+        json_pack("{s:s, s:s}", "state", r == 0 ? "up" : "down", "detail", r == 0 ? status.server_version : why.text));
+    add_part(x, body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
+    add_part(x, body, "redis", redis_state(x));
+    add_part(x, body, "object_storage", objects_state(x));
+    add_part(x, body, "feed", describe_feed(x->service->feed));
+    if (x->detailed)
+        add_files(x->service->watch, body);
     http_answer_json(x, r == 0 ? 200 : 503, body);
 }
 
@@ -210,8 +271,14 @@ void route_flush(struct http_exchange *x)
         return;
     }
     int r = watch_flush(x->service->watch, clock_monotonic_ms() + FLUSH_MS, &why);
-    if (r < 0)
-        http_answer_error(x, NULL, &why);
-    else
-        http_answer_json(x, 200, json_pack("{s:b}", "persisted", 1));
+    struct watch_status s;
+    watch_status(x->service->watch, &s);
+    json_t *body =
+        json_pack("{s:b, s:I, s:I, s:I, s:I}", "persisted", r == 0, "pending", (json_int_t)s.pending, "failed",
+                  (json_int_t)s.failed, "not_kept", (json_int_t)s.not_kept, "older", (json_int_t)s.older);
+    add_files(x->service->watch, body);
+    if (r == 0)
+        http_answer_json(x, 200, body);
+    else /* what failed does so again until somebody mends it */
+        http_answer_problem_json(x, r == -EIO ? 409 : 503, body, why.text);
 }

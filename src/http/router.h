@@ -8,7 +8,15 @@
 
 typedef void http_handler_fn(struct http_exchange *x);
 
-enum http_access { HTTP_OPEN_TO_ALL, HTTP_TOKEN, HTTP_METRICS, HTTP_STATS, HTTP_UPLOAD, HTTP_SESSION };
+enum http_access {
+    HTTP_OPEN_TO_ALL,
+    HTTP_DETAILS, /* likewise; more is told to those with a token or a session (x->detailed) */
+    HTTP_TOKEN,
+    HTTP_METRICS,
+    HTTP_STATS,
+    HTTP_UPLOAD,
+    HTTP_SESSION
+};
 
 enum http_place {
     HTTP_HERE,    /* on the server's own thread: never waits */

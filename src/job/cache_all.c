@@ -144,10 +144,9 @@ static void end_writer(struct job *job, struct tier_db_writer **writer)
 static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct item *item, struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
-        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED,
-        [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
-        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,
-        [TAKE_IN_IGNORE] = CACHE_ALL_IGNORED,
+        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED, [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
+        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,     [TAKE_IN_NOT_KEPT] = CACHE_ALL_IGNORED,
+        [TAKE_IN_GONE] = CACHE_ALL_IGNORED,
     };
     char url[TIER_OBJECT_URL_SIZE];
     struct job *job = c->job;

@@ -86,30 +86,27 @@ static struct slot *add(struct pending *p, const struct image_key *key)
 
 static void unlist(struct pending *p, struct slot *s)
 {
-    if (s->place == PLACE_READY) {
+    if (s->place == PLACE_READY)
         DL_DELETE(p->ready, s);
-        p->ready_count--;
-    } else if (s->place == PLACE_FOUND) {
+    else if (s->place == PLACE_FOUND)
         DL_DELETE(p->found, s);
-        p->found_count--;
-    } else if (s->place == PLACE_LATER) {
+    else if (s->place == PLACE_LATER)
         DL_DELETE(p->later, s);
-    } else if (s->place != PLACE_TAKEN) {
-        p->remembered--;
-    }
+    if (s->place != PLACE_TAKEN)
+        p->counts[s->place]--;
 }
 
 void pending_place(struct pending *p, struct slot *s, enum place place)
 {
     unlist(p, s);
     s->place = place;
+    if (place != PLACE_TAKEN)
+        p->counts[place]++;
     if (place == PLACE_READY) {
         DL_APPEND(p->ready, s);
-        p->ready_count++;
         pthread_cond_signal(&p->due);
     } else if (place == PLACE_FOUND) {
         DL_APPEND(p->found, s);
-        p->found_count++;
         pthread_cond_signal(&p->due);
     } else if (place == PLACE_LATER) {
         DL_APPEND(p->later, s);
@@ -117,9 +114,12 @@ void pending_place(struct pending *p, struct slot *s, enum place place)
             p->next_due_ms = s->due_ms;
             pthread_cond_signal(&p->due);
         }
-    } else if (place != PLACE_TAKEN) {
-        p->remembered++;
     }
+}
+
+size_t pending_remembered(const struct pending *p)
+{
+    return p->counts[PLACE_FAILED] + p->counts[PLACE_OLDER] + p->counts[PLACE_NOT_KEPT];
 }
 
 void pending_remove(struct pending *p, struct slot *s)
@@ -142,7 +142,7 @@ static void begin_anew(struct pending *p, struct slot *s)
 /* One that waits already keeps its number: a flush may be waiting for that. */
 static void queue(struct pending *p, struct slot *s, int64_t delay_ms, enum place place)
 {
-    if (!s->noted || s->place == PLACE_FAILED || s->place == PLACE_SETTLED)
+    if (!s->noted || !pending_waits(s))
         s->noted = ++p->notes;
     s->due_ms = clock_monotonic_ms() + delay_ms;
     pending_place(p, s, delay_ms ? PLACE_LATER : place);
@@ -165,7 +165,7 @@ static int note(struct pending *p, const struct image_key *key, int64_t size, in
     } else if (s->place == PLACE_TAKEN && s->noted) {
         note_again(p, s);
     } else {
-        if (s->place == PLACE_FAILED || s->place == PLACE_SETTLED || s->file.check)
+        if (!pending_waits(s) || s->file.check)
             begin_anew(p, s);
         s->file.check = 0;
         s->file.unclosed = unclosed;
@@ -190,7 +190,7 @@ int pending_note_unclosed(struct pending *p, const struct image_key *key, int64_
 /* Whether it was judged already, and nothing has changed since. */
 static int judged(const struct slot *s, const struct pending_stamp *stamp)
 {
-    return (s->place == PLACE_SETTLED || (s->place == PLACE_FAILED && pending_own_fault(s->why_code))) &&
+    return !pending_waits(s) && (s->place != PLACE_FAILED || pending_own_fault(s->why_code)) &&
            memcmp(&s->file.stamp, stamp, sizeof *stamp) == 0;
 }
 
@@ -198,7 +198,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
 {
     int r = 0;
     pthread_mutex_lock(&p->lock);
-    while (!p->stopped && (p->found_count >= FOUND_MAX || HASH_COUNT(p->slots) >= p->max))
+    while (!p->stopped && (p->counts[PLACE_FOUND] >= FOUND_MAX || HASH_COUNT(p->slots) >= p->max))
         pthread_cond_wait(&p->done, &p->lock);
     struct slot *s = pending_find(p, key);
     if (p->stopped) {
@@ -211,7 +211,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
         r = 1;
     } else if (s->place == PLACE_TAKEN) { /* it may have changed since it was read, and nobody may have told */
         note_again(p, s);
-    } else if (s->file.check || s->place == PLACE_FAILED || s->place == PLACE_SETTLED) {
+    } else if (s->file.check || !pending_waits(s)) {
         if (!judged(s, stamp)) {
             s->file.check = 0;
             s->file.size = stamp->size;
@@ -232,10 +232,10 @@ int pending_failed(struct pending *p, const struct image_key *key, const struct 
     if (!s && HASH_COUNT(p->slots) < p->max)
         s = add(p, key);
     if (!s) {
-        p->untold++;
+        p->untold[PLACE_FAILED]++;
     } else if (s->place != PLACE_TAKEN || !s->noted) {
         s->noted = ++p->notes;
-        news = pending_remember(p, s, why);
+        news = pending_remember(p, s, PLACE_FAILED, why);
     }
     pthread_mutex_unlock(&p->lock);
     return news;
@@ -245,7 +245,7 @@ void pending_forget(struct pending *p, const struct image_key *key)
 {
     pthread_mutex_lock(&p->lock);
     struct slot *s = pending_find(p, key);
-    if (s && (s->place == PLACE_FAILED || s->place == PLACE_SETTLED))
+    if (s && !pending_waits(s))
         pending_remove(p, s);
     pthread_mutex_unlock(&p->lock);
 }

@@ -2,8 +2,8 @@
  *
  *                 note, found                    take                 finish: stored, nothing
  *     (not listed) ---------> waiting (ready, later) ----> taken ----------------------------> (not listed)
- *                                  ^     ^                   |-- failed, settled --> remembered by size and times,
- *                                  |     `---- retry --------|                       until the file changes
+ *                                  ^     ^                   |-- failed, not kept, older --> remembered by size and
+ *                                  |     `---- retry --------|                          times, until the file changes
  *                                  `---------- check --------'   (stored; a second look is due)
  *
  * What is noted again while it is taken waits again afterwards. The table holds at most as many files as it was made
@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "image/image.h"
+#include "job/watch.h"
 
 struct pending;
 
@@ -24,13 +25,14 @@ struct pending_stamp {
     int64_t row_mtime_ns; /* INT64_MIN: no row */
 };
 
-/* One that was taken. pending*.c alone sets the first four, under its lock, which counts and lists of all files read
+/* One that was taken. pending*.c alone sets the first five, under its lock, which counts and lists of all files read
  * them under at any time; while the file is taken, nobody sets them, and its taker reads them without the lock. The
  * others are the taker's until pending_finish. */
 struct pending_file {
     struct image_key key;
     int64_t size;               /* as far as it is known */
     int unclosed;               /* nobody has told that its writer is done with it */
+    int urgent;                 /* a flush waits for it */
     int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
@@ -66,15 +68,16 @@ int pending_take(struct pending *p, struct pending_file **files, int max, int sh
 int pending_is(struct pending *p, const struct image_key *key);
 
 enum pending_end {
-    PENDING_STORED,  /* committed */
-    PENDING_CHECK,   /* likewise, and to be read again soon */
-    PENDING_NOTHING, /* there was nothing to do */
-    PENDING_SETTLED, /* differs, and that is in order */
-    PENDING_FAILED,  /* with its reason */
-    PENDING_RETRY    /* to be taken again, in a while when there is a reason */
+    PENDING_STORED,   /* committed */
+    PENDING_CHECK,    /* likewise, and to be read again soon */
+    PENDING_NOTHING,  /* there was nothing to do */
+    PENDING_OLDER,    /* differs from what is stored, which counts (PERDURA_CONFLICT); with the reason */
+    PENDING_NOT_KEPT, /* is no image, and only images are kept */
+    PENDING_FAILED,   /* with its reason */
+    PENDING_RETRY     /* to be taken again, in a while when there is a reason */
 };
 
-/* Hands one back. `why` may be NULL but for PENDING_FAILED. 1 when a failure is news. */
+/* Hands one back. `why` may be NULL but where a reason is asked for above. 1 when a failure is news. */
 int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why);
 
 /* Nothing is handed out for this time (the database is gone). */
@@ -96,17 +99,15 @@ int pending_wait(struct pending *p, uint64_t mark, int64_t deadline_ms);
 
 struct pending_count {
     int64_t waiting, waiting_bytes, oldest_ms; /* oldest_ms: age */
-    int64_t failed;
-    int64_t failed_for_no_fault; /* of these: unreadable, I/O error ... */
-    int64_t stored;              /* since the start */
+    int64_t failed, not_kept, older;
+    int64_t stored; /* since the start */
 };
 
 void pending_count(struct pending *p, struct pending_count *ret);
 
-/* As watch_list. */
-void pending_list(struct pending *p, int limit,
-                  void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
-                  void *arg);
+/* As watch_list and watch_kinds. */
+void pending_list(struct pending *p, unsigned states, int limit, watch_file_fn *tell, void *arg);
+int pending_kinds(struct pending *p, struct watch_kind *ret, int max);
 
 /* Whether a failure lies in the file itself, so that only a change of it helps. */
 int pending_own_fault(int code);

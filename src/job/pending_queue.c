@@ -62,12 +62,13 @@ int pending_take(struct pending *p, struct pending_file **files, int max, int sh
     pthread_mutex_lock(&p->lock);
     struct slot **list = wait_for_list(p);
     if (list) {
-        int part = (list == &p->ready ? p->ready_count : p->found_count) / share;
+        int part = (int)p->counts[list == &p->ready ? PLACE_READY : PLACE_FOUND] / share;
         int wanted = part < 1 ? 1 : part < max ? part : max;
         for (struct slot *s; n < wanted && (s = *list);) {
             if (n && strcmp(files[0]->key.collection, s->file.key.collection) != 0)
                 break;
             pending_place(p, s, PLACE_TAKEN);
+            s->file.urgent = s->noted <= p->mark;
             files[n++] = &s->file;
         }
         pthread_cond_broadcast(&p->done); /* a scan may have found no room */
@@ -76,23 +77,28 @@ int pending_take(struct pending *p, struct pending_file **files, int max, int sh
     return n;
 }
 
-/* As failed, or (why NULL) as settled. Returns 1 when the failure is news. */
-int pending_remember(struct pending *p, struct slot *s, const struct error *why)
+/* Failures find room when the table is full of files that are not kept. */
+static int has_room(const struct pending *p, enum place place)
 {
-    int news = why && (!s->why || strcmp(s->why, why->text) != 0);
+    return place == PLACE_FAILED ? p->counts[PLACE_FAILED] < p->max / 4
+                                 : p->counts[PLACE_OLDER] + p->counts[PLACE_NOT_KEPT] < p->max / 4;
+}
+
+/* `why` is NULL where the place says it all. Returns 1 when a failure is news. */
+int pending_remember(struct pending *p, struct slot *s, enum place place, const struct error *why)
+{
+    int news = place == PLACE_FAILED && (!s->why || strcmp(s->why, why->text) != 0);
     s->scan = p->scan;
-    if (p->remembered >= p->max / 2) {
-        p->untold += why != NULL;
+    s->file.check = 0;
+    if (s->place != place && !has_room(p, place)) {
+        p->untold[place]++;
         pending_remove(p, s);
         return news;
     }
-    if (news || !why) {
-        free(s->why);
-        s->why = why ? strdup(why->text) : NULL;
-    }
+    free(s->why);
+    s->why = why ? strdup(why->text) : NULL;
     s->why_code = why ? why->code : 0;
-    s->file.check = 0;
-    pending_place(p, s, why ? PLACE_FAILED : PLACE_SETTLED);
+    pending_place(p, s, place);
     return news;
 }
 
@@ -151,7 +157,9 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
     } else if (end == PENDING_RETRY) {
         retry(p, s, why != NULL);
     } else {
-        news = pending_remember(p, s, end == PENDING_FAILED ? why : NULL);
+        static const enum place places[] = {
+            [PENDING_OLDER] = PLACE_OLDER, [PENDING_NOT_KEPT] = PLACE_NOT_KEPT, [PENDING_FAILED] = PLACE_FAILED};
+        news = pending_remember(p, s, places[end], end == PENDING_NOT_KEPT ? NULL : why);
     }
     pthread_cond_broadcast(&p->done);
     pthread_mutex_unlock(&p->lock);

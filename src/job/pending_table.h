@@ -11,7 +11,9 @@
 
 #include "job/pending.h"
 
-enum place { PLACE_READY, PLACE_FOUND, PLACE_LATER, PLACE_TAKEN, PLACE_FAILED, PLACE_SETTLED };
+/* From PLACE_FAILED on: judged, and remembered until the file changes. */
+enum place { PLACE_READY, PLACE_FOUND, PLACE_LATER, PLACE_TAKEN, PLACE_FAILED, PLACE_OLDER, PLACE_NOT_KEPT };
+#define PLACES (PLACE_NOT_KEPT + 1)
 
 struct slot {
     struct pending_file file; /* first: takers hold a pointer to it */
@@ -37,12 +39,12 @@ struct pending {
     int stopped, overflowed;
     struct slot *slots; /* by id, in the order of since_ms */
     struct slot *ready, *found, *later;
-    int ready_count, found_count;
-    size_t remembered;   /* failed or settled */
-    int64_t untold;      /* failed, and no room to remember */
+    size_t counts[PLACES];  /* but of PLACE_TAKEN */
+    int64_t untold[PLACES]; /* judged in the present scan, and no room to remember */
+    int64_t untold_before[PLACES];
     int64_t next_due_ms; /* of those in `later`, or before */
     int64_t hold_until_ms;
-    uint64_t notes;
+    uint64_t notes, mark; /* mark: of the last flush */
     unsigned scan;
     int64_t stored;
 };
@@ -53,7 +55,14 @@ size_t pending_id(char id[PENDING_ID_SIZE], const struct image_key *key);
 struct slot *pending_find(struct pending *p, const struct image_key *key);
 void pending_place(struct pending *p, struct slot *s, enum place place); /* takes it from where it was */
 void pending_remove(struct pending *p, struct slot *s);
-int pending_remember(struct pending *p, struct slot *s, const struct error *why);
+int pending_remember(struct pending *p, struct slot *s, enum place place, const struct error *why);
+size_t pending_remembered(const struct pending *p);
+
+static inline int pending_waits(const struct slot *s)
+{
+    return s->place < PLACE_FAILED;
+}
+
 void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms);
 
 #endif

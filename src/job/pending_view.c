@@ -1,9 +1,14 @@
 /* Looking at the files that are not persisted, and waiting until they are. */
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "job/pending_table.h"
+
+#define KINDS_MAX 64 /* that are told apart */
 
 int pending_own_fault(int code)
 {
@@ -29,7 +34,7 @@ int pending_is(struct pending *p, const struct image_key *key)
 {
     pthread_mutex_lock(&p->lock);
     const struct slot *s = pending_find(p, key);
-    int yes = s && s->place != PLACE_FAILED && s->place != PLACE_SETTLED;
+    int yes = s && pending_waits(s);
     pthread_mutex_unlock(&p->lock);
     return yes;
 }
@@ -38,7 +43,8 @@ void pending_scan_begin(struct pending *p)
 {
     pthread_mutex_lock(&p->lock);
     p->scan++;
-    p->untold = 0;
+    memcpy(p->untold_before, p->untold, sizeof p->untold);
+    memset(p->untold, 0, sizeof p->untold);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -47,8 +53,7 @@ void pending_scan_end(struct pending *p, const char *collection)
     struct slot *s, *next;
     pthread_mutex_lock(&p->lock);
     HASH_ITER (hh, p->slots, s, next) {
-        if ((s->place == PLACE_FAILED || s->place == PLACE_SETTLED) && s->scan != p->scan &&
-            strcmp(s->file.key.collection, collection) == 0)
+        if (!pending_waits(s) && s->scan != p->scan && strcmp(s->file.key.collection, collection) == 0)
             pending_remove(p, s);
     }
     pthread_mutex_unlock(&p->lock);
@@ -57,7 +62,7 @@ void pending_scan_end(struct pending *p, const char *collection)
 int pending_overflowed(struct pending *p)
 {
     pthread_mutex_lock(&p->lock);
-    int yes = p->overflowed && HASH_COUNT(p->slots) - p->remembered < p->max / 4;
+    int yes = p->overflowed && HASH_COUNT(p->slots) - pending_remembered(p) < p->max / 4;
     if (yes)
         p->overflowed = 0;
     pthread_mutex_unlock(&p->lock);
@@ -74,20 +79,15 @@ uint64_t pending_mark(struct pending *p)
         if (!s->file.check)
             pending_place(p, s, PLACE_READY);
     }
-    uint64_t mark = p->notes;
+    uint64_t mark = p->mark = p->notes;
     pthread_mutex_unlock(&p->lock);
     return mark;
-}
-
-static int waits(const struct slot *s)
-{
-    return s->place != PLACE_FAILED && s->place != PLACE_SETTLED;
 }
 
 static int any_before(const struct pending *p, uint64_t mark)
 {
     for (const struct slot *s = p->slots; s; s = s->hh.next)
-        if (waits(s) && s->noted <= mark)
+        if (pending_waits(s) && s->noted <= mark)
             return 1;
     return 0;
 }
@@ -106,41 +106,110 @@ int pending_wait(struct pending *p, uint64_t mark, int64_t deadline_ms)
     return r;
 }
 
+/* Of those that there was no room to remember, the present scan may not have met all yet. */
+static int64_t count_judged(const struct pending *p, enum place place)
+{
+    int64_t untold = p->untold[place] > p->untold_before[place] ? p->untold[place] : p->untold_before[place];
+    return (int64_t)p->counts[place] + untold;
+}
+
 void pending_count(struct pending *p, struct pending_count *ret)
 {
     *ret = (struct pending_count){0};
     pthread_mutex_lock(&p->lock);
     int64_t now_ms = clock_monotonic_ms();
     for (const struct slot *s = p->slots; s; s = s->hh.next) {
-        if (s->place == PLACE_FAILED) {
-            ret->failed++;
-            ret->failed_for_no_fault += !pending_own_fault(s->why_code);
-        } else if (waits(s) && !s->file.check) {
-            ret->waiting++;
-            ret->waiting_bytes += s->file.size;
-            if (now_ms - s->since_ms >= ret->oldest_ms)
-                ret->oldest_ms = now_ms - s->since_ms + (now_ms == s->since_ms); /* 0 is for none */
-        }
+        if (!pending_waits(s) || s->file.check)
+            continue;
+        ret->waiting++;
+        ret->waiting_bytes += s->file.size;
+        if (now_ms - s->since_ms >= ret->oldest_ms)
+            ret->oldest_ms = now_ms - s->since_ms + (now_ms == s->since_ms); /* 0 is for none */
     }
-    ret->failed += p->untold;
+    ret->failed = count_judged(p, PLACE_FAILED);
+    ret->older = count_judged(p, PLACE_OLDER);
+    ret->not_kept = count_judged(p, PLACE_NOT_KEPT);
     ret->stored = p->stored;
     pthread_mutex_unlock(&p->lock);
 }
 
-void pending_list(struct pending *p, int limit,
-                  void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
-                  void *arg)
+static enum watch_state state_of(const struct slot *s)
+{
+    return s->place == PLACE_FAILED     ? WATCH_FAILED
+           : s->place == PLACE_OLDER    ? WATCH_OLDER
+           : s->place == PLACE_NOT_KEPT ? WATCH_NOT_KEPT
+                                        : WATCH_PENDING;
+}
+
+static const char *why_of(const struct slot *s)
+{
+    return s->place == PLACE_NOT_KEPT ? "is not an image, and only images are kept"
+           : pending_waits(s)         ? ""
+           : s->why                   ? s->why
+                                      : "out of memory";
+}
+
+void pending_list(struct pending *p, unsigned states, int limit, watch_file_fn *tell, void *arg)
 {
     pthread_mutex_lock(&p->lock);
     int64_t now_ms = clock_monotonic_ms();
     for (const struct slot *s = p->slots; s && limit > 0; s = s->hh.next) {
-        struct error why = {0};
-        if (s->place == PLACE_SETTLED || (waits(s) && s->file.check))
+        if (!(states & state_of(s)) || (pending_waits(s) && s->file.check))
             continue;
-        if (s->place == PLACE_FAILED)
-            error_set(&why, s->why_code, "%s", s->why ? s->why : "out of memory");
-        tell(arg, &s->file.key, now_ms - s->since_ms, &why);
+        tell(arg, &(struct watch_file){
+                      .key = s->file.key, .state = state_of(s), .age_ms = now_ms - s->since_ms, .why = why_of(s)});
         limit--;
     }
     pthread_mutex_unlock(&p->lock);
+}
+
+/* "pdf" of "a/b.PDF". */
+static void kind_of(char ret[WATCH_KIND_SIZE], const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t n = dot && dot > name ? strlen(dot + 1) : 0;
+    int plain = n > 0 && n < WATCH_KIND_SIZE;
+    for (size_t i = 0; plain && i < n; i++) {
+        ret[i] = (char)tolower((unsigned char)dot[1 + i]);
+        plain = isalnum((unsigned char)ret[i]);
+    }
+    if (plain)
+        ret[n] = '\0';
+    else
+        snprintf(ret, WATCH_KIND_SIZE, "other");
+}
+
+static int by_files(const void *a, const void *b)
+{
+    const struct watch_kind *x = a, *y = b;
+    return x->files < y->files ? 1 : x->files > y->files ? -1 : strcmp(x->name, y->name);
+}
+
+int pending_kinds(struct pending *p, struct watch_kind *ret, int max)
+{
+    struct watch_kind all[KINDS_MAX];
+    int n = 0;
+    pthread_mutex_lock(&p->lock);
+    for (const struct slot *s = p->counts[PLACE_NOT_KEPT] ? p->slots : NULL; s; s = s->hh.next) {
+        char name[WATCH_KIND_SIZE];
+        int i = 0;
+        if (s->place != PLACE_NOT_KEPT)
+            continue;
+        kind_of(name, s->file.key.path);
+        while (i < n && strcmp(all[i].name, name) != 0)
+            i++;
+        if (i == KINDS_MAX)
+            continue;
+        if (i == n) {
+            memcpy(all[n].name, name, sizeof name);
+            all[n++].files = 0;
+        }
+        all[i].files++;
+    }
+    pthread_mutex_unlock(&p->lock);
+    qsort(all, (size_t)n, sizeof all[0], by_files);
+    n = n < max ? n : max;
+    memcpy(ret, all, (size_t)n * sizeof all[0]);
+    return n;
 }

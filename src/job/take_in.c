@@ -33,15 +33,13 @@ static int read_small(struct store *store, const struct readfile *file, struct b
     return r < 0 ? r : image_describe(meta, bytes->data, bytes->len, e);
 }
 
-/* Reads and describes the file. 0, 1 when it is to be ignored, or -errno. */
+/* Reads and describes the file. 0, 1 when it is not kept, or -errno; -ENOENT: it is gone. */
 static int read_file(struct store *store, const struct take_in_file *f, struct buf *bytes, struct image_meta *meta,
                      int *ret_fresh, struct error *e)
 {
     struct readfile file;
     struct stat st;
     int r = readfile_open(&file, f->root, f->key.path, f->links, e);
-    if (r == -ENOENT)
-        return 1; /* it went meanwhile */
     if (r < 0)
         return r;
     buf_reset(bytes);
@@ -106,7 +104,7 @@ enum take_in take_in(struct store *store, const struct take_in_file *file, struc
     const struct take_in_row *row = &file->row;
     int r = read_file(store, file, bytes, meta, ret_fresh, e);
     if (r != 0)
-        return r < 0 ? TAKE_IN_FAIL : TAKE_IN_IGNORE;
+        return r == -ENOENT ? TAKE_IN_GONE : r < 0 ? TAKE_IN_FAIL : TAKE_IN_NOT_KEPT;
     if (row->id && memcmp(row->sha256, meta->sha256, sizeof row->sha256) == 0) {
         if (meta->mtime_ns != row->mtime_ns)
             return TAKE_IN_TOUCH;

@@ -30,8 +30,9 @@ enum take_in {
     TAKE_IN_UNCHANGED,  /* it is what the row says */
     TAKE_IN_IN_TRASH,   /* likewise, and the row is in the trash: it stays there as long as the file stays as it is */
     TAKE_IN_STORE_WINS, /* differs, but what is stored counts (PERDURA_CONFLICT); the text says so */
-    TAKE_IN_IGNORE,     /* no image and not called one, or gone */
-    TAKE_IN_FAIL        /* the text says why */
+    TAKE_IN_NOT_KEPT,   /* no image and not called one */
+    TAKE_IN_GONE,
+    TAKE_IN_FAIL /* the text says why */
 };
 
 /* Reads the file into `bytes` (which is reset; one that is too large for its row is read and not kept), describes it in

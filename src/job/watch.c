@@ -11,13 +11,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/printable.h"
 #include "fs/staging.h"
 #include "job/watch_parts.h"
 #include "store/store_object.h"
 #include "tier/tier_disk.h"
 
-#define PENDING_MAX  100000
-#define EXPECTED_MAX 4096
+#define PENDING_MAX    100000
+#define FIRST_NAME_MAX 200 /* bytes */
+#define EXPECTED_MAX   4096
 
 void watch_want_scan(struct watch *w)
 {
@@ -112,6 +114,13 @@ static int64_t read_failed(void *arg)
     return s.failed;
 }
 
+static int64_t read_not_kept(void *arg)
+{
+    struct watch_status s;
+    watch_status(arg, &s);
+    return s.not_kept;
+}
+
 static int64_t read_oldest_us(void *arg)
 {
     struct watch_status s;
@@ -124,6 +133,7 @@ static void show_metrics(struct watch *w, int on)
 {
     metric_reader(METRIC_pending_files, METRIC_none, METRIC_none, on ? read_pending : NULL, w);
     metric_reader(METRIC_failed_files, METRIC_none, METRIC_none, on ? read_failed : NULL, w);
+    metric_reader(METRIC_not_kept_files, METRIC_none, METRIC_none, on ? read_not_kept : NULL, w);
     metric_reader(METRIC_oldest_pending_seconds, METRIC_none, METRIC_none, on ? read_oldest_us : NULL, w);
 }
 
@@ -203,14 +213,19 @@ void watch_status(struct watch *w, struct watch_status *ret)
     ret->pending_bytes = count.waiting_bytes;
     ret->oldest_pending_ms = count.oldest_ms;
     ret->failed = count.failed;
+    ret->not_kept = count.not_kept;
+    ret->older = count.older;
     ret->persisted = count.stored;
 }
 
-void watch_list(struct watch *w, int limit,
-                void (*tell)(void *arg, const struct image_key *key, int64_t age_ms, const struct error *why),
-                void *arg)
+void watch_list(struct watch *w, unsigned states, int limit, watch_file_fn *tell, void *arg)
 {
-    pending_list(w->pending, limit, tell, arg);
+    pending_list(w->pending, states, limit, tell, arg);
+}
+
+int watch_kinds(struct watch *w, struct watch_kind *ret, int max)
+{
+    return pending_kinds(w->pending, ret, max);
 }
 
 int watch_waits_for(struct watch *w, const struct image_key *key)
@@ -257,19 +272,24 @@ static int say_late(struct watch *w, int r, struct error *e)
                      (double)count.oldest_ms / 1000, why.code ? ": " : "", why.code ? why.text : "");
 }
 
-static int say_unreadable(struct watch *w, struct error *e)
+static void set_first(void *arg, const struct watch_file *file)
 {
+    char path[FIRST_NAME_MAX];
+    struct error *e = arg;
+    error_set(e, -EIO, "%s: %s %s", file->key.collection, printable(path, sizeof path, file->key.path), file->why);
+}
+
+/* Everything was looked at: is everything persisted? */
+static int check_all_persisted(struct watch *w, struct error *e)
+{
+    struct error first = {0};
     struct pending_count count;
-    int unlisted = 0;
     pending_count(w->pending, &count);
-    pthread_mutex_lock(&w->lock);
-    for (size_t i = 0; i < w->folders_len; i++)
-        unlisted |= w->folders[i].listing_failed;
-    pthread_mutex_unlock(&w->lock);
-    if (count.failed_for_no_fault)
-        return error_set(e, -EIO, "%lld files or folders can't be read, so they are not persisted",
-                         (long long)count.failed_for_no_fault);
-    return unlisted ? error_set(e, -EIO, "a folder can't be listed to its end, so some of it may not be persisted") : 0;
+    if (!count.failed)
+        return 0;
+    pending_list(w->pending, WATCH_FAILED, 1, set_first, &first);
+    return error_set(e, -EIO, "%lld %s cannot be persisted: %s%s", (long long)count.failed,
+                     count.failed == 1 ? "file" : "files", first.text, count.failed == 1 ? "" : ", and others");
 }
 
 int watch_flush(struct watch *w, int64_t deadline_ms, struct error *e)
@@ -280,5 +300,5 @@ int watch_flush(struct watch *w, int64_t deadline_ms, struct error *e)
         if (r == 0)
             r = pending_wait(w->pending, pending_mark(w->pending), deadline_ms);
     } while (r == 0 && pending_overflowed(w->pending));
-    return r < 0 ? say_late(w, r, e) : say_unreadable(w, e);
+    return r < 0 ? say_late(w, r, e) : check_all_persisted(w, e);
 }

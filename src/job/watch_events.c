@@ -49,7 +49,7 @@ static void set_gone(struct watch_folder *f, const struct error *why)
 {
     pthread_mutex_lock(&f->watch->lock);
     int was = f->gone;
-    f->gone = 1;
+    f->gone = why->code;
     pthread_mutex_unlock(&f->watch->lock);
     fs_watch_close(f->events);
     f->events = NULL;

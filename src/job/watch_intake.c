@@ -129,25 +129,6 @@ static void written(void *arg, void *tag, const struct error *outcome)
     }
 }
 
-/* What was stored in haste: is it still what the file holds? */
-static void check(struct intake *in, struct pending_file *f, const struct take_in_file *file)
-{
-    struct image_meta meta;
-    struct error why = {0};
-    switch (take_in(in->w->store, file, &in->bytes, &meta, NULL, &why)) {
-    case TAKE_IN_FAIL:
-        fail(in, f, &why);
-        break;
-    case TAKE_IN_IGNORE:
-        finish(in, f, PENDING_NOTHING, NULL);
-        break;
-    default: {
-        int same = memcmp(meta.sha256, f->sha256, sizeof meta.sha256) == 0;
-        finish(in, f, same ? PENDING_NOTHING : PENDING_RETRY, NULL);
-    }
-    }
-}
-
 static int look_at(const struct take_in_file *file, int flags, struct stat *st)
 {
     int fd = safepath_open(file->root, file->key.path, flags, file->links);
@@ -158,10 +139,51 @@ static int look_at(const struct take_in_file *file, int flags, struct stat *st)
     return r;
 }
 
+/* As fail, for what was read after `st` was looked at: what has changed since is judged anew. */
+static void fail_read(struct intake *in, struct pending_file *f, const struct take_in_file *file, const struct stat *st,
+                      struct error *why)
+{
+    struct stat now;
+    if (why->code == -EINVAL && look_at(file, O_PATH, &now) == 0 &&
+        (now.st_size != st->st_size || clock_ns(now.st_mtim) != clock_ns(st->st_mtim)))
+        error_set(why, -EBUSY, "is being written");
+    fail(in, f, why);
+}
+
+/* What was stored in haste: is it still what the file holds? */
+static void check(struct intake *in, struct pending_file *f, const struct take_in_file *file, const struct stat *st)
+{
+    struct image_meta meta;
+    struct error why = {0};
+    switch (take_in(in->w->store, file, &in->bytes, &meta, NULL, &why)) {
+    case TAKE_IN_FAIL:
+        fail_read(in, f, file, st, &why);
+        break;
+    case TAKE_IN_GONE:
+        finish(in, f, PENDING_NOTHING, NULL);
+        break;
+    case TAKE_IN_NOT_KEPT:
+        finish(in, f, PENDING_NOT_KEPT, NULL);
+        break;
+    default: {
+        int same = memcmp(meta.sha256, f->sha256, sizeof meta.sha256) == 0;
+        finish(in, f, same ? PENDING_NOTHING : PENDING_RETRY, NULL);
+    }
+    }
+}
+
 /* Or a folder on its way is a file or a link now. */
 static int is_gone(int code)
 {
     return code == -ENOENT || code == -ENOTDIR || code == -ELOOP;
+}
+
+/* Its writer will most likely come back to it. */
+static int is_being_written(const struct pending_file *f, const struct stat *st)
+{
+    int empty = S_ISREG(st->st_mode) && st->st_size == 0;
+    return (f->unclosed && watch_is_young(st, WATCH_UNCLOSED_MS)) ||
+           (empty && !f->urgent && watch_is_young(st, WATCH_EMPTY_MS));
 }
 
 /* Looks at the file itself. 1 when its row is to be asked for; else it is finished. */
@@ -183,20 +205,25 @@ static int look(struct intake *in, struct pending_file *f, struct take_in_file *
         ret->links = SAFEPATH_BENEATH;
         r = look_at(ret, O_PATH, st);
     }
+    if (r == -ENOENT || r == -ENOTDIR) {
+        error_set(&why, -ENOENT, "is a link to something that does not exist: remove it, or put its target there");
+        fail(in, f, &why);
+        return 0;
+    }
     int there = r == 0;
     if (!there)
-        *st = (struct stat){.st_size = -1}; /* a link that leads nowhere: reading it says why */
+        *st = (struct stat){.st_size = -1}; /* a link that leads out of the folder: reading it says why */
     if (there && (S_ISDIR(st->st_mode) || expected_is(in->w->expected, &f->key, st->st_size, clock_ns(st->st_mtim)))) {
         finish(in, f, PENDING_NOTHING, NULL);
         return 0;
     }
-    if (f->check) {
-        check(in, f, ret);
-        return 0;
-    }
-    if (there && f->unclosed && watch_is_young(st, WATCH_UNCLOSED_MS)) {
+    if (there && is_being_written(f, st)) {
         error_set(&why, -EBUSY, "is being written");
         finish(in, f, PENDING_RETRY, &why);
+        return 0;
+    }
+    if (f->check) {
+        check(in, f, ret, st);
         return 0;
     }
     return 1;
@@ -270,10 +297,11 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
         else
             tier_db_writer_touch(*writer, row->id, meta.mtime_ns, row->updated_us, &in->fresh[i]);
     } else if (verdict == TAKE_IN_FAIL) {
-        fail(in, f, &why);
+        fail_read(in, f, file, st, &why);
+    } else if (verdict == TAKE_IN_STORE_WINS) {
+        finish(in, f, PENDING_OLDER, &why);
     } else {
-        int differs = verdict == TAKE_IN_STORE_WINS || verdict == TAKE_IN_IGNORE;
-        finish(in, f, differs ? PENDING_SETTLED : PENDING_NOTHING, NULL);
+        finish(in, f, verdict == TAKE_IN_NOT_KEPT ? PENDING_NOT_KEPT : PENDING_NOTHING, NULL);
     }
 }
 

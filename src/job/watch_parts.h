@@ -32,6 +32,9 @@
 /* Likewise for a file that appeared with content, from its last byte on. */
 #define WATCH_UNCLOSED_MS 3000
 
+/* An empty file is most likely about to be written: many libraries create a file, close it and open it again. */
+#define WATCH_EMPTY_MS 10000
+
 struct watch_folder {
     struct watch *watch;
     const struct config_collection *collection;
@@ -40,7 +43,7 @@ struct watch_folder {
     struct fs_watch *events; /* of the events thread; NULL: no inotify here */
 
     /* Under watch.lock: */
-    int gone;
+    int gone; /* why (-ENOENT: it does not exist); 0: it is there */
     int64_t folders;
     char polling[160];  /* why; empty when events tell everything */
     int listing_failed; /* the last scan could not see all */

@@ -1,6 +1,6 @@
 /* The thread that puts folders beside their rows: what no event told is found here. */
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "fs/safepath.h"
 #include "job/survey.h"
 #include "job/take_in.h"
 #include "job/watch_parts.h"
@@ -68,16 +69,45 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     return r < 0 ? r : 0;
 }
 
+/* What is in the folder is not known: it counts as a failed file itself, until a scan comes to its end. */
+static void fail_root(struct watch_folder *f, const struct error *reason)
+{
+    struct image_key key = {f->collection->name, "."};
+    struct error why;
+    error_set(&why, reason->code, "the folder %s cannot be listed: %s", f->collection->root, reason->text);
+    if (pending_failed(f->watch->pending, &key, &why))
+        watch_tell_failure(f->watch, &key, &why);
+}
+
+static int is_listable(const struct watch_folder *f)
+{
+    int fd = safepath_open(f->root, ".", O_RDONLY | O_DIRECTORY, SAFEPATH_NO_LINKS);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Whether the folder is there to be scanned. One that does not exist holds nothing. */
+static int is_there(struct watch_folder *f)
+{
+    struct error why;
+    pthread_mutex_lock(&f->watch->lock);
+    int gone = f->gone;
+    if (gone)
+        error_set(&why, gone, "%s", f->polling);
+    pthread_mutex_unlock(&f->watch->lock);
+    if (gone && gone != -ENOENT)
+        fail_root(f, &why);
+    return !gone;
+}
+
 static int scan_folder(struct watch_folder *f, int hurry, int64_t *missed, struct error *e)
 {
     static const char *const no_counters[] = {NULL};
     struct watch *w = f->watch;
     struct scan s = {.w = w, .folder = f, .hurry = hurry};
     struct job job;
-    pthread_mutex_lock(&w->lock);
-    int gone = f->gone;
-    pthread_mutex_unlock(&w->lock);
-    if (gone)
+    if (!is_there(f))
         return 0;
     job_init(&job, "rescan", w->store, no_counters, NULL, NULL);
     job.patience_ms = 0;
@@ -89,6 +119,10 @@ static int scan_folder(struct watch_folder *f, int hurry, int64_t *missed, struc
     pthread_mutex_lock(&w->lock);
     f->listing_failed = s.unreadable || (r < 0 && !db_unavailable(r) && r != -ECANCELED);
     pthread_mutex_unlock(&w->lock);
+    if (r < 0 && !db_unavailable(r) && r != -ECANCELED && !is_listable(f)) {
+        fail_root(f, e);
+        return 0;
+    }
     return r;
 }
 

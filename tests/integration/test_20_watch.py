@@ -61,9 +61,9 @@ def serve(perdura: Perdura) -> Iterator[Callable[..., Served]]:
 
     yield start
     for server in served:
-        assert server.process.poll() in (None, 0), server.log
+        assert server.process.poll() in (None, 0, 75), server.log
         if server.process.poll() is None:
-            assert server.stop() in (0, 1), server.log
+            assert server.stop() in (0, 75), server.log  # 75: the test left a file that can't be stored
         assert "Sanitizer" not in server.log, server.log
 
 

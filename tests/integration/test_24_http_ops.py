@@ -40,7 +40,7 @@ def fill(http: Served, count: int, folder: str = "") -> list[str]:
     paths = sorted(f"{folder}{i:03}.png" for i in range(count))
     for path in paths:
         picture(http.perdura.media / path, path)
-    assert http.post("/image-cache/flush").json == {"persisted": True}
+    assert http.post("/image-cache/flush").json["persisted"] is True
     return paths
 
 
@@ -53,15 +53,48 @@ def done(answer: Answer) -> dict[str, Any]:
 # Health
 
 
-def test_health_tells_the_version_and_asks_nobody(http: Served) -> None:
+def test_health_asks_nobody(http: Served) -> None:
     version = http.perdura.run("version").stdout
     server = http.perdura.database.server
     for act in (lambda: None, server.stop, server.start):
         act()
         answer = http.request("GET", "/health", token=None)
         assert answer.status == 200 and answer["Cache-Control"] == "no-store"
-        assert set(answer.json) == {"status", "version"} and answer.json["status"] == "ok"
-        assert answer.json["version"] in version
+        assert set(answer.json) == {"status", "redis", "database"} and answer.json["status"] == "ok"
+        assert answer.json["redis"] == "off" and isinstance(answer.json["database"], str)
+        assert http.get("/health").json["version"] in version
+
+
+# What identifies software, hosts or files, or quotes an error
+SECRET_KEYS = {"version", "detail", "why", "reason", "server", "where", "unpersisted", "not_kept_files"}
+
+
+def keys_of(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {key for member in value.values() for key in keys_of(member)}
+    return {key for member in value for key in keys_of(member)} if isinstance(value, list) else set()
+
+
+def test_without_a_token_only_states_are_told(http: Served) -> None:
+    server = http.perdura.database.server
+    write(http.perdura.media / "no.png", b"<html>")
+    assert http.post("/image-cache/flush").status == 409
+    for act in (lambda: None, server.stop):
+        act()
+        for path in ("/health", "/ready"):
+            for token in (None, "wrong"):
+                answer = http.request("GET", path, token=token)
+                assert answer.status in (200, 503), answer
+                assert not keys_of(answer.json) & SECRET_KEYS, answer.json
+                text = answer.body.decode()
+                assert "no.png" not in text and str(server.socket_folder) not in text and "PostgreSQL" not in text
+        detailed = http.get("/ready").json
+        assert detailed["database"]["detail"] and detailed["unpersisted"][0]["path"] == "no.png"
+    told = http.request("GET", "/ready", token=None).json
+    assert told["failed"] == 1 and set(told["database"]) == {"state"} and told["database"]["state"] != "up"
+    assert set(told["feed"]) == {"mode", "lag_seconds", "stale_files"} and told["redis"] is None
+    (http.perdura.media / "no.png").unlink()
+    server.start()
 
 
 def test_ready_follows_the_database(http: Served) -> None:
@@ -72,7 +105,6 @@ def test_ready_follows_the_database(http: Served) -> None:
         assert answer["Cache-Control"] == "no-store"
         assert answer.json["ready"] == (answer.status == 200)
         assert answer.json["database"]["state"] == ("up" if answer.status == 200 else "down")
-        assert answer.json["database"]["detail"]
         return answer
 
     first = ready()
@@ -225,6 +257,7 @@ def test_status(http: Served) -> None:
     (unpersisted,) = status["unpersisted"]
     assert (unpersisted["collection"], unpersisted["path"], unpersisted["state"]) == ("media", "no.png", "failed")
     assert "HTML" in unpersisted["reason"]
+    (http.perdura.media / "no.png").unlink()
 
 
 def test_flush_is_a_barrier(http: Served) -> None:
@@ -232,7 +265,7 @@ def test_flush_is_a_barrier(http: Served) -> None:
     for round_ in range(10):
         for i in range(20):
             picture(http.perdura.media / f"{round_}" / f"{i}.png", (round_, i))
-        assert http.post("/image-cache/flush").json == {"persisted": True}
+        assert http.post("/image-cache/flush").json["persisted"] is True
         assert http.perdura.database.value("SELECT count(*) FROM image_cache") == 20 * (round_ + 1)
 
 
@@ -252,6 +285,7 @@ def test_cache_all(http: Served) -> None:
     assert (failed["unchanged"], failed["failed"]) == (len(paths), 1)
     (problem,) = failed["errors"]
     assert problem["path"] == "no.png" and "HTML" in problem["error"]
+    (http.perdura.media / "no.png").unlink()
 
 
 def age(http: Served, path: str, days: int) -> None:

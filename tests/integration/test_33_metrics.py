@@ -120,6 +120,8 @@ HAPPENED = [
     ("PerduraOldestPending", {"perdura_oldest_pending_seconds": "0+60x20"}, True),
     ("PerduraOldestPending", {"perdura_oldest_pending_seconds": "0 90 0 90 0 90 0x20"}, False),
     ("PerduraFailedFiles", {"perdura_failed_files": "1x30"}, True),
+    ("PerduraNotKeptFiles", {"perdura_not_kept_files": "2x30"}, True),
+    ("PerduraNotKeptFiles", {"perdura_not_kept_files": "2x5 0x30"}, False),
     ("PerduraPersistSlow", {'perdura_persist_seconds_bucket{le="5"}': "0+1x40",
                             'perdura_persist_seconds_bucket{le="10"}': "0+60x40",
                             'perdura_persist_seconds_bucket{le="+Inf"}': "0+60x40"}, True),

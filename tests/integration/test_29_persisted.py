@@ -1,0 +1,357 @@
+"""Nothing says that all files are persisted while one is not: flush, the exit code, the log, /ready, the status and the
+metrics name each file that can't be stored, and the files that are not kept."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import images
+import pytest
+from conftest import Perdura
+from files import give, picture, someone_unprivileged, write
+from http_client import TOKEN, HttpClient
+from servers import wait_until
+
+SOON_S = 60
+UNFLUSHED = 75
+MIB = 1024 * 1024
+
+
+class Instance(HttpClient):
+    """`perdura serve` as a user whom permissions bind, with its log; it may end with any code."""
+
+    def __init__(self, perdura: Perdura, user: dict[str, Any], **env: str) -> None:
+        self.log_file = perdura.folder / "serve.log"
+        settings = {"PERDURA_PORT": "0", "PERDURA_BIND": "127.0.0.1", "PERDURA_API_TOKEN": TOKEN, **env}
+        with self.log_file.open("wb") as log:
+            self.process = perdura.start("serve", env=settings, stdout=log, stderr=log, **user)
+        pattern = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+        wait_until(lambda: pattern.search(self.log) or self.process.poll() is not None, SOON_S, "the start")
+        found = pattern.search(self.log)
+        assert found, self.log
+        super().__init__("127.0.0.1", int(found[1]))
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(SOON_S)
+
+    def metric(self, name: str) -> float:
+        (line,) = [line for line in self.get("/metrics").body.decode().splitlines() if line.startswith(name + " ")]
+        return float(line.split()[1])
+
+
+@pytest.fixture
+def user(perdura: Perdura) -> dict[str, Any]:
+    """Arguments that start the program as somebody who may not read everything, who owns the media folder."""
+    give(perdura.media)
+    give(perdura.folder)
+    return someone_unprivileged()
+
+
+@pytest.fixture
+def serve(perdura: Perdura, user: dict[str, Any]) -> Iterator[Callable[..., Instance]]:
+    running: list[Instance] = []
+
+    def start(**env: str) -> Instance:
+        running.append(Instance(perdura, user, **env))
+        return running[-1]
+
+    yield start
+    for instance in running:
+        if instance.process.poll() is None:
+            instance.stop()
+        assert "Sanitizer" not in instance.log, instance.log
+
+
+# Files that can't be stored: what makes them, under which name they are told, and a part of the reason
+
+
+def large(media: Path) -> None:
+    write(media / "holiday.jpg", images.sized("jpeg", 6 * MIB, 1))
+
+
+def unreadable(media: Path) -> None:
+    picture(media / "closed.png")
+    (media / "closed.png").chmod(0)
+
+
+def unreadable_folder(media: Path) -> None:
+    picture(media / "closed/a.png")
+    give(media / "closed")
+    (media / "closed").chmod(0)
+
+
+def link_out(media: Path) -> None:
+    picture(media.parent / "outside.png")
+    (media / "link.png").symlink_to("../outside.png")
+
+
+def dangling_link(media: Path) -> None:
+    (media / "link.png").symlink_to("nowhere.png")
+
+
+def not_utf8(media: Path) -> None:
+    (media / os.fsdecode(b"caf\xe9.png")).write_bytes(images.make("png", 1))
+
+
+def too_long(media: Path) -> None:
+    here, name = os.getcwd(), "x" * 200
+    os.chdir(media)
+    try:
+        for _ in range(10):
+            os.mkdir(name)
+            os.chdir(name)
+        Path("y" * 100 + ".png").write_bytes(images.make("png", 1))
+    finally:
+        os.chdir(here)
+
+
+def empty(media: Path) -> None:
+    write(media / "empty.png", b"")
+
+
+def text(media: Path) -> None:
+    write(media / "text.jpg", b"This is text.\n")
+
+
+def fifo(media: Path) -> None:
+    os.mkfifo(media / "pipe.png")
+
+
+def unix_socket(media: Path) -> None:
+    here = os.getcwd()
+    os.chdir(media)  # a socket's path is short
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("s.png")
+    finally:
+        os.chdir(here)
+
+
+FAILURES = [
+    pytest.param(make, path, reason, id=make.__name__)
+    for make, path, reason in (
+        (large, "holiday.jpg", "PERDURA_LARGE_BUCKET"),
+        (unreadable, "closed.png", "Permission denied"),
+        (unreadable_folder, "closed", "Permission denied"),
+        (link_out, "link.png", "leads out of the collection's folder"),
+        (dangling_link, "link.png", "does not exist"),
+        (not_utf8, "caf\\xe9.png", "not UTF-8"),
+        (too_long, "xxx", "at most 2048"),
+        (empty, "empty.png", "is empty"),
+        (text, "text.jpg", "holds text, not image/jpeg"),
+        (fifo, "pipe.png", "is a FIFO"),
+        (unix_socket, "s.png", "is a socket"),
+    )
+]
+
+
+def unfailed(media: Path, names: set[str]) -> None:
+    """Takes away what is not one of the `names`."""
+    for entry in media.iterdir():
+        if entry.name in names:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            entry.chmod(0o755)
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+@pytest.mark.parametrize(("make", "path", "reason"), FAILURES)
+def test_a_file_that_cannot_be_stored_is_named_everywhere(
+    perdura: Perdura, serve: Callable[..., Instance], make: Callable[[Path], None], path: str, reason: str
+) -> None:
+    picture(perdura.media / "good.png", "good")
+    served = serve()
+    assert served.post("/image-cache/flush").json["persisted"] is True
+    make(perdura.media)
+
+    flushed = served.post("/image-cache/flush")
+    assert reason in flushed.problem(409)
+    assert (flushed.json["persisted"], flushed.json["failed"], flushed.json["pending"]) == (False, 1, 0)
+    for body in (flushed.json, served.get("/image-cache/status").json, served.get("/ready").json):
+        (file,) = body["unpersisted"]
+        assert file["state"] == "failed" and file["path"].startswith(path) and reason in file["reason"], file
+    assert served.metric("perdura_failed_files") == 1
+    assert served.get("/image-cache/status").json["watch"]["failed"] == 1
+
+    unfailed(perdura.media, {"good.png", ".perdura"})
+    flushed = served.post("/image-cache/flush")
+    assert flushed.status == 200 and flushed.json["persisted"] is True, flushed.json
+    assert flushed.json["unpersisted"] == [] and served.metric("perdura_failed_files") == 0
+    assert served.stop() == 0 and 'event="all files are persisted"' in served.log
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+@pytest.mark.parametrize(("make", "path", "reason"), FAILURES)
+def test_a_file_that_cannot_be_stored_decides_the_exit_code(
+    perdura: Perdura, user: dict[str, Any], serve: Callable[..., Instance], command: str,
+    make: Callable[[Path], None], path: str, reason: str,
+) -> None:  # fmt: skip
+    make(perdura.media)
+    picture(perdura.media / "good.png", "good")
+    if command == "serve":
+        served = serve()
+        code, log = served.stop(), served.log
+    else:
+        result = perdura.run("run", "--", "true", env={"PERDURA_PORT": "0"}, check=False, **user)
+        code, log = result.code, result.stderr
+    assert code == UNFLUSHED, log
+    (line,) = [line for line in log.splitlines() if 'event="not persisted"' in line]
+    assert path in line.replace("\\\\", "\\") and reason in line
+    assert "all files are persisted" not in log
+    assert perdura.database.query("SELECT original_path FROM image_cache") == [("good.png",)]
+
+
+def test_the_apps_own_code_wins(perdura: Perdura) -> None:
+    large(perdura.media)
+    result = perdura.run("run", "--", "sh", "-c", "exit 3", env={"PERDURA_PORT": "0"}, check=False)
+    assert result.code == 3 and 'event="not persisted"' in result.stderr
+
+
+def test_the_list_is_bounded_and_the_number_is_not(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    for n in range(250):
+        write(perdura.media / f"{n}.jpg", b"text")
+        write(perdura.media / f"{n}.csv", b"a;b\n")
+    served = serve()
+    flushed = served.post("/image-cache/flush").json
+    assert (flushed["persisted"], flushed["failed"], flushed["not_kept"]) == (False, 250, 250)
+    assert len(flushed["unpersisted"]) == 100 and len(flushed["not_kept_files"]["files"]) == 100
+    assert flushed["not_kept_files"]["kinds"] == {"csv": 250}
+    assert served.stop() == UNFLUSHED
+    assert served.log.count('event="not persisted"') == 250
+
+
+def test_a_failure_that_was_mended_is_forgotten(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    """The file itself stays as it is: what it needs comes, or its permissions change."""
+    media = perdura.media
+    dangling_link(media)
+    unreadable(media)
+    served = serve()
+    flushed = served.post("/image-cache/flush").json
+    assert {file["path"] for file in flushed["unpersisted"]} == {"link.png", "closed.png"}
+    picture(media / "nowhere.png", "target")
+    (media / "closed.png").chmod(0o644)
+    assert served.post("/image-cache/flush").json["persisted"] is True
+    assert perdura.database.value("SELECT count(*) FROM image_cache") == 3
+
+
+def test_every_folder_counts(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    avatars = perdura.folder / "avatars"
+    avatars.mkdir()
+    large(avatars)
+    give(avatars)
+    served = serve(PERDURA_COLLECTIONS=f"avatars={avatars}@/avatars")
+    picture(perdura.media / "good.png", "good")
+    flushed = served.post("/image-cache/flush").json
+    assert flushed["persisted"] is False
+    assert [(file["collection"], file["path"]) for file in flushed["unpersisted"]] == [("avatars", "holiday.jpg")]
+    assert served.stop() == UNFLUSHED
+
+
+def test_a_root_that_cannot_be_listed(perdura: Perdura, user: dict[str, Any], serve: Callable[..., Instance]) -> None:
+    if not user and os.geteuid() == 0:
+        pytest.skip("root lists everything")
+    picture(perdura.media / "good.png", "good")
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    perdura.media.chmod(0)
+    try:
+        flushed = served.post("/image-cache/flush")
+        assert flushed.status in (409, 503) and flushed.json["persisted"] is False, flushed
+        assert str(perdura.media) in flushed.json["detail"]
+    finally:
+        perdura.media.chmod(0o755)
+    wait_until(lambda: served.post("/image-cache/flush").status == 200, SOON_S, "the folder")
+
+
+# Files that are not kept
+
+
+def others(media: Path) -> None:
+    for name in ("report.pdf", "a/clip.mp4", "a/data.csv", "b/data.CSV", "notes", ".hidden"):
+        write(media / name, b"%PDF-1.7\n" + name.encode())
+
+
+def test_files_that_are_not_kept_are_counted_and_listed(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    picture(perdura.media / "good.png", "good")
+    others(perdura.media)
+    served = serve()
+    flushed = served.post("/image-cache/flush")
+    assert flushed.status == 200
+    for body in (flushed.json, served.get("/image-cache/status").json, served.get("/ready").json):
+        told = body["not_kept_files"]
+        assert told["kinds"] == {"csv": 2, "other": 2, "mp4": 1, "pdf": 1}
+        assert {file["path"] for file in told["files"]} == {
+            "report.pdf", "a/clip.mp4", "a/data.csv", "b/data.CSV", "notes", ".hidden"}  # fmt: skip
+    assert (flushed.json["persisted"], flushed.json["not_kept"]) == (True, 6)
+    assert served.metric("perdura_not_kept_files") == 6
+    (perdura.media / "report.pdf").unlink()
+    assert served.post("/image-cache/flush").json["not_kept"] == 5
+    assert served.stop() == 0
+    (line,) = [line for line in served.log.splitlines() if "all files are persisted" in line]
+    assert "not_kept=5" in line
+    assert 'event="not kept" collection=media path=a/clip.mp4' in served.log and "csv=2" in served.log
+
+
+def test_files_that_are_not_kept_do_not_change_the_exit_code(perdura: Perdura) -> None:
+    others(perdura.media)
+    result = perdura.run("run", "--", "true", env={"PERDURA_PORT": "0"})
+    assert re.search(r"all files are persisted.*not_kept=6", result.stderr), result.stderr
+
+
+def test_an_image_that_becomes_something_else(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    """It has no name that says what it is."""
+    picture(perdura.media / "upload", "image")
+    served = serve()
+    assert served.post("/image-cache/flush").json["not_kept"] == 0
+    write(perdura.media / "upload", b"text")
+    assert served.post("/image-cache/flush").json["not_kept"] == 1
+    picture(perdura.media / "upload", "another")
+    assert served.post("/image-cache/flush").json["not_kept"] == 0
+
+
+# Files that are being written
+
+
+def test_a_file_that_is_empty_for_a_moment(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    """As ImageMagick and open("wb").close() make it."""
+    served = serve()
+    path = perdura.media / "thumb.png"
+    path.touch()
+    wait_until(lambda: served.get("/ready").json["pending"] == 1, SOON_S, "the event")
+    time.sleep(2)  # nothing is waited for: the file just stays empty for this long
+    assert "is empty" not in served.log
+    picture(path, "content")
+    wait_until(lambda: perdura.database.value("SELECT count(*) FROM image_cache") == 1, SOON_S, "the row")
+    assert served.stop() == 0 and "is empty" not in served.log
+
+
+def test_a_file_that_stays_empty(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    served = serve()
+    (perdura.media / "thumb.png").touch()
+    wait_until(lambda: "is empty" in served.log, SOON_S, "the warning")
+    assert served.log.count("is empty") == 1
+
+
+def test_a_stored_file_that_is_emptied_for_a_moment(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    served = serve()
+    path = perdura.media / "a.png"
+    for n in range(30):
+        path.write_bytes(b"")
+        picture(path, n)
+    assert served.post("/image-cache/flush").status == 200
+    assert served.stop() == 0 and "is empty" not in served.log
