@@ -19,6 +19,7 @@
 #define STALLED_S     30
 #define TRICKLE_BYTES 1024 /* a second */
 #define BUFFER_BYTES  (128L << 10)
+#define DETAIL_MAX    (1 << 20) /* of the body of an error: more of it is not waited for */
 
 struct fetch_pool {
     struct fetch_policy policy; /* its texts are the pool's own */
@@ -37,8 +38,16 @@ struct transfer {
     char why[CURL_ERROR_SIZE];
     const char *refused; /* what the last address was that was not connected to; NULL: none */
     int64_t sent, received;
-    int failed; /* of a callback: -errno */
+    size_t head_bytes;
+    int64_t detail_bytes;
+    int64_t moved_ms, moved_bytes; /* when the last 1 KiB had come, and what had come by then */
+    int failed;                    /* of a callback: -errno */
 };
+
+static int stalled_s(const struct fetch_request *request)
+{
+    return request->stalled_s ? request->stalled_s : STALLED_S;
+}
 
 /* Callbacks */
 
@@ -85,6 +94,11 @@ static int seek_body(void *arg, curl_off_t offset, int origin)
 static size_t take_header(char *line, size_t size, size_t n, void *arg)
 {
     struct transfer *t = arg;
+    t->head_bytes += size * n;
+    if (t->head_bytes > FETCH_HEAD_MAX) {
+        t->failed = -EBADE;
+        return 0;
+    }
     fetch_answer_line(t->answer, line, size * n);
     return size * n;
 }
@@ -101,7 +115,12 @@ static size_t write_body(char *bytes, size_t size, size_t n, void *arg)
     n *= size;
     if (!has_content(t->answer)) {
         fetch_answer_detail(t->answer, bytes, n);
-        return n;
+        t->detail_bytes += (int64_t)n;
+        return t->detail_bytes > DETAIL_MAX ? CURL_WRITEFUNC_ERROR : n;
+    }
+    if (t->answer->contradicts) {
+        t->failed = -EBADE;
+        return CURL_WRITEFUNC_ERROR;
     }
     if (!request->sink)
         return n;
@@ -110,12 +129,31 @@ static size_t write_body(char *bytes, size_t size, size_t n, void *arg)
     return t->failed ? CURL_WRITEFUNC_ERROR : n;
 }
 
+/* Of a transfer that is waited for. libcurl's own limit is about the average of several seconds. */
+static int has_stalled(struct transfer *t)
+{
+    const struct fetch_request *request = t->request;
+    int64_t now_ms = clock_monotonic_ms();
+    if (!t->received)
+        return now_ms >= request->begin_by_ms;
+    if (!t->moved_ms || t->received - t->moved_bytes >= TRICKLE_BYTES) {
+        t->moved_ms = now_ms;
+        t->moved_bytes = t->received;
+    }
+    return now_ms - t->moved_ms >= stalled_s(request) * 1000;
+}
+
 /* At least once a second. */
 static int look_up(void *arg, curl_off_t to_come, curl_off_t here, curl_off_t to_go, curl_off_t gone)
 {
-    const struct transfer *t = arg;
+    struct transfer *t = arg;
+    const struct fetch_request *request = t->request;
     (void)to_come, (void)here, (void)to_go, (void)gone;
-    return t->request->cancel && atomic_load(t->request->cancel);
+    if (request->begin_by_ms && has_stalled(t)) {
+        t->failed = -ETIMEDOUT;
+        return 1;
+    }
+    return request->cancel && atomic_load(request->cancel);
 }
 
 /* Handles */
@@ -186,10 +224,13 @@ static void set_rules(CURL *curl, const struct fetch_policy *policy)
 static void set_limits(CURL *curl, const struct fetch_request *request)
 {
     int left_ms = clock_left_ms(request->deadline_ms);
+    int connect_ms = request->connect_ms ? request->connect_ms : CONNECT_MS;
+    if (request->begin_by_ms && clock_left_ms(request->begin_by_ms) < connect_ms)
+        connect_ms = clock_left_ms(request->begin_by_ms);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, left_ms > 0 ? (long)left_ms : 1L);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, request->connect_ms ? (long)request->connect_ms : CONNECT_MS);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, connect_ms > 0 ? (long)connect_ms : 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, (long)TRICKLE_BYTES);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, request->stalled_s ? (long)request->stalled_s : STALLED_S);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)stalled_s(request));
 }
 
 static int set_signature(CURL *curl, const struct fetch_signature *s)
@@ -254,6 +295,13 @@ static int tell(const struct transfer *t, CURLcode code, struct error *e)
         if (t->failed == -EFBIG && t->received > t->request->max_bytes)
             return error_set(e, -EFBIG, "%s: answers with more than the %lld bytes that are accepted", t->host,
                              (long long)t->request->max_bytes);
+        if (t->detail_bytes > DETAIL_MAX)
+            return 0; /* the status says enough */
+        if (t->failed == -EBADE)
+            return error_set(e, -EBADE, "%s: the head of the answer %s", t->host,
+                             t->answer->contradicts ? "contradicts itself" : "is too large");
+        if (t->failed == -ETIMEDOUT)
+            return error_set(e, -ETIMEDOUT, "%s: takes too long to answer", t->host);
         if (t->failed)
             return error_set(e, t->failed, "%s: the transfer was given up: %s", t->host, strerror(-t->failed));
         return error_set(e, -ECANCELED, "%s: cancelled", t->host);
@@ -265,13 +313,18 @@ static int tell(const struct transfer *t, CURLcode code, struct error *e)
         return error_set(e, -ENOTCONN, "%s: %s", t->host, why);
     case CURLE_OPERATION_TIMEDOUT:
         return error_set(e, -ETIMEDOUT, "%s: %s", t->host, why);
-    case CURLE_OUT_OF_MEMORY:
+    case CURLE_OUT_OF_MEMORY: /* what libcurl says of a line of 100 KB, too */
+        if (t->head_bytes)
+            return error_set(e, -EBADE, "%s: the head of the answer is too large", t->host);
         return error_set(e, -ENOMEM, "out of memory");
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_PARTIAL_FILE:
-        return error_set(e, -ECONNRESET, "%s: the transfer broke: %s", t->host, why);
+        return error_set(e, t->answer->status ? -ENODATA : -ECONNRESET, "%s: the transfer broke: %s", t->host, why);
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
+        return error_set(e, -EBADE, "%s: %s", t->host, why);
     default:
         return error_set(e, -EPROTO, "%s: %s", t->host, why);
     }
@@ -301,6 +354,8 @@ static int hop(struct transfer *t, const char *text, char **ret_next, struct err
         set_method(curl, t);
         curl_easy_setopt(curl, CURLOPT_CURLU, url);
         r = tell(t, curl_easy_perform(curl), e);
+        if (r == 0 && t->answer->contradicts)
+            r = error_set(e, -EBADE, "%s: the head of the answer contradicts itself", t->host);
         if (r == 0 && !curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &next) && next) {
             next = strdup(next);
             r = next ? 0 : error_set(e, -ENOMEM, "out of memory");

@@ -18,8 +18,10 @@
  * What failed is told by the code:
  *   -EPERM       refused by the rules above
  *   -ENOTCONN    could not connect
- *   -EPROTO      connected, but no TLS or no HTTP came of it
- *   -ECONNRESET  the transfer broke
+ *   -EPROTO      connected, but no TLS came of it
+ *   -EBADE     what came is not an HTTP answer, or its head contradicts itself or has more than FETCH_HEAD_MAX bytes
+ *   -ECONNRESET  the connection broke before an answer came
+ *   -ENODATA     the connection broke before the whole answer had come
  *   -ETIMEDOUT   a time limit
  *   -EFBIG       the body is larger than it may be
  *   -ECANCELED   *cancel was set
@@ -35,6 +37,7 @@
 #include "base/error.h"
 
 #define FETCH_REDIRECTS_MAX 5
+#define FETCH_HEAD_MAX      (64 << 10)
 
 struct fetch_pool;
 
@@ -92,14 +95,24 @@ struct fetch_request {
     int connect_ms;                          /* 0: 10 s */
     int stalled_s;                           /* no more than a trickle for so long breaks it; 0: 30 s */
     int64_t deadline_ms;                     /* clock_monotonic_ms; of the whole transfer, redirects included */
-    const atomic_int *cancel;                /* may be NULL; looked at once a second at least */
+    /* For who is waited for: when the sink's first byte has to be there; from then on 1 KiB in stalled_s. 0: no such.
+     */
+    int64_t begin_by_ms;
+    const atomic_int *cancel; /* may be NULL; looked at once a second at least */
 };
+
+/* How a client knows that the body is complete (RFC 9112 section 6.3). A body that the end of the connection ends may
+ * have been cut off: nobody can tell. */
+enum fetch_end { FETCH_END_BY_CLOSE, FETCH_END_BY_LENGTH, FETCH_END_BY_CHUNK };
 
 /* Texts that the server did not send, or that do not fit, are "". */
 struct fetch_answer {
     int status;
-    int64_t length;        /* Content-Length; -1: not told */
-    int64_t whole_length;  /* of a 206: the length behind the '/' of Content-Range; -1: not told */
+    enum fetch_end end;
+    int contradicts; /* the head itself: lengths that differ, a length beside chunks, or a coding nobody asked for */
+    int64_t length;  /* Content-Length; -1: not told */
+    int64_t first, last;   /* of a 206: the bytes that Content-Range names, inclusive; -1: not told */
+    int64_t whole_length;  /* likewise the length behind the '/'; -1: not told */
     int64_t date_s;        /* Date, in seconds since 1970; -1: not told */
     int64_t retry_after_s; /* Retry-After as seconds from now; -1: not told */
     char etag[256];        /* with its quotes */

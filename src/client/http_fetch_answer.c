@@ -11,7 +11,7 @@
 void fetch_answer_init(struct fetch_answer *a)
 {
     memset(a, 0, sizeof *a);
-    a->length = a->whole_length = a->date_s = a->retry_after_s = -1;
+    a->length = a->first = a->last = a->whole_length = a->date_s = a->retry_after_s = -1;
 }
 
 void fetch_answer_detail(struct fetch_answer *a, const char *bytes, size_t n)
@@ -73,10 +73,33 @@ static int64_t pause_s(const char *value, size_t n, int64_t now_s)
 }
 
 /* RFC 9110 section 14.4: "bytes 0-99/200". */
-static int64_t whole_length(const char *value, size_t n)
+static void take_range(struct fetch_answer *a, const char *value, size_t n)
 {
-    const char *slash = memchr(value, '/', n);
-    return slash ? number(slash + 1, n - (size_t)(slash + 1 - value)) : -1;
+    const char *end = value + n, *slash = memchr(value, '/', n);
+    const char *dash = slash ? memchr(value, '-', (size_t)(slash - value)) : NULL;
+    a->first = a->last = a->whole_length = -1;
+    if (!dash || n < 6 || strncasecmp(value, "bytes ", 6) != 0)
+        return;
+    a->first = number(value + 6, (size_t)(dash - value - 6));
+    a->last = number(dash + 1, (size_t)(slash - dash - 1));
+    a->whole_length = number(slash + 1, (size_t)(end - slash - 1));
+}
+
+/* A second length that is the first one's changes nothing (RFC 9112 section 6.3); any other makes both worthless. */
+static void take_length(struct fetch_answer *a, const char *value, size_t n)
+{
+    int64_t length = number(value, n);
+    a->contradicts |= length < 0 || (a->length >= 0 && a->length != length) || a->end == FETCH_END_BY_CHUNK;
+    a->length = length;
+    if (a->end == FETCH_END_BY_CLOSE)
+        a->end = FETCH_END_BY_LENGTH;
+}
+
+/* None was asked for, so that there is no other coding than chunked. */
+static void take_coding(struct fetch_answer *a, const char *value, size_t n)
+{
+    a->contradicts |= n != 7 || strncasecmp(value, "chunked", 7) != 0 || a->end != FETCH_END_BY_CLOSE;
+    a->end = FETCH_END_BY_CHUNK;
 }
 
 static int is(const char *name, size_t n, const char *wanted)
@@ -98,9 +121,11 @@ static void take_field(struct fetch_answer *a, const char *name, size_t name_len
     else if (is(name, name_len, "x-amz-bucket-region"))
         keep(a->region, sizeof a->region, value, n);
     else if (is(name, name_len, "content-length"))
-        a->length = number(value, n);
+        take_length(a, value, n);
+    else if (is(name, name_len, "transfer-encoding"))
+        take_coding(a, value, n);
     else if (is(name, name_len, "content-range"))
-        a->whole_length = whole_length(value, n);
+        take_range(a, value, n);
     else if (is(name, name_len, "date"))
         a->date_s = date(value, n, now_s);
     else if (is(name, name_len, "retry-after"))

@@ -153,6 +153,7 @@ int s3_ask_once(struct s3 *s3, const struct s3_call *call, const struct s3_reque
                               .connect_ms = call->connect_ms,
                               .stalled_s = call->stalled_s,
                               .deadline_ms = call->deadline_ms,
+                              .begin_by_ms = request->sink ? request->begin_by_ms : 0,
                               .cancel = call->cancel};
     r = fetch(s3->pool, &f, ret, e);
     buf_release(&url);
@@ -180,11 +181,13 @@ static int64_t pause_ms(int tries)
     return ms / 2 + chance % (ms / 2 + 1);
 }
 
-static int may_pass(int code, const struct fetch_answer *answer)
+static int may_pass(const struct s3_call *call, int code, const struct fetch_answer *answer)
 {
     struct s3_xml_error why;
+    if (code == -ETIMEDOUT)
+        return !call->begin_by_ms;
     if (code < 0)
-        return code == -ENOTCONN || code == -ECONNRESET || code == -ETIMEDOUT;
+        return code == -ENOTCONN || code == -ECONNRESET || code == -ENODATA;
     if (answer->status == 429 || (answer->status >= 500 && answer->status != 501))
         return 1;
     return answer->status == 400 && s3_xml_error(answer->detail, answer->detail_len, &why) == 0 &&
@@ -195,13 +198,13 @@ int s3_wait(struct s3_patience *p, const struct s3_call *call, int code, const s
 {
     if (is_cancelled(call))
         return -ECANCELED;
-    if (!may_pass(code, answer) || ++p->tries >= (call->attempts ? call->attempts : S3_ATTEMPTS))
+    if (!may_pass(call, code, answer) || ++p->tries >= (call->attempts ? call->attempts : S3_ATTEMPTS))
         return 0;
     int64_t ms = pause_ms(p->tries);
     if (code == 0 && answer->retry_after_s * 1000 > ms)
         ms = answer->retry_after_s * 1000;
     int64_t until_ms = clock_monotonic_ms() + ms;
-    if (until_ms >= call->deadline_ms)
+    if (until_ms >= call->deadline_ms || (p->begin_by_ms && until_ms >= p->begin_by_ms))
         return 0;
     for (int64_t left_ms; (left_ms = until_ms - clock_monotonic_ms()) > 0;) {
         struct timespec nap = {.tv_nsec = (left_ms < NAP_MS ? left_ms : NAP_MS) * 1000000};
@@ -212,20 +215,28 @@ int s3_wait(struct s3_patience *p, const struct s3_call *call, int code, const s
     return 1;
 }
 
-static int is_answered(const struct fetch_answer *answer)
+/* Whether this is how such a request succeeds: no condition and no range is in any of them. */
+static int is_done(enum fetch_method method, int status)
 {
-    return (answer->status >= 200 && answer->status < 300) || answer->status == 304 || answer->status == 416;
+    switch (method) {
+    case FETCH_PUT:
+        return status == 200 || status == 201 || status == 204;
+    case FETCH_DELETE:
+        return status == 200 || status == 202 || status == 204;
+    default:
+        return status == 200;
+    }
 }
 
 int s3_ask(struct s3 *s3, const struct s3_call *call, const struct s3_request *request, struct fetch_answer *ret,
            struct error *e)
 {
-    struct s3_patience patience = {0};
+    struct s3_patience patience = {.tries = 0};
     ret->status = 0;
     ret->retry_after_s = -1;
     for (;;) {
         int r = s3_ask_once(s3, call, request, ret, e);
-        if (r == 0 && is_answered(ret))
+        if (r == 0 && is_done(request->method, ret->status))
             return 0;
         int again = s3_wait(&patience, call, r, ret);
         if (again < 0)

@@ -13,7 +13,9 @@
  *   -EACCES      the key, its secret, its rights, the region or the clock: see the line
  *   -ENOTCONN    the storage can't be reached, or could not serve however often it was asked
  *   -ETIMEDOUT   the deadline
- *   -EPROTO      it answers as no S3 does
+ *   -EBADE     it answers as no S3 does, or with something else than what was asked for
+ *   -EPROTO      no TLS came of it
+ *   -ENODATA     the connection broke before the whole answer had come, however often it was asked
  *   -EIO         what it has is not what was sent
  *   -ESTALE      the object was replaced while it was read
  *   -ERANGE      the range begins behind the object's end
@@ -52,6 +54,9 @@ struct s3_call {
     int attempts;              /* in a row without any progress; 0: S3_ATTEMPTS */
     const atomic_int *cancel;  /* may be NULL */
     int connect_ms, stalled_s; /* of each request, as fetch_request has them */
+    /* For who is waited for: the first byte of an object has to be there by then, repetitions included, and what takes
+     * too long is not repeated. 0: none of that. */
+    int64_t begin_by_ms;
 };
 
 /* What is known of an object. */
@@ -62,6 +67,7 @@ struct s3_object {
     char last_modified[64];
     char cache_control[256];
     int not_modified; /* s3_get: the object has the ETag that was given; the sink got nothing */
+    int end_unseen;   /* s3_get: all came that will come; whether that is all of it was not told (FETCH_END_BY_CLOSE) */
 };
 
 /* Of an object that is read. */

@@ -78,8 +78,7 @@ static int tell_status(const struct s3 *s3, const struct fetch_answer *answer, s
         return say(s3, -EACCES, e, "refuses access: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights");
     if (status == 429 || status >= 500)
         return error_set(e, -ENOTCONN, "object storage at %s can't serve now (status %d)", s3_endpoint(s3), status);
-    return error_set(e, -EPROTO,
-                     "object storage at %s answers with status %d, as no S3 does: check PERDURA_S3_ENDPOINT",
+    return error_set(e, -EBADE, "object storage at %s answers with status %d, as no S3 does: check PERDURA_S3_ENDPOINT",
                      s3_endpoint(s3), status);
 }
 
@@ -103,7 +102,7 @@ int s3_tell(const struct s3 *s3, const struct s3_request *request, const struct 
     int code = answer->status == 429 || answer->status >= 500 ? -ENOTCONN
                : answer->status == 403                        ? -EACCES
                : answer->status == 404                        ? -ENOENT
-                                                              : -EPROTO;
+                                                              : -EBADE;
     return error_set(e, code, "object storage at %s: %s: %s", s3_endpoint(s3), why.code, why.message);
 }
 

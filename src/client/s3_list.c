@@ -45,7 +45,7 @@ static int list(struct s3 *s3, const struct s3_call *call, const char *bucket, c
             break;
         r = s3_xml_list(body.data ? body.data : "", body.len, fn, arg, token);
         if (r == -EINVAL)
-            r = error_set(e, -EPROTO, "object storage at %s lists a bucket as no S3 does: check PERDURA_S3_ENDPOINT",
+            r = error_set(e, -EBADE, "object storage at %s lists a bucket as no S3 does: check PERDURA_S3_ENDPOINT",
                           s3_endpoint(s3));
         else if (r == -ENOMEM)
             error_set(e, r, "out of memory");

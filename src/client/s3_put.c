@@ -121,7 +121,7 @@ static int start_parts(struct put *p, struct error *e)
     struct fetch_answer answer;
     int r = s3_ask(p->s3, p->call, &request, &answer, e);
     if (r == 0 && s3_xml_upload_id(body.data ? body.data : "", body.len, p->upload_id) < 0)
-        r = error_set(e, -EPROTO, "object storage at %s begins an upload in parts as no S3 does", s3_endpoint(p->s3));
+        r = error_set(e, -EBADE, "object storage at %s begins an upload in parts as no S3 does", s3_endpoint(p->s3));
     buf_release(&body);
     return r;
 }
@@ -151,7 +151,7 @@ static int send_part(struct put *p, int number, struct buf *query, struct buf *l
         return r;
     /* It is repeated as XML's text; no ETag has what would have to be escaped there. */
     if (strpbrk(answer.etag, "<>&"))
-        return error_set(e, -EPROTO, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
+        return error_set(e, -EBADE, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
     r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
     return r < 0 ? error_set(e, r, "out of memory") : 0;
 }
@@ -188,11 +188,9 @@ static int complete(struct put *p, struct buf *list, struct buf *query, struct e
     r = r < 0 ? error_set(&told, r, "out of memory") : s3_ask(p->s3, p->call, &request, &answer, &told);
     if (r == 0 && s3_xml_error(said.data ? said.data : "", said.len, &why) == 0)
         r = error_set(&told, -ENOTCONN, "object storage at %s: %s: %s", s3_endpoint(p->s3), why.code, why.message);
+    p->unsure |= r < 0 || !s3_xml_is(said.data ? said.data : "", said.len, "CompleteMultipartUploadResult");
     buf_release(&said);
-    if (r < 0 && r != -ENOENT)
-        return error_set(e, r, "%s", told.text);
-    p->unsure |= r < 0;
-    return 0;
+    return r < 0 && r != -ENOENT ? error_set(e, r, "%s", told.text) : 0;
 }
 
 static void abort_parts(struct put *p, struct buf *query)

@@ -19,6 +19,7 @@ struct s3_request {
     const unsigned char *sha256;   /* the body's; NULL: it is empty */
     const struct fetch_sink *sink; /* NULL: what comes is gathered in `gathered`, or dropped */
     struct buf *gathered;          /* emptied before each try; its maximum is the caller's; NULL: dropped */
+    int64_t begin_by_ms;           /* of the sink's first byte; 0: none */
 };
 
 /* Asks once. */
@@ -28,6 +29,7 @@ int s3_ask_once(struct s3 *s3, const struct s3_call *call, const struct s3_reque
 /* Counts the tries of one call. */
 struct s3_patience {
     int tries;
+    int64_t begin_by_ms; /* no pause goes beyond; 0: none */
 };
 
 /* After a try that returned `code` (0: it was answered): 1 when it is worth another one, after the pause; 0 when it is
@@ -35,8 +37,8 @@ struct s3_patience {
 int s3_wait(struct s3_patience *p, const struct s3_call *call, int code, const struct fetch_answer *answer)
     __attribute__((warn_unused_result));
 
-/* Asks until an answer came that another try would not change: any 2xx, 304 or 416 is returned as 0; what remains is
- * told (s3_tell). For requests without a sink. */
+/* Asks until an answer came that another try would not change. 0: the request was carried out, by its status; all else
+ * is told (s3_tell), such as a 304 or 206 that nobody asked for. For requests without a sink. */
 int s3_ask(struct s3 *s3, const struct s3_call *call, const struct s3_request *request, struct fetch_answer *ret,
            struct error *e) __attribute__((warn_unused_result));
 

@@ -150,6 +150,17 @@ int s3_xml_error(const char *xml, size_t n, struct s3_xml_error *ret)
     return r;
 }
 
+static int pass_over(struct reader *x, const char *parent, const char *name, const char *text)
+{
+    (void)x, (void)parent, (void)name, (void)text;
+    return 0;
+}
+
+int s3_xml_is(const char *xml, size_t n, const char *root)
+{
+    return read_document(xml, n, root, pass_over, NULL) == 0;
+}
+
 /* Multipart uploads */
 
 static int on_upload_element(struct reader *x, const char *parent, const char *name, const char *text)

@@ -19,6 +19,9 @@ struct s3_xml_error {
 /* 0; -EINVAL when this is no such document. */
 int s3_xml_error(const char *xml, size_t n, struct s3_xml_error *ret) __attribute__((warn_unused_result));
 
+/* Whether this is a whole document whose element has this name. */
+int s3_xml_is(const char *xml, size_t n, const char *root);
+
 /* <InitiateMultipartUploadResult>: the UploadId. */
 #define S3_XML_UPLOAD_ID_SIZE 1024
 

@@ -228,6 +228,8 @@ static void answer_failure(struct http_exchange *x, const struct error *why)
     else if (code == -EFBIG)
         http_answer_problem(x, 502, "what the origin of \"%s\" has there is larger than PERDURA_MAX_UPLOAD",
                             x->key.collection);
+    else if (code == -ENODATA)
+        http_answer_problem(x, 502, "the answer of the origin of \"%s\" broke off: try again", x->key.collection);
     else if (code == -ENODEV)
         http_answer_later(x, why->text);
     else if (store_proxy_is_passing(code))

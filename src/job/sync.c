@@ -145,7 +145,8 @@ static int complete(struct round *r, const struct upload *u, int present, struct
 /* Nothing is wrong with the upload: the storage is not there, or is none at present. */
 static int is_out_of_reach(int code)
 {
-    return code == -ENOTCONN || code == -ETIMEDOUT || code == -ECONNRESET || code == -EPROTO;
+    return code == -ENOTCONN || code == -ETIMEDOUT || code == -ECONNRESET || code == -ENODATA || code == -EPROTO ||
+           code == -EBADE;
 }
 
 static int give_up(struct round *r, const struct upload *u, const struct error *why, struct error *e)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "codec/sniff.h"
+#include "codec/sniff_end.h"
 #include "fs/fdio.h"
 
 #define PIECE (64 << 10)
@@ -153,6 +153,29 @@ static int image_of_file(struct proxy_intake *in, struct image_meta *meta, struc
     return error_set(e, -ENOMEM, "there are too many open files, or no memory is left");
 }
 
+static long read_memory(void *arg, void *dst, size_t n, int64_t offset)
+{
+    const struct proxy_intake *in = arg;
+    size_t left = in->memory.len - (size_t)offset;
+    memcpy(dst, in->memory.data + offset, n < left ? n : left);
+    return (long)(n < left ? n : left);
+}
+
+static long read_file(void *arg, void *dst, size_t n, int64_t offset)
+{
+    const struct proxy_intake *in = arg;
+    return pread(in->is_spooled ? in->spool.fd : in->fd, dst, n, (off_t)offset);
+}
+
+/* Where nobody has told how many bytes there are, the format's own end has to be among them. */
+static int check_end(struct proxy_intake *in, struct error *e)
+{
+    enum sniff_kind kind = sniff(in->memory.data, in->memory.len).kind;
+    if (kind == SNIFF_NONE || sniff_is_whole(kind, in->is_digesting ? read_file : read_memory, in, in->size))
+        return 0;
+    return error_set(e, -EBADE, "came without its length, and its end was not seen");
+}
+
 int proxy_intake_image(struct proxy_intake *in, const struct tier_origin_answer *answer, int64_t checked_us,
                        struct image **ret, struct error *e)
 {
@@ -160,6 +183,9 @@ int proxy_intake_image(struct proxy_intake *in, const struct tier_origin_answer 
                               .etag = *answer->etag ? answer->etag : NULL,
                               .mtime_ns = answer->modified_s * INT64_C(1000000000),
                               .checked_us = checked_us};
+    int r = answer->end_unseen ? check_end(in, e) : 0;
+    if (r < 0)
+        return r;
     return in->is_digesting ? image_of_file(in, &meta, ret, e) : image_of_memory(in, &meta, ret, e);
 }
 

@@ -37,7 +37,7 @@ int proxy_intake_begin(void *arg, int64_t size);
 int proxy_intake_write(void *arg, const void *bytes, size_t n);
 
 /* Makes the image of what came: its bytes, or, of more than PROXY_INTAKE_MEMORY of them, an open file. -EINVAL: it is
- * none. */
+ * none. -EBADE: whether it is whole can't be told. */
 #define PROXY_INTAKE_MEMORY (1 << 20)
 int proxy_intake_image(struct proxy_intake *in, const struct tier_origin_answer *answer, int64_t checked_us,
                        struct image **ret, struct error *e) __attribute__((warn_unused_result));

@@ -267,7 +267,7 @@ static int read_source(struct tier_object *o, struct receiving *x, const atomic_
         int r = fetch(o->others, &request, &answer, &said);
         if (r == 0 && answer.status == 200)
             return 0;
-        int passing = r == -ENOTCONN || r == -ECONNRESET || r == -ETIMEDOUT ||
+        int passing = r == -ENOTCONN || r == -ECONNRESET || r == -ENODATA || r == -ETIMEDOUT ||
                       (r == 0 && (answer.status == 429 || answer.status >= 500));
         if (!passing || x->got || tries == SOURCE_TRIES)
             return tell_source(r, r < 0 ? 0 : answer.status, x, &said, e);

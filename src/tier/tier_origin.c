@@ -22,10 +22,12 @@
 #define URL_MAX        8192
 #define CONDITION_SIZE (COPY_ETAG_SIZE + 32)
 
-/* How long is waited, with something to serve meanwhile and without. */
+/* How long is waited, with something to serve meanwhile and without: for a connection, for the first byte, all tries
+ * included, for more bytes (1 KiB a second counts as that), and for all. libcurl looks at them once a second: who waits
+ * without a copy is answered within 5 s when nothing comes, and a transfer that moves has a minute. */
 static const struct patience {
-    int connect_ms, stalled_s, all_ms, tries;
-} with_copy = {2000, 3, 20000, 1}, without_copy = {3000, 10, 60000, 2};
+    int connect_ms, begin_ms, stalled_s, all_ms, tries;
+} with_copy = {2000, 3000, 3, 20000, 1}, without_copy = {3000, 4000, 4, 60000, 2};
 
 /* One origin, and how it did lately. */
 struct place {
@@ -108,7 +110,8 @@ static struct place *find(struct tier_origin *o, const char *collection)
 
 int tier_origin_unavailable(int code)
 {
-    return code == -EHOSTDOWN || code == -ENOTCONN || code == -ETIMEDOUT || code == -ECONNRESET || code == -EPROTO;
+    return code == -EHOSTDOWN || code == -ENOTCONN || code == -ETIMEDOUT || code == -ECONNRESET || code == -ENODATA ||
+           code == -EPROTO;
 }
 
 int tier_origin_is_up(struct tier_origin *o, const char *collection)
@@ -211,7 +214,8 @@ static int get_from_s3(struct tier_origin *o, const struct place *p, const struc
                                  .attempts = patience->tries,
                                  .cancel = &o->cancelled,
                                  .connect_ms = patience->connect_ms,
-                                 .stalled_s = patience->stalled_s};
+                                 .stalled_s = patience->stalled_s,
+                                 .begin_by_ms = clock_monotonic_ms() + patience->begin_ms};
     const struct s3_read read = {.if_none_match = known ? known->etag : NULL,
                                  .len = -1,
                                  .max_bytes = o->config->max_upload_bytes,
@@ -223,10 +227,13 @@ static int get_from_s3(struct tier_origin *o, const struct place *p, const struc
     if (asprintf(&name, "%s%s", p->origin->prefix, key->path) < 0)
         return error_set(e, -ENOMEM, "out of memory");
     int r = s3_get(o->s3, &call, p->origin->bucket, name, &read, &object, e);
+    if (r == -ESTALE) /* replaced while it came: from the start, once */
+        r = s3_get(o->s3, &call, p->origin->bucket, name, &read, &object, e);
     free(name);
     if (r < 0)
         return r;
     ret->not_modified = object.not_modified;
+    ret->end_unseen = object.end_unseen;
     (void)snprintf(ret->etag, sizeof ret->etag, "%s", object.etag);
     ret->modified_s = modified_of(object.last_modified, -1);
     return 0;
@@ -245,7 +252,7 @@ static int begin_web(struct from_web *x)
     if (x->begun)
         return 0;
     if (x->answer.status != 200)
-        return -EPROTO; /* a part, which nobody has asked for */
+        return -EBADE; /* a part, which nobody has asked for */
     x->begun = 1;
     return x->taker->begin(x->taker->arg, x->answer.length);
 }
@@ -275,7 +282,7 @@ static int judge_web(struct from_web *x, int is_conditional, const char *collect
 }
 
 static int ask_web(struct tier_origin *o, struct from_web *x, const char *url, const struct image_meta *known,
-                   const struct patience *patience, int64_t deadline_ms, struct error *e)
+                   const struct patience *patience, int64_t begun_ms, struct error *e)
 {
     char none_match[CONDITION_SIZE], since[CONDITION_SIZE], date[HTTPDATE_SIZE];
     const char *headers[3] = {NULL};
@@ -297,7 +304,8 @@ static int ask_web(struct tier_origin *o, struct from_web *x, const char *url, c
                                           .max_bytes = o->config->max_upload_bytes,
                                           .connect_ms = patience->connect_ms,
                                           .stalled_s = patience->stalled_s,
-                                          .deadline_ms = deadline_ms,
+                                          .deadline_ms = begun_ms + patience->all_ms,
+                                          .begin_by_ms = begun_ms + patience->begin_ms,
                                           .cancel = &o->cancelled};
     x->begun = 0;
     return fetch(o->web, &request, &x->answer, e);
@@ -309,7 +317,7 @@ static int get_from_web(struct tier_origin *o, const struct place *p, const stru
                         struct error *e)
 {
     struct from_web x = {.taker = taker};
-    int64_t deadline_ms = clock_monotonic_ms() + patience->all_ms;
+    int64_t begun_ms = clock_monotonic_ms();
     struct buf url;
     buf_init(&url, URL_MAX);
     int r = buf_addstr(&url, p->origin->url);
@@ -318,8 +326,8 @@ static int get_from_web(struct tier_origin *o, const struct place *p, const stru
     if (r < 0)
         r = error_set(e, r == -ENOMEM ? r : -EINVAL, "%s", r == -ENOMEM ? "out of memory" : "the URL is too long");
     for (int tries = 0; r == 0 && tries < patience->tries; tries++) {
-        r = ask_web(o, &x, url.data, known, patience, deadline_ms, e);
-        if (r != -ECONNRESET || tries + 1 == patience->tries)
+        r = ask_web(o, &x, url.data, known, patience, begun_ms, e);
+        if ((r != -ECONNRESET && r != -ENODATA) || tries + 1 == patience->tries)
             break;
         r = 0;
     }
@@ -330,6 +338,7 @@ static int get_from_web(struct tier_origin *o, const struct place *p, const stru
     if (r < 0)
         return r;
     ret->not_modified = x.answer.status == 304;
+    ret->end_unseen = x.answer.end == FETCH_END_BY_CLOSE;
     (void)snprintf(ret->etag, sizeof ret->etag, "%s", x.answer.etag);
     ret->modified_s = modified_of(x.answer.last_modified, x.answer.date_s);
     return 0;

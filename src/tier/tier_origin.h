@@ -37,6 +37,7 @@ struct tier_origin_taker {
 
 struct tier_origin_answer {
     int not_modified; /* it is what is known already; the taker got nothing */
+    int end_unseen;   /* whether what the taker got is all was not told: the end of the connection ended it */
     char etag[COPY_ETAG_SIZE];
     int64_t modified_s; /* Last-Modified, or else Date, or now */
 };
@@ -46,6 +47,8 @@ struct tier_origin_answer {
  *   -ENOENT       the origin says that there is none
  *   -EHOSTDOWN    the origin is left alone at present
  *   -ENOTCONN, -ETIMEDOUT, -ECONNRESET, -EPROTO     it can't be reached, or could not serve
+ *   -ENODATA      its answer broke off before its end
+ *   -EBADE        its answer is none to this request, or contradicts itself
  *   -ENODEV       a setting is missing without which it can't be asked
  *   -EACCES, -EPERM, -ENXIO ... it, or a rule, refuses: see the line
  *   -ECANCELED, -ENOMEM, and what the taker returned */
