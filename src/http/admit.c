@@ -139,7 +139,8 @@ int http_admit(struct http_exchange *x)
     if (access == HTTP_DETAILS)
         return admit_all(x);
     const char *bearer = access == HTTP_SESSION ? NULL : bearer_of(x);
-    enum auth_answer answer = auth_check(x->service->auth, bearer, opened_by(access));
+    x->has_token = bearer && auth_check(x->service->auth, bearer, 0) == AUTH_GRANTED;
+    enum auth_answer answer = x->has_token ? AUTH_GRANTED : auth_check(x->service->auth, bearer, opened_by(access));
     if (answer == AUTH_GRANTED)
         return 0;
     int possible = sessions_possible(x->service->sessions);

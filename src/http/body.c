@@ -1,11 +1,14 @@
 #include "http/body.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "fs/fdio.h"
 #include "http/server.h"
+#include "store/store.h"
 #include "store/store_object.h"
 
 void http_body_begin(struct http_exchange *x, int64_t room)
@@ -21,7 +24,7 @@ static int append(int fd, const char *bytes, size_t n, struct error *e)
     return r < 0 ? error_set(e, r, "can't be kept until it is stored: %s", strerror(-r)) : 0;
 }
 
-static int spool(struct http_exchange *x, struct error *e)
+int http_body_spool(struct http_exchange *x, struct error *e)
 {
     int r = store_spool(x->service->store, &x->body_fd, e);
     if (r == 0)
@@ -34,7 +37,7 @@ int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct e
 {
     int r = 0;
     if (x->body_fd < 0 && x->body.len + n > x->body.max)
-        r = spool(x, e);
+        r = http_body_spool(x, e);
     if (r == 0 && x->body_fd >= 0)
         r = append(x->body_fd, piece, n, e);
     else if (r == 0)
@@ -42,6 +45,43 @@ int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct e
     if (r == 0)
         x->body_bytes += (int64_t)n;
     return r;
+}
+
+int http_body_is_large(const struct http_exchange *x)
+{
+    return x->body_fd >= 0 && x->body_bytes > store_config(x->service->store)->inline_max_bytes;
+}
+
+int http_body_load(struct http_exchange *x, struct error *e)
+{
+    struct buf body;
+    char *to;
+    buf_init(&body, (size_t)x->body_bytes);
+    int r = buf_reserve(&body, (size_t)x->body_bytes, &to);
+    if (r == 0)
+        r = fdio_read(x->body_fd, to, (size_t)x->body_bytes, 0);
+    if (r < 0) {
+        buf_release(&body);
+        return error_set(e, r, "cannot be read back from its temporary file: %s", strerror(-r));
+    }
+    body.len = (size_t)x->body_bytes;
+    to[body.len] = '\0';
+    close(x->body_fd);
+    x->body_fd = -1;
+    x->body = body;
+    return 0;
+}
+
+int http_body_is_coded(const struct http_exchange *x)
+{
+    char *list = http_header_list(x, "Content-Encoding");
+    const char *at = list ? list : "";
+    at += strspn(at, ", \t");
+    while (strncasecmp(at, "identity", 8) == 0 && strchr(", \t", at[8]))
+        at += 8 + strspn(at + 8, ", \t");
+    int coded = *at != '\0';
+    free(list);
+    return coded;
 }
 
 void http_body_release(struct http_exchange *x)

@@ -1,4 +1,5 @@
-/* The body of a request on its way in: in memory, and from a certain size on in a file without a name. */
+/* The body of a request on its way in: in memory, and from a certain size on, or where memory is short, in a file
+ * without a name. */
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
 
@@ -11,6 +12,18 @@ void http_body_begin(struct http_exchange *x, int64_t room);
  */
 int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct error *e)
     __attribute__((warn_unused_result));
+
+/* What came so far goes to the file, and whatever comes after it. */
+int http_body_spool(struct http_exchange *x, struct error *e) __attribute__((warn_unused_result));
+
+/* Whether it is too large for the database. Else it is in a file only because memory was short. */
+int http_body_is_large(const struct http_exchange *x);
+
+/* A body in the file is read back into memory. -EIO, -ENOMEM. */
+int http_body_load(struct http_exchange *x, struct error *e) __attribute__((warn_unused_result));
+
+/* Whether it has a Content-Encoding: "identity" is none. */
+int http_body_is_coded(const struct http_exchange *x);
 
 void http_body_release(struct http_exchange *x);
 

@@ -67,6 +67,7 @@ struct http_exchange {
     int64_t body_bytes;         /* of either */
     int64_t session_expires_us; /* of the session that it came with; 0: none */
     int detailed;               /* HTTP_DETAILS: it came with a token or a session */
+    int has_token;              /* it came with a token of PERDURA_API_TOKEN */
     size_t host_len;            /* of a target in absolute-form: so much before raw_path is its host; else 0 */
     int is_plain;               /* the same URL gets the same answer: no header asks for a part or sets a condition */
     unsigned lane;              /* of its thread (response.h) */

@@ -20,7 +20,7 @@ int http_image_path(struct http_exchange *x, const char *raw)
     if (r == 0)
         r = safepath_check(x->path, len, &why);
     if (r < 0) {
-        http_answer_problem(x, 400, "the path %s", why.text);
+        http_answer_problem(x, r == -ENAMETOOLONG ? 414 : 400, "the path %s", why.text);
         return r;
     }
     x->key.path = x->path;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "http/body.h"
 #include "http/image_answer.h"
 #include "http/server.h"
 #include "job/describe.h"
@@ -90,6 +91,11 @@ static int offer(struct http_exchange *x, struct image_meta *meta, char url[TIER
 void image_store_put(struct http_exchange *x, struct image_meta *meta)
 {
     char url[TIER_OBJECT_URL_SIZE];
+    struct error why;
+    if (x->body_fd >= 0 && !http_body_is_large(x) && http_body_load(x, &why) < 0) {
+        http_answer_error(x, "the body", &why);
+        return;
+    }
     meta->size = x->body_bytes;
     meta->mtime_ns = clock_file_us() * 1000; /* a file that is written next must not seem older */
     if (x->body_fd >= 0 && offer(x, meta, url) < 0)

@@ -12,7 +12,7 @@
 
 #define FIRST_HEAD_MS 20000
 #define NEXT_HEAD_MS  75000 /* an idle connection included */
-#define TRANSFER_MS   30000 /* for a body or an answer, and on top: */
+#define TRANSFER_MS   30000 /* for a body or an answer, and on top, by what has come of the body or is to be sent: */
 #define BYTES_PER_MS  8     /* slower than that is too slow */
 #define ROUND_MS      1000
 
@@ -21,6 +21,7 @@ struct patrol_post {
     pthread_mutex_t file_lock; /* over these two, and that file is open while it is held */
     int file;                  /* that is being sent; -1: none. Changed by the connection's thread alone */
     int64_t file_end;
+    int64_t body_began_ms, body_bytes; /* the connection's thread's */
     atomic_llong deadline_ms;
     atomic_int receiving;     /* the peer owes us something */
     int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the patrol's own */
@@ -192,14 +193,21 @@ void patrol_head(struct patrol_post *post)
     set_deadline(post, clock_monotonic_ms() + NEXT_HEAD_MS, 1);
 }
 
-static void transfer(struct patrol_post *post, int64_t bytes, int receiving)
+void patrol_body(struct patrol_post *post)
 {
-    set_deadline(post, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS, receiving);
+    if (!post)
+        return;
+    post->body_began_ms = clock_monotonic_ms();
+    post->body_bytes = 0;
+    patrol_received(post, 0);
 }
 
-void patrol_body(struct patrol_post *post, int64_t bytes)
+void patrol_received(struct patrol_post *post, size_t bytes)
 {
-    transfer(post, bytes, 1);
+    if (!post)
+        return;
+    post->body_bytes += (int64_t)bytes;
+    set_deadline(post, post->body_began_ms + TRANSFER_MS + post->body_bytes / BYTES_PER_MS, 1);
 }
 
 void patrol_rest(struct patrol_post *post)
@@ -209,7 +217,7 @@ void patrol_rest(struct patrol_post *post)
 
 void patrol_answering(struct patrol_post *post, int64_t bytes)
 {
-    transfer(post, bytes, 0);
+    set_deadline(post, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS, 0);
 }
 
 void patrol_call_later(struct patrol *p, void (*fn)(void *arg), void *arg)

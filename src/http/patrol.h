@@ -3,6 +3,7 @@
 #ifndef HTTP_PATROL_H
 #define HTTP_PATROL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct patrol;
@@ -18,8 +19,9 @@ void patrol_leave(struct patrol *p, struct patrol_post *post);
 
 /* What it has to do next. A connection that takes too long is shut down. NULL is allowed. */
 void patrol_head(struct patrol_post *post); /* the next request's head, after a pause */
-void patrol_body(struct patrol_post *post, int64_t bytes);
-void patrol_rest(struct patrol_post *post); /* nothing: we are busy */
+void patrol_body(struct patrol_post *post);
+void patrol_received(struct patrol_post *post, size_t bytes); /* so much more of the body */
+void patrol_rest(struct patrol_post *post);                   /* nothing: we are busy */
 void patrol_answering(struct patrol_post *post, int64_t bytes);
 
 /* Likewise, of a file up to byte `end`, whose descriptor stays open until patrol_head: should the file become shorter,

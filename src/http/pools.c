@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/workers.h"
 #include "client/db.h"
+#include "http/body.h"
 #include "http/router.h"
 #include "store/store_object.h"
 
@@ -68,7 +69,7 @@ enum pool pools_of(const struct http_exchange *x)
 {
     return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
            : x->route->place == HTTP_ALONE                   ? POOL_ALONE
-           : x->body_fd >= 0                                 ? POOL_LARGE
+           : http_body_is_large(x)                           ? POOL_LARGE
            : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
                                                              : POOL_WRITE;
 }
@@ -76,7 +77,7 @@ enum pool pools_of(const struct http_exchange *x)
 /* A large one goes to object storage first. */
 static int64_t limit_of_body(const struct http_exchange *x)
 {
-    return x->body_fd < 0 ? x->body_bytes / BODY_BYTES_PER_MS : tier_object_patience_ms(x->body_bytes);
+    return http_body_is_large(x) ? tier_object_patience_ms(x->body_bytes) : x->body_bytes / BODY_BYTES_PER_MS;
 }
 
 int pools_push(struct pools *p, enum pool pool, struct http_exchange *x)

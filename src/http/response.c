@@ -3,11 +3,16 @@
  * goes with it. */
 #include "http/response.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/metric.h"
+#include "http/problem.h"
 #include "http/server.h"
 #include "store/store.h"
 
@@ -141,4 +146,109 @@ void response_end(struct http_exchange *x, struct MHD_Response *response)
         store_hot_attach(x->service->store, a->image, a->kept);
     if (!a->kept || !atomic_compare_exchange_strong(place_of(x), &none, response))
         MHD_destroy_response(response);
+}
+
+/* libmicrohttpd refuses what it cannot parse by itself, with pages of its own, and queues these as any server would:
+ * through MHD_queue_response. As this program defines a function of that name as well, the dynamic linker gives ours to
+ * the library; so such a request, too, is answered with a problem document. Ours is never called for our own answers.
+ */
+
+static const char *refusal(unsigned *status)
+{
+    switch (*status) {
+    case 500: /* said of a line between chunks that does not fit its buffer, and of nothing else */
+        *status = 400;
+        return "the line of a chunk's size is too long: send chunks without extensions";
+    case 413:
+        return "the body, or one of its chunks, has a size beyond all limits";
+    case 414:
+        return "the request's target is too long";
+    case 431:
+        return "the request's header or trailer fields are too large, or too many";
+    case 505:
+        return "HTTP/1.1 and HTTP/1.0 are understood";
+    default:
+        return *status < 500 ? "the request is not as RFC 9112 describes it" : NULL;
+    }
+}
+
+int response_queue(struct MHD_Connection *connection, int status, struct MHD_Response *response)
+{
+    static _Atomic(void *) known;
+    enum MHD_Result (*queue)(struct MHD_Connection *, unsigned, struct MHD_Response *);
+    void *found = atomic_load(&known);
+    if (!found) {
+        found = dlsym(RTLD_NEXT, "MHD_queue_response");
+        atomic_store(&known, found);
+    }
+    *(void **)&queue = found;
+    return queue && queue(connection, (unsigned)status, response) == MHD_YES ? 0 : -EIO;
+}
+
+#if MHD_VERSION < 0x00097701
+/* These releases go on with a request that they have refused for its Content-Length, and send the head of the answer
+ * twice. So this answer is sent from here, and the connection ends as if it could not be queued. */
+static int has_wrong_length(struct MHD_Connection *connection)
+{
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    return length && (!*length || length[strspn(length, "0123456789")] || strlen(length) > 18);
+}
+
+static void send_refusal(struct MHD_Connection *connection, unsigned status, const struct buf *body)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct buf text;
+    buf_init(&text, 2 * PROBLEM_MAX_BYTES);
+    if (buf_addf(&text,
+                 "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: " PROBLEM_CONTENT_TYPE
+                 "\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n\r\n%s",
+                 status, problem_title((int)status), body->len, body->data) == 0)
+        (void)!send(info->connect_fd, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_release(&text);
+}
+#else
+static int has_wrong_length(struct MHD_Connection *connection)
+{
+    (void)connection;
+    return 0;
+}
+
+static void send_refusal(struct MHD_Connection *connection, unsigned status, const struct buf *body)
+{
+    (void)connection;
+    (void)status;
+    (void)body;
+}
+#endif
+
+static struct MHD_Response *make_refusal(const struct buf *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->len, body->data, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return NULL;
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, PROBLEM_CONTENT_TYPE);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    return response;
+}
+
+enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response)
+{
+    struct buf body;
+    struct MHD_Response *own = NULL;
+    const char *detail = refusal(&status);
+    int r = -EIO;
+    metric_add(METRIC_http_requests, METRIC_route_unknown, metric_code((int)status), 1);
+    buf_init(&body, PROBLEM_MAX_BYTES);
+    int there = detail && problem_body(&body, (int)status, detail) == 0;
+    if (there && has_wrong_length(connection)) {
+        send_refusal(connection, status, &body);
+        goto out;
+    }
+    own = there ? make_refusal(&body) : NULL;
+    r = response_queue(connection, (int)status, own ? own : response);
+    if (own)
+        MHD_destroy_response(own);
+out:
+    buf_release(&body);
+    return r == 0 ? MHD_YES : MHD_NO;
 }

@@ -4,6 +4,7 @@
 
 #include "http/exchange.h"
 
+struct MHD_Connection;
 struct MHD_Response;
 
 /* Of the responses that are kept, which the calling thread uses: for http_exchange. */
@@ -15,6 +16,10 @@ void response_add_headers(struct MHD_Response *response, const struct http_answe
 /* What is sent for the answer, headers included: what was kept, or something new, made of the text (taken over) or the
  * image. NULL when out of memory or descriptors. */
 struct MHD_Response *response_begin(struct http_exchange *x);
+
+/* Hands it to libmicrohttpd, to be sent as the answer of the connection's request. 0 or -EIO. */
+int response_queue(struct MHD_Connection *connection, int status, struct MHD_Response *response)
+    __attribute__((warn_unused_result));
 
 /* It is under way. Now it is kept with the image, if that is wanted, or given back. */
 void response_end(struct http_exchange *x, struct MHD_Response *response);

@@ -22,6 +22,7 @@
 #include "base/metric.h"
 #include "http/admit.h"
 #include "http/body.h"
+#include "http/body_room.h"
 #include "http/gate.h"
 #include "http/loops.h"
 #include "http/patrol.h"
@@ -36,12 +37,12 @@
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
+/* Older releases send the answer to a request without Host twice: the gate refuses such a one. */
+#define STRICTNESS        (MHD_VERSION < 0x00097701 ? 0 : 1)
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define LOGIN_BODY_MAX    (8 << 10)
 #define SMALL_BODY_MAX    (1 << 20)
-#define BODIES_MAX        (64 << 20)         /* of all uploads under way */
-#define FILES_MAX         (INT64_C(1) << 30) /* likewise, of those that go to files, but for the last one */
-#define SLACK             (16 << 10)         /* of a body where none is taken, so that its sender is told */
+#define SLACK             (16 << 10) /* of a body where none is taken, so that its sender is told */
 #define STREAM_BLOCK      4096
 #define RETRY_AFTER_S     2
 
@@ -51,7 +52,9 @@ struct request {
     struct MHD_Connection *connection;
     struct patrol_post *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
-    int64_t body_limit, body_reserved, file_reserved, body_bytes;
+    int64_t body_limit, body_bytes;
+    enum body_sender sender;
+    struct body_hold hold; /* of the body's room */
     int64_t sent_bytes;
     int64_t announced; /* of the body, as the gate has seen it; -1: it does not say */
     int begun, admitting, handed_over, answered, held_back;
@@ -164,9 +167,9 @@ static enum MHD_Result queue_stream(struct request *r)
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     response_add_headers(response, &r->x.answer);
     patrol_rest(r->post);
-    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)r->x.answer.status, response);
+    int queued = response_queue(r->connection, r->x.answer.status, response);
     MHD_destroy_response(response);
-    return queued;
+    return queued < 0 ? MHD_NO : MHD_YES;
 }
 
 /* libmicrohttpd pushes out the head before it sends a file. Held back (tcp(7), TCP_CORK), both go together. */
@@ -191,9 +194,9 @@ static enum MHD_Result queue_whole(struct request *r)
         hold_back(r, 1);
     }
     r->sent_bytes = is_sent ? length : 0;
-    enum MHD_Result queued = MHD_queue_response(r->connection, (unsigned)a->status, response);
+    int queued = response_queue(r->connection, a->status, response);
     response_end(&r->x, response);
-    return queued;
+    return queued < 0 ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result queue_answer(struct request *r)
@@ -236,24 +239,12 @@ static int64_t memory_room(const struct http_server *s, enum http_body body, int
     return n < most ? n : most;
 }
 
-static int take_room(atomic_llong *from, int64_t n, int64_t most, int64_t *reserved)
+/* Whose room the body takes. */
+static enum body_sender sender_of(const struct http_exchange *x)
 {
-    if (atomic_fetch_add(from, n) + n > most) {
-        atomic_fetch_sub(from, n);
-        return -EAGAIN;
-    }
-    *reserved += n;
-    return 0;
-}
-
-/* Takes the body's room out of what all uploads share; end_request gives it back. */
-static int reserve(struct request *r, int64_t n)
-{
-    struct http_server *s = r->server;
-    int64_t memory = memory_room(s, r->x.route->body, n);
-    if (memory < n && take_room(&s->files_bytes, n, FILES_MAX + n, &r->file_reserved) < 0)
-        return -EAGAIN;
-    return take_room(&s->bodies_bytes, memory, BODIES_MAX, &r->body_reserved);
+    return x->has_token || x->session_expires_us ? BODY_TRUSTED
+           : x->route->body == HTTP_LOGIN_BODY   ? BODY_LOGIN
+                                                 : BODY_ANYBODY;
 }
 
 static const char *limits_of(enum http_body body)
@@ -266,6 +257,11 @@ static const char *limits_of(enum http_body body)
 static enum MHD_Result begin_body(struct request *r)
 {
     int64_t length = r->announced;
+    if (length && http_body_is_coded(&r->x)) {
+        http_add_header(&r->x, "Accept-Encoding", "identity");
+        return refuse(r, 415, "the body has a Content-Encoding: send it without one");
+    }
+    r->sender = sender_of(&r->x);
     r->body_limit = limit_of(r->server, r->x.route->body);
     if (length > r->body_limit) {
         char why[200];
@@ -273,15 +269,10 @@ static enum MHD_Result begin_body(struct request *r)
                        (long long)r->body_limit, limits_of(r->x.route->body));
         return refuse(r, 413, why);
     }
-    if (length && reserve(r, length < 0 ? r->body_limit : length) < 0) {
-        http_answer_later(&r->x, "too many uploads are under way: try again");
-        r->x.answer.close = 1;
-        return queue_answer(r);
-    }
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
     http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
-    patrol_body(r->post, length < 0 ? r->body_limit : length);
+    patrol_body(r->post);
     return MHD_YES;
 }
 
@@ -334,6 +325,16 @@ static enum MHD_Result looked_up(struct request *r)
     return admitted(r);
 }
 
+/* "//" counts as "/". */
+static void merge_slashes(char *path)
+{
+    char *to = path;
+    for (const char *from = path; *from; from++)
+        if (from == path || from[0] != '/' || from[-1] != '/')
+            *to++ = *from;
+    *to = '\0';
+}
+
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
 {
     struct http_exchange *x = &r->x;
@@ -352,6 +353,7 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     x->raw_path = x->target + seen.before_path;
     if ((x->raw_query = strchr(x->raw_path, '?')))
         *x->raw_query++ = '\0';
+    merge_slashes(x->raw_path);
     x->method = http_method_named(method);
     int status = http_router_find(x, r->server->config, &allow);
     if (status == 404)
@@ -379,10 +381,25 @@ static enum MHD_Result run_handler(struct request *r)
     return r->handed_over ? MHD_YES : queue_answer(r);
 }
 
+/* Takes room for what came. A body in memory for which there is none goes to a file. */
+static int hold(struct request *r, struct error *why)
+{
+    struct http_exchange *x = &r->x;
+    struct body_rooms *rooms = &r->server->body_rooms;
+    if (x->route->body == HTTP_FORM_BODY)
+        return body_room_hold(rooms, r->sender, &r->hold, upload_form_memory(x), upload_form_file(x));
+    if (x->body_fd < 0 && body_room_hold(rooms, r->sender, &r->hold, (int64_t)x->body.room, 0) == 0)
+        return 0;
+    int spools = x->route->body == HTTP_IMAGE_BODY;
+    int failed = x->body_fd >= 0 ? 0 : spools ? http_body_spool(x, why) : -EAGAIN;
+    return failed ? failed : body_room_hold(rooms, r->sender, &r->hold, 0, x->body_bytes);
+}
+
 static void take_piece(struct request *r, const char *piece, size_t n)
 {
     struct http_exchange *x = &r->x;
     struct error why;
+    patrol_received(r->post, n);
     if (r->body_bytes > r->body_limit)
         http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
                             (long long)r->body_limit);
@@ -390,6 +407,13 @@ static void take_piece(struct request *r, const char *piece, size_t n)
         upload_form_take(x, piece, n);
     else if (http_body_add(x, piece, n, &why) < 0)
         http_answer_error(x, "the body", &why);
+    if (x->answer.status)
+        return;
+    error_set(&why, -EAGAIN, "cannot be taken now, too many others are under way: try again");
+    if (hold(r, &why) < 0) {
+        http_answer_error(x, "the body", &why);
+        x->answer.close = 1;
+    }
 }
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
@@ -464,8 +488,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     patrol_head(r->post);
     if (r->answered)
         count(r);
-    atomic_fetch_sub(&s->bodies_bytes, r->body_reserved);
-    atomic_fetch_sub(&s->files_bytes, r->file_reserved);
+    body_room_release(&s->body_rooms, r->sender, &r->hold);
     for (int i = 0; i < r->x.answer.headers_len; i++)
         free(r->x.answer.headers[i].value);
     image_unref(r->x.answer.image);
@@ -527,7 +550,7 @@ struct MHD_Daemon *server_make_daemon(void *arg, int listen_fd, int count)
                             MHD_OPTION_LISTEN_SOCKET, listen_fd,                               //
                             MHD_OPTION_CONNECTION_LIMIT, connection_limit() / (unsigned)count, //
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,     //
-                            MHD_OPTION_STRICT_FOR_CLIENT, 1,                                   //
+                            MHD_OPTION_STRICT_FOR_CLIENT, STRICTNESS,                          //
                             MHD_OPTION_URI_LOG_CALLBACK, begin_request, s,                     //
                             MHD_OPTION_NOTIFY_COMPLETED, end_request, s,                       //
                             MHD_OPTION_NOTIFY_CONNECTION, connection_changes, s,               //

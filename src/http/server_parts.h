@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "http/body_room.h"
 #include "http/login_limit.h"
 #include "http/loops.h"
 #include "http/server.h"
@@ -15,8 +16,7 @@ struct http_server {
     struct loops *loops;
     struct patrol *patrol;
     struct pools *pools;
-    atomic_llong bodies_bytes;
-    atomic_llong files_bytes;
+    struct body_rooms body_rooms;
     atomic_int under_way;
     atomic_int suspended; /* or about to be */
     atomic_int stopping;

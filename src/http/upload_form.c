@@ -106,6 +106,18 @@ void upload_form_take(struct http_exchange *x, const char *bytes, size_t n)
         answer(x, form, &why);
 }
 
+int64_t upload_form_memory(const struct http_exchange *x)
+{
+    const struct upload_form *form = x->state;
+    return (int64_t)form->photo.memory.room;
+}
+
+int64_t upload_form_file(const struct http_exchange *x)
+{
+    const struct upload_form *form = x->state;
+    return form->photo.fd >= 0 ? form->photo.size : 0;
+}
+
 const struct spool *upload_form_photo(struct http_exchange *x)
 {
     struct upload_form *form = x->state;

@@ -16,6 +16,10 @@ void upload_form_begin(struct http_exchange *x);
 /* More of the body. */
 void upload_form_take(struct http_exchange *x, const char *bytes, size_t n);
 
+/* Bytes of memory, and of the file, that it takes now. */
+int64_t upload_form_memory(const struct http_exchange *x);
+int64_t upload_form_file(const struct http_exchange *x);
+
 /* The body has ended: the photo, which stays the form's. NULL: it is answered. */
 const struct spool *upload_form_photo(struct http_exchange *x);
 

@@ -660,11 +660,11 @@ def test_prefixes_and_slashes(serve: Callable[..., Served]) -> None:
             continue
         plain = http.get(path)
         for prefix in ("", "/partners", "/deep/er"):
-            for slash in ("", "/"):
+            for slash in ("", "/", "//"):
                 answer = http.get(prefix + path + slash)
                 assert answer.status == plain.status, (prefix, path, slash)
                 assert answer["Content-Type"] == plain["Content-Type"], (prefix, path, slash)
-        for wrong in ("/partner", "/partnersx", "/deep", "/er", "/partners/partners", "//partners"):
+        for wrong in ("/partner", "/partnersx", "/deep", "/er", "/partners/partners"):
             http.get(wrong + path).problem(404)
     for path in POSTS:
         for prefix in ("", "/partners", "/deep/er"):
