@@ -128,10 +128,12 @@ def test_connections_are_cut_again_and_again(shop: Shop, postgres: Postgres, com
         cuts = 0
         shop.prepare(command, ("none", "old_half")[i % 2])
         process = shop.start(command)
+        started = time.monotonic()
         with told(f"cutting connections of {command}, round {i}"):
             while True:
                 try:
-                    process.wait(pauses.uniform(0.01, 0.06) * (1 + cuts / 50))  # a slow build needs longer to connect
+                    # A slow build or a busy machine needs longer to connect, and gives up after 30 s without success.
+                    process.wait(pauses.uniform(0.01, 0.06) * (1 + cuts / 50 + time.monotonic() - started))
                     break
                 except subprocess.TimeoutExpired:
                     cursor.execute(cut, (shop.database.name,))
