@@ -1,5 +1,6 @@
 -- How much was not accessed for $1 days: whole days from the counters, the day that the limit falls into from the
 -- index. The limit itself is returned, so that what follows counts from the same moment.
+-- Returns one row: timestamptz bigint bigint
 WITH edge AS (
     SELECT now() - make_interval(days => $1::bigint::int) AS at
 ), cold AS (

@@ -1,5 +1,6 @@
 -- Puts a batch of images not accessed since $1 into the trash, the coldest first. $2 limit. Rows that someone else is
 -- writing are left for the next batch.
+-- Returns one row: bigint bigint
 WITH cold AS (
     SELECT id
     FROM image_cache

@@ -1,6 +1,8 @@
 -- A page of the images that were changed since the snapshot $1: by the transactions that were under way then, and by
 -- all that have begun since. $2 $3 where the last page ended (changed_xid, id), $4 limit. Rows that came from elsewhere
 -- with numbers of transactions yet to come are left out.
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bool bigint
 SELECT id, collection, original_path, content_type_header, image_url, file_size, sha256, source_mtime, source_mtime_ns,
        content_type, object_id, variant, width, height, created_at, updated_at, last_accessed, access_count, deleted_at,
        cleaned_up, changed_xid::text::bigint

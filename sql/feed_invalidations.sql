@@ -1,4 +1,5 @@
 -- As feed_images: what somebody asked caches to forget.
+-- Returns rows: bigint text bigint
 SELECT id, pattern, changed_xid::text::bigint
 FROM (
     (SELECT id, pattern, changed_xid

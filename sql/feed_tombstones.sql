@@ -1,4 +1,5 @@
 -- As feed_images: the keys of rows that are gone.
+-- Returns rows: bigint text text text? text? text? bigint
 SELECT id, collection, original_path, content_type, object_id, variant, changed_xid::text::bigint
 FROM (
     (SELECT id, collection, original_path, content_type, object_id, variant, changed_xid

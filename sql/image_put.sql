@@ -4,6 +4,8 @@
 -- $14 says when the row that each one replaces was changed last, as its writer saw it: in microseconds since 1970, 0
 -- for no row, -1 when that does not matter. A row that was changed since stays, and is not among the returned ones.
 -- Of $6 and $15 (where the bytes are instead) one is null for each image.
+-- Safe to send twice.
+-- Returns rows: int
 INSERT INTO image_cache AS old (collection, original_path, content_type, object_id, variant, image_data, file_size,
                                 content_type_header, sha256, width, height, source_mtime, source_mtime_ns, image_url)
 SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),

@@ -1,6 +1,8 @@
 -- As image_search_path.sql, of the rows that sql/image_search_few_count.sql counts, which are all sorted: in the order
 -- $15 (path, hottest, newest, largest, deleted); behind $16 $17 $18 (the order's number, access_count, id) or, of paths,
 -- from $19 $20 on. The limits are never met: they tell the planner that there is little to do.
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bigint bool bool
 SELECT *
 FROM (
 \ir image_search.inc

@@ -1,5 +1,6 @@
 -- How many rows have the content type $1 and, unless it is null, the object $2; or, where $1 is null, are in the state $3:
 -- large (in object storage) or trash. Counts up to 2,001.
+-- Returns one row: bigint
 SELECT count(*)
 FROM (
     (SELECT FROM image_cache WHERE $2::text IS NULL AND content_type = $1::text LIMIT 2001)

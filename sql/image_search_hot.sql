@@ -1,4 +1,6 @@
 -- As image_search_path.sql, most recently used first, behind $15 $16 $17 (last_accessed, access_count, id).
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bigint bool bool
 SELECT *
 FROM (
 \ir image_search.inc

@@ -1,4 +1,6 @@
 -- As image_search_path.sql, the newest first, behind the id $15.
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bigint bool bool
 SELECT *
 FROM (
 \ir image_search.inc

@@ -1,5 +1,7 @@
 -- A search in order of path, from $15 $16 (collection, path) to before $17 $18, of at most 2,000 rows. The last row
 -- examined is always among those returned. $14 limit.
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bigint bool bool
 SELECT *
 FROM (
 \ir image_search.inc

@@ -1,4 +1,6 @@
 -- As image_search_path.sql, of the trash, last deleted first, behind $15 $16 (deleted_at, id).
+-- Returns rows: bigint text text text text? bigint bytea timestamptz smallint text? text? text? int? int? timestamptz
+--     timestamptz timestamptz bigint timestamptz? bigint bool bool
 SELECT *
 FROM (
 \ir image_search.inc

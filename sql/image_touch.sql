@@ -2,6 +2,8 @@
 -- element an image: $1 ids, $2 times, $3 nanoseconds behind them, $4 when each was changed last, as was seen, in
 -- microseconds since 1970; one that was changed since is left as it is. Coming out of the trash is a change; for the
 -- others no column is named that would make this one. Returns which elements were written, counted from 0.
+-- Safe to send twice.
+-- Returns rows: bigint
 WITH touched AS (
     SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::bigint[], $4::bigint[])
                   WITH ORDINALITY AS t (id, mtime, ns, seen, number)

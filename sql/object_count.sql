@@ -1,4 +1,5 @@
 -- How many objects are due to be removed. $1 seconds of grace, $2 what their URLs begin with.
+-- Returns one row: bigint
 SELECT count(*)
 FROM image_object o
 WHERE o.unneeded_at < now() - make_interval(secs => $1::bigint)

@@ -1,5 +1,6 @@
 -- Takes up to $2 objects to be removed that no row has needed for $1 seconds, of those whose URLs begin with $3. Who claims one in this moment either comes
 -- first, and it is not among them, or is told that it is being removed.
+-- Returns rows: text
 UPDATE image_object SET removing_at = now()
 WHERE url IN (
     SELECT o.url

@@ -1,2 +1,3 @@
 -- The server's clock.
+-- Returns one row: timestamptz
 SELECT now()

@@ -1,5 +1,7 @@
 -- When a session ends that is in use now, which is noted once a minute. $1 digest of the token, $2 of what goes with it,
 -- $3 how many seconds it may be left unused.
+-- Safe to send twice.
+-- Returns at most one row: timestamptz
 WITH found AS (
     SELECT token_sha256, expires_at, last_seen_at
     FROM admin_session

@@ -1,5 +1,6 @@
 -- Somebody has logged in; sessions that have ended go. $1 digest of the token, $2 of what goes with it, $3 how many
 -- seconds it lasts, $4 how many it may be left unused.
+-- Returns one row: timestamptz
 WITH ended AS (
     DELETE FROM admin_session
     WHERE expires_at <= now() OR last_seen_at <= now() - make_interval(secs => $4::bigint)

@@ -1,5 +1,6 @@
 -- The server's version, the size of all that belongs to images (indexes and TOAST included), the newest migration, how
 -- many feeds listen.
+-- Returns one row: text bigint bigint? bigint
 SELECT current_setting('server_version'), pg_total_relation_size('image_cache'),
        (SELECT max(version) FROM schema_migration)::bigint,
        (SELECT count(*) FROM pg_stat_activity

@@ -1,5 +1,6 @@
 -- Deletes for good a batch of what lies in the trash for more than $1 days, but for rows that version 0.1.0 has cleaned
 -- up and that nobody has decided about. $2 limit. The first words are known to image_guard_purge().
+-- Returns one row: bigint bigint
 WITH old AS (
     SELECT id
     FROM image_cache

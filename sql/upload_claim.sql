@@ -1,5 +1,6 @@
 -- Takes an upload to be moved by $1 for the next $2 seconds: one of the collections $3 that is due (or any, with $5
 -- above 0) and was not tried since $4. Nobody waits for a row that somebody else is taking.
+-- Returns at most one row: bigint text text text bigint bytea text? int int timestamptz
 UPDATE upload u
 SET claimed_by = $1::text, claimed_until = now() + make_interval(secs => $2::bigint), attempted_at = clock_timestamp(),
     attempts = attempts + 1

@@ -1,4 +1,5 @@
 -- The bucket holds this upload, as it is: its bytes go. $1 id.
+-- Returns one row: bigint
 WITH done AS (
     UPDATE upload
     SET sync_status = 'completed', completed_at = now(), updated_at = now(), image_data = NULL, last_error = NULL,

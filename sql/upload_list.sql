@@ -1,5 +1,6 @@
 -- Uploads, the newest first, out of at most 10,000 of them. $1 state, $2 collection (null: any), $3 the id behind which
 -- it starts, $4 limit. The last one examined is always among those returned.
+-- Returns rows: bigint text text text text? int bigint text timestamptz timestamptz? text? bool bool bigint
 SELECT *
 FROM (
     SELECT id, temp_filename, collection, sync_status, last_error, attempts, file_size, content_type_header, created_at,

@@ -1,4 +1,5 @@
 -- As upload_list.sql, of those alone that are not in their buckets, which are few as a rule.
+-- Returns rows: bigint text text text text? int bigint text timestamptz timestamptz? text? bool bool
 SELECT id, temp_filename, collection, sync_status, last_error, attempts, file_size, content_type_header, created_at,
        completed_at, object_key, true AS is_meant, lead(id) OVER w IS NULL AS is_last
 FROM upload

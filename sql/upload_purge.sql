@@ -1,4 +1,5 @@
 -- Forgets uploads that have been in their buckets for $1 days, and parts whose upload did not come to its end for a day.
+-- Returns one row: bigint bigint
 WITH old AS (
     DELETE FROM upload
     WHERE sync_status = 'completed' AND completed_at < now() - make_interval(days => $1::bigint::int)

@@ -1,5 +1,6 @@
 -- For each of the collections $1 that has images: requests at this hour of the day and the next one in the last seven
 -- days, those of the present hour included, and how many images there are.
+-- Returns rows: text bigint bigint
 SELECT c.collection, coalesce(d.requests, 0)::bigint, c.images
 FROM (
     SELECT collection, sum(images)::bigint AS images

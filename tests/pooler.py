@@ -19,7 +19,9 @@ START_S = 60
 class PgBouncer:
     """with PgBouncer(folder, server) as pooler: url = pooler.url("shop")"""
 
-    def __init__(self, folder: Path, server: Postgres) -> None:
+    def __init__(self, folder: Path, server: Postgres, pool_size: int = 4) -> None:
+        """pool_size: how many connections to the server all clients share."""
+        self._pool_size = pool_size
         self._folder = folder
         self._server = server
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,7 +40,7 @@ class PgBouncer:
         settings.write_text(
             f"[databases]\n* = host={self._server.socket_folder} port={self._server.port} user=postgres\n"
             f"[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\nunix_socket_dir = {self._folder}\n"
-            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
+            f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
             "ignore_startup_parameters = extra_float_digits\n"
         )
         self._process = subprocess.Popen(

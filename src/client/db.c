@@ -1,9 +1,13 @@
-/* The only file that knows libpq. Protocol: PostgreSQL documentation, "Pipeline Mode" and "Asynchronous Command
- * Processing". */
+/* Statements. Protocol: PostgreSQL documentation, "Pipeline Mode" and "Asynchronous Command Processing".
+ *
+ * What a failure of the connection means for statements in flight:
+ *   1. Only the last statement in flight can be seen to be committed: libpq shows the transaction's state when nothing
+ *      else is expected. So a statement that writes is in flight alone.
+ *   2. A connection that is lost before the answer is replaced once, and what was in flight is sent again, if each
+ *      statement only reads, does the same when it is sent twice (sql/), or was certainly not executed.
+ *   3. A session that has a state (a transaction, LISTEN) is never replaced. */
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,307 +15,135 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
-#include "client/db_conn.h"
 #include "client/db_fault.h"
-#include "client/db_wire.h"
-#include "sql.h"
+#include "client/db_result.h"
+#include "client/db_session.h"
 
-#define CONNECT_TIMEOUT_S "5"
-#define GREETING_MS       5000
-#define OLDEST_SERVER     130000
-/* A connection that answered so lately is not looked at again. */
-#define TRUSTED_MS 100
-/* An idle server says little: reads until its last words and the end behind them have come. */
-#define GOODBYE_READS 8
-#define ROW_SECURITY_ADVICE                                                                                            \
-    "row level security hides rows from the role of DATABASE_URL: ALTER TABLE ... DISABLE ROW LEVEL SECURITY for "     \
-    "Perdura's tables, or ALTER ROLE ... BYPASSRLS"
+/* Sending */
 
-struct flight {
-    const struct sql_query *query;
-    int prepares; /* a Parse went ahead and answers first */
-};
-
-struct db_conn {
-    PGconn *pq;
-    struct db_pool *pool;
-    const struct db_options *options;
-    struct db_watch *watch;
-    int slot; /* -1: none yet */
-    int timeout_ms;
-    int64_t heard_ms; /* when it last answered */
-    int lost;
-    int notified;    /* since that was asked last */
-    int unconfirmed; /* the server said that the standby did not confirm the commit */
-    int first, in_flight;
-    struct flight flights[DB_IN_FLIGHT_MAX]; /* a ring */
-    unsigned char prepared[SQL_QUERIES];
-};
-
-static _Thread_local int64_t thread_deadline_ms = INT64_MAX;
-
-/* First line of libpq's message, without its newline. */
-static int first_line(const char *message)
+static struct statement *statement_at(struct db_conn *conn, int index)
 {
-    return (int)strcspn(message, "\n");
+    return &conn->statements[(conn->first + index) % DB_IN_FLIGHT_MAX];
 }
 
-/* Row level security has no SQLSTATE of its own. Messages are translated, names of functions are not. */
-static int is_row_security(const PGresult *res)
+/* Numbers lie in the struct itself. */
+static void copy_params(struct db_params *to, const struct db_params *from)
 {
-    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-    return function && (strcmp(function, "check_enable_rls") == 0 || strcmp(function, "ExecWithCheckOptions") == 0);
+    *to = *from;
+    for (int i = 0; i < from->count; i++)
+        if (from->values[i] == from->numbers[i])
+            to->values[i] = to->numbers[i];
 }
 
-static int sqlstate_error(const PGresult *res, const struct sql_query *query, struct error *e)
+static int send_statement(struct db_conn *conn, struct statement *s, struct error *e)
 {
-    const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-    const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
-    const char *message = primary ? primary : PQresultErrorMessage(res);
-    const struct db_sqlstate *row = db_sqlstate_find(sqlstate);
+    const struct sql_query *query = s->query;
+    const struct db_params *p = &s->params;
+    const char *name = conn->s.is_named ? query->name : "";
+    int sent = 1;
 
-    if (row->code == DB_NO_PRIVILEGE && is_row_security(res))
-        return error_set(e, DB_ROW_SECURITY, ROW_SECURITY_ADVICE " (%.*s)", first_line(message), message);
-    if (row->advice)
-        return error_set(e, row->code, "%s (%.*s)", row->advice, first_line(message), message);
-    if (db_fault_state(row->code) != DB_STATE_UP)
-        return error_set(e, row->code, "database: %.*s", first_line(message), message);
-    return error_set(e, row->code, "database refused %s: %.*s%s%.*s [%s]", query ? query->name : "the statement",
-                     first_line(message), message, detail ? ": " : "", detail ? first_line(detail) : 0,
-                     detail ? detail : "", sqlstate);
+    metric_inc(METRIC_db_queries);
+    s->prepares = !conn->s.is_named || !conn->s.prepared[query->index];
+    db_session_arm(conn);
+    if (s->prepares)
+        sent = PQsendPrepare(conn->s.pq, name, query->text, 0, NULL);
+    sent = sent && PQsendQueryPrepared(conn->s.pq, name, p->count, p->values, p->lengths, p->formats, 1) &&
+           PQpipelineSync(conn->s.pq);
+    int r = db_session_disarm(conn, e);
+    if (r == 0 && !sent)
+        r = db_session_lose(conn, e);
+    if (r == 0)
+        conn->s.prepared[query->index] = conn->s.is_named != 0;
+    return r;
 }
 
-static int lose(struct db_conn *conn, struct error *e)
+/* Everything in flight once more, on a connection that owes no answer. */
+static int send_again(struct db_conn *conn)
 {
-    const char *message = PQerrorMessage(conn->pq);
-    conn->lost = 1;
-    if (!*message)
-        message = "the connection was lost";
-    return error_set(e, -ENOTCONN, "database: %.*s", first_line(message), message);
+    int r = 0;
+    for (int i = 0; i < conn->in_flight && r == 0; i++)
+        r = send_statement(conn, statement_at(conn, i), NULL);
+    return r;
 }
 
-static int lost_by(const PGresult *res, struct error *e)
+/* Another session instead of the lost one. On failure there is none. */
+static int replace(struct db_conn *conn, struct error *e)
 {
-    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    return error_set(e, DB_UNREACHABLE, "the database closed the connection: %.*s", message ? first_line(message) : 0,
-                     message ? message : "");
-}
-
-/* A commit that the standby did not confirm is reported as success, with this warning beside it. The text is
- * translated by the server, the name of the function is not. */
-static void receive_notice(void *arg, const PGresult *res)
-{
-    struct db_conn *conn = arg;
-    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
-    if (function && strcmp(function, "SyncRepWaitForLSN") == 0)
-        conn->unconfirmed = 1;
-
-    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    if (conn->options->on_notice && message && severity && strcmp(severity, "WARNING") == 0)
-        conn->options->on_notice(conn->options->notice_arg, message);
-}
-
-int db_conn_check_url(const char *url, struct error *e)
-{
-    char *why = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(url, &why);
-    if (why)
-        PQfreemem(why); /* it quotes the url, and with it the password */
-    if (!parsed)
-        return error_set(e, -EINVAL,
-                         "DATABASE_URL is not a PostgreSQL connection string; accepted: "
-                         "postgresql://user:password@host:port/database or host=... dbname=...");
-    PQconninfoFree(parsed);
-    return 0;
-}
-
-static int connected(struct db_conn *conn, struct error *e)
-{
-    if (PQstatus(conn->pq) != CONNECTION_OK) {
-        const char *message = PQerrorMessage(conn->pq);
-        return error_set(e, -ENOTCONN, "cannot reach the database: %.*s", first_line(message), message);
-    }
-    int version = PQserverVersion(conn->pq);
-    if (version < OLDEST_SERVER)
-        return error_set(e, -ENOTCONN, "the database server is PostgreSQL %d; 13 or newer is needed", version / 10000);
-    if (!PQenterPipelineMode(conn->pq))
-        return lose(conn, e);
-    conn->slot = db_watch_take(conn->watch, PQsocket(conn->pq));
-    return 0;
-}
-
-int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct db_watch *watch,
-                 int *ret_reached, struct error *e)
-{
-    /* Those before dbname are defaults that the url may override. */
-    static const char *const names[] = {"connect_timeout",
-                                        "keepalives_idle",
-                                        "tcp_user_timeout",
-                                        "fallback_application_name",
-                                        "dbname",
-                                        "client_encoding",
-                                        NULL};
-    const char *const values[] = {CONNECT_TIMEOUT_S, "60", "60000", "perdura", options->url, "UTF8", NULL};
-
-    struct db_conn *conn = calloc(1, sizeof *conn);
-    if (!conn)
-        return error_set(e, -ENOMEM, "out of memory");
-    conn->pool = pool;
-    conn->options = options;
-    conn->watch = watch;
-    conn->slot = -1;
-    conn->timeout_ms = options->timeout_ms;
-    conn->pq = PQconnectdbParams(names, values, 1);
-    if (!conn->pq) {
-        free(conn);
-        return error_set(e, -ENOMEM, "out of memory");
-    }
-    PQsetNoticeReceiver(conn->pq, receive_notice, conn);
-    int r = connected(conn, e);
-    if (r < 0) {
-        db_conn_close(conn);
+    struct db_conn *other;
+    db_session_end(conn);
+    int r = db_pool_replace(conn->pool, &other, e);
+    if (r < 0)
         return r;
-    }
-    *ret_reached = 1;
-    db_limit(conn, GREETING_MS);
-    r = db_query(conn, &sql_connection_begin, NULL, NULL, e);
-    if (db_conn_lost(conn)) {
-        db_conn_close(conn);
-        return r < 0 ? r : error_set(e, -ENOTCONN, "database: the connection was lost");
-    }
-    db_conn_unlimit(conn);
-    *ret = conn;
+    conn->s = other->s;
+    PQsetNoticeReceiver(conn->s.pq, db_session_notice, conn);
+    free(other);
     return 0;
 }
 
-void db_conn_close(struct db_conn *conn)
+/* Before the first statement: the server has ended this session, or the pool wants it no longer (it leads to what is a
+ * standby now). */
+static int freshen(struct db_conn *conn, const struct sql_query *query, struct error *e)
 {
-    if (conn->slot >= 0)
-        db_watch_give(conn->watch, conn->slot);
-    PQfinish(conn->pq);
-    free(conn);
-}
-
-int db_conn_lost(const struct db_conn *conn)
-{
-    return conn->lost || PQstatus(conn->pq) != CONNECTION_OK;
-}
-
-int db_conn_alive(struct db_conn *conn)
-{
-    if (clock_monotonic_ms() - conn->heard_ms < TRUSTED_MS)
-        return !db_conn_lost(conn);
-    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = POLLIN};
-    for (int i = 0; i < GOODBYE_READS && !db_conn_lost(conn); i++) {
-        if (poll(&fd, 1, 0) == 0)
-            return 1;
-        if (!PQconsumeInput(conn->pq))
-            conn->lost = 1;
-    }
-    return 0;
-}
-
-void db_limit(struct db_conn *conn, int timeout_ms)
-{
-    if (timeout_ms < conn->timeout_ms)
-        conn->timeout_ms = timeout_ms;
-}
-
-void db_conn_unlimit(struct db_conn *conn)
-{
-    conn->timeout_ms = conn->options->timeout_ms;
-}
-
-void db_deadline(int64_t deadline_ms)
-{
-    thread_deadline_ms = deadline_ms;
-}
-
-int64_t db_conn_until(int64_t ms)
-{
-    return ms < thread_deadline_ms ? ms : thread_deadline_ms;
-}
-
-struct db_pool *db_conn_pool(const struct db_conn *conn)
-{
-    return conn->pool;
-}
-
-/* libpq blocks: each call into it that may wait stands between these two. */
-static void arm(struct db_conn *conn)
-{
-    db_watch_arm(conn->watch, conn->slot, db_conn_until(clock_monotonic_ms() + conn->timeout_ms));
-}
-
-/* -ETIMEDOUT when the time ran out: what the server does with the statement is unknown, and the connection is gone. */
-static int disarm(struct db_conn *conn, struct error *e)
-{
-    if (!db_watch_disarm(conn->watch, conn->slot))
+    if (conn->is_pinned || !conn->s.pq)
         return 0;
-    conn->lost = 1;
-    return error_set(e, -ETIMEDOUT, "the database did not answer in time");
+    int stale = conn->s.generation != db_pool_generation(conn->pool);
+    if (!stale && (!query->writes || query->repeatable || db_session_answers(conn)))
+        return 0;
+    return replace(conn, e);
 }
 
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
 {
-    static const struct db_params none;
-    const struct db_params *p = params ? params : &none;
-    const char *name = conn->options->prepared ? query->name : "";
-    int prepares = !conn->options->prepared || !conn->prepared[query->index];
-    int sent = 1;
-
+    struct statement *s = statement_at(conn, conn->in_flight);
     assert(conn->in_flight < DB_IN_FLIGHT_MAX);
-    metric_inc(METRIC_db_queries);
-    if (conn->lost)
-        return error_set(e, -ENOTCONN, "database: the connection was lost");
-    arm(conn);
-    if (prepares)
-        sent = PQsendPrepare(conn->pq, name, query->text, 0, NULL);
-    sent = sent && PQsendQueryPrepared(conn->pq, name, p->count, p->values, p->lengths, p->formats, 1) &&
-           PQpipelineSync(conn->pq);
-    int r = disarm(conn, e);
-    if (r == 0 && !sent)
-        r = lose(conn, e);
-    if (r < 0) {
-        metric_inc(METRIC_db_errors);
-        return r;
-    }
+    assert(!conn->in_flight || (!query->writes && !statement_at(conn, 0)->query->writes));
 
-    conn->flights[(conn->first + conn->in_flight) % DB_IN_FLIGHT_MAX] = (struct flight){query, prepares};
-    conn->in_flight++;
-    conn->prepared[query->index] = conn->options->prepared != 0;
-    return 0;
+    s->query = query;
+    db_params_init(&s->params);
+    if (params)
+        copy_params(&s->params, params);
+    int r = conn->in_flight ? 0 : freshen(conn, query, e);
+    if (r == 0 && conn->s.lost)
+        r = error_set(e, DB_UNREACHABLE, "database: the connection was lost");
+    if (r == 0)
+        r = send_statement(conn, s, e);
+    if (r == 0)
+        conn->in_flight++;
+    else
+        metric_inc(METRIC_db_errors);
+    return r;
 }
+
+/* Receiving */
 
 /* The one result of a statement and the NULL behind it. */
 static int statement_result(struct db_conn *conn, PGresult **ret, struct error *e)
 {
-    PGresult *res = PQgetResult(conn->pq);
-    PGresult *end = res ? PQgetResult(conn->pq) : NULL;
+    PGresult *res = PQgetResult(conn->s.pq);
+    PGresult *end = res ? PQgetResult(conn->s.pq) : NULL;
     if (!res || end) {
         PQclear(end);
         PQclear(res);
-        return lose(conn, e);
+        return db_session_malformed(conn, e);
     }
     *ret = res;
     return 0;
 }
 
+/* The end of a statement's transaction. A proxy may have begun one around it: then nothing is committed. */
 static int sync_result(struct db_conn *conn, struct error *e)
 {
-    PGresult *res = PQgetResult(conn->pq);
+    PGresult *res = PQgetResult(conn->s.pq);
     int synced = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
     PQclear(res);
-    return synced ? 0 : lose(conn, e);
-}
-
-/* After an error of this severity the server closes the connection. */
-static int is_fatal(const PGresult *res)
-{
-    const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
-    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+    if (!synced)
+        return db_session_malformed(conn, e);
+    if (conn->in_flight > 1 || conn->in_transaction || PQtransactionStatus(conn->s.pq) == PQTRANS_IDLE)
+        return 0;
+    conn->s.lost = 1;
+    return error_set(e, DB_NOT_COMMITTED,
+                     "the statement was left in an open transaction and is not committed: a proxy between Perdura and "
+                     "PostgreSQL began one; connect to the server directly, or correct the proxy");
 }
 
 /* 0 when the statement did its work, else why it did not. */
@@ -320,97 +152,191 @@ static int judge(struct db_conn *conn, const PGresult *res, const struct sql_que
     ExecStatusType status = PQresultStatus(res);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return 0;
-    if (!PQresultErrorField(res, PG_DIAG_SQLSTATE)) /* libpq's own message, not the server's */
-        return lose(conn, e);
-    int r = sqlstate_error(res, query, e);
-    if (is_fatal(res) || r == DB_UNREACHABLE || r == DB_NOT_COMMITTED || r == DB_MALFORMED)
-        conn->lost = 1;
-    /* One that ended the connection says nothing about the statement. */
-    return is_fatal(res) && db_fault_state(r) == DB_STATE_UP ? lost_by(res, e) : r;
+    if (!PQresultErrorField(res, PG_DIAG_SEVERITY)) /* libpq's own message, not the server's */
+        return db_session_malformed(conn, e);
+    int r = db_result_error(res, conn->s.pq, query, e);
+    if (db_result_is_fatal(res) || r == DB_UNREACHABLE || r == DB_NOT_COMMITTED || r == DB_MALFORMED)
+        conn->s.lost = 1;
+    return r;
 }
 
-/* The results of one flight: of its Parse if it had one, of the statement, of the Sync. *ret is the statement's. */
-static int flight_results(struct db_conn *conn, struct flight flight, PGresult **ret, struct error *e)
+enum repeat {
+    REPEAT_NOT,
+    REPEAT_UNNAMED,  /* the statement's name means nothing, or something else, to this backend */
+    REPEAT_ELSEWHERE /* over another connection; nothing was executed */
+};
+
+/* Whether a refusal is one of this connection alone. */
+static enum repeat repeat_after(const struct db_conn *conn, const PGresult *res)
+{
+    const char *function = PQresultErrorField(res, PG_DIAG_SOURCE_FUNCTION);
+    int is_out_of_date = db_result_is(res, "0A000") && function && strcmp(function, "RevalidateCachedQuery") == 0;
+    if (conn->s.is_named && is_out_of_date)
+        return REPEAT_UNNAMED;
+    if (conn->s.is_named && (db_result_is(res, "42P05") || db_result_is(res, "26000")))
+        return db_pool_stop_naming(conn->pool) ? REPEAT_UNNAMED : REPEAT_NOT;
+    if (db_result_is(res, "25006"))
+        return db_pool_read_only(conn->pool) ? REPEAT_ELSEWHERE : REPEAT_NOT;
+    if (db_result_is_fatal(res)) {
+        db_pool_distrust(conn->pool);
+        return REPEAT_ELSEWHERE;
+    }
+    return REPEAT_NOT;
+}
+
+/* The results of one statement: of its Parse if it had one, its own, that of its Sync. *ret is its own, when all went
+ * well. */
+static int receive(struct db_conn *conn, const struct statement *s, PGresult **ret, enum repeat *ret_repeat,
+                   struct error *e)
 {
     PGresult *res = NULL;
     int outcome = 0;
-    if (flight.prepares) {
-        int r = statement_result(conn, &res, e);
+    for (int parts = s->prepares ? 2 : 1; parts; parts--) {
+        int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
         if (r < 0)
-            return r;
-        outcome = judge(conn, res, flight.query, e);
-        PQclear(res);
-        if (outcome < 0)
-            conn->prepared[flight.query->index] = 0;
+            return outcome < 0 ? outcome : r;
+        if (outcome == 0 && (outcome = judge(conn, res, s->query, e)) < 0) {
+            *ret_repeat = repeat_after(conn, res);
+            conn->s.prepared[s->query->index] = 0;
+        }
+        if (outcome == 0 && parts == 1)
+            outcome = db_result_check(res, s->query, e);
+        if (outcome == DB_MALFORMED)
+            conn->s.lost = 1;
+        if (parts > 1 || outcome < 0)
+            PQclear(res);
+        if (conn->s.lost)
+            return outcome;
     }
-    int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
+    int r = sync_result(conn, e);
+    if (r < 0 && outcome == 0)
+        PQclear(res);
     if (r < 0)
-        return outcome < 0 ? outcome : r;
+        return r;
     if (outcome == 0)
-        outcome = judge(conn, res, flight.query, e);
-    if (!conn->lost) {
-        r = sync_result(conn, outcome < 0 ? NULL : e);
-        if (outcome == 0)
-            outcome = r;
-    }
-    if (outcome < 0)
-        PQclear(res);
-    else
         *ret = res;
     return outcome;
+}
+
+/* Drops the answers that the connection owes for what follows the first statement in flight. They only read. */
+static void drop_others(struct db_conn *conn)
+{
+    int count = conn->in_flight;
+    enum repeat unused;
+    for (int i = 1; i < count && !conn->s.lost; i++) {
+        PGresult *res = NULL;
+        conn->in_flight = count - i; /* of these, the last one shows the end of the transaction */
+        (void)!receive(conn, statement_at(conn, i), &res, &unused, NULL);
+        PQclear(res);
+    }
+    conn->in_flight = count;
+}
+
+static int all_repeatable(struct db_conn *conn)
+{
+    for (int i = 0; i < conn->in_flight; i++)
+        if (statement_at(conn, i)->query->writes && !statement_at(conn, i)->query->repeatable)
+            return 0;
+    return 1;
+}
+
+/* After a failure: sends what is in flight once more where that can help. 1: it is on its way; 0: the failure stands.
+ */
+static int try_again(struct db_conn *conn, int outcome, enum repeat repeat)
+{
+    int is_lost = outcome == DB_UNREACHABLE;
+    if (conn->is_pinned)
+        return 0;
+    if (repeat == REPEAT_UNNAMED && !conn->s.lost) {
+        conn->s.is_named = 0;
+        db_session_arm(conn);
+        drop_others(conn);
+        is_lost = db_session_disarm(conn, NULL) == 0;
+        if (!conn->s.lost)
+            return send_again(conn) == 0;
+    }
+    if (conn->repeated || !(repeat == REPEAT_ELSEWHERE || (is_lost && all_repeatable(conn))))
+        return 0;
+    conn->repeated = 1;
+    return replace(conn, NULL) == 0 && send_again(conn) == 0;
 }
 
 /* libpq keeps every notification until it is asked for it. */
 static void take_notifications(struct db_conn *conn)
 {
     PGnotify *one;
-    while ((one = PQnotifies(conn->pq))) {
+    while ((one = PQnotifies(conn->s.pq))) {
         conn->notified = 1;
         PQfreemem(one);
     }
 }
 
-int db_wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, struct error *e)
+static int wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, struct error *e)
 {
-    struct pollfd fds[] = {{.fd = PQsocket(conn->pq), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
-    assert(conn->in_flight == 0);
+    struct pollfd fds[] = {{.fd = PQsocket(conn->s.pq), .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
     for (;;) {
         take_notifications(conn);
         if (conn->notified) {
             conn->notified = 0;
             return 1;
         }
-        if (conn->lost)
-            return error_set(e, -ENOTCONN, "database: the connection was lost");
+        if (conn->s.lost)
+            return error_set(e, DB_UNREACHABLE, "database: the connection was lost");
         int n = poll(fds, 2, clock_left_ms(deadline_ms));
         if (n == 0 || (n > 0 && fds[1].revents))
             return 0;
-        if (n > 0 && !PQconsumeInput(conn->pq))
-            return lose(conn, e);
+        if (n > 0 && !PQconsumeInput(conn->s.pq))
+            return db_session_lose(conn, e);
     }
+}
+
+int db_wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, struct error *e)
+{
+    assert(conn->in_flight == 0);
+    if (db_pool_wait_begin(conn->pool, conn) < 0) {
+        conn->s.lost = 1;
+        return error_set(e, DB_UNREACHABLE, "the database server turned read-only: connecting again");
+    }
+    int r = wait_notified(conn, wake_fd, deadline_ms, e);
+    db_pool_wait_end(conn->pool);
+    return r;
 }
 
 void db_cut(struct db_conn *conn)
 {
-    (void)shutdown(PQsocket(conn->pq), SHUT_RDWR);
+    (void)shutdown(PQsocket(conn->s.pq), SHUT_RDWR);
+}
+
+/* The first statement in flight: once. */
+static int receive_in_time(struct db_conn *conn, PGresult **ret, enum repeat *ret_repeat, struct error *e)
+{
+    *ret_repeat = REPEAT_NOT;
+    conn->unconfirmed = 0;
+    db_session_arm(conn);
+    int outcome = receive(conn, statement_at(conn, 0), ret, ret_repeat, e);
+    int late = db_session_disarm(conn, outcome < 0 ? e : NULL);
+    return late < 0 && outcome < 0 ? late : outcome;
 }
 
 int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
 {
     assert(conn->in_flight > 0);
+    const struct sql_query *query = statement_at(conn, 0)->query;
     PGresult *res = NULL;
-    conn->unconfirmed = 0;
-    arm(conn);
-    int outcome = flight_results(conn, conn->flights[conn->first], &res, e);
-    int late = disarm(conn, outcome < 0 ? e : NULL);
-    if (late < 0 && outcome < 0)
-        outcome = late;
+    enum repeat repeat;
+    int outcome = conn->s.lost ? error_set(e, DB_UNREACHABLE, "database: the connection was lost")
+                               : receive_in_time(conn, &res, &repeat, e);
+    while (outcome < 0 && conn->s.pq && try_again(conn, outcome, repeat))
+        outcome = receive_in_time(conn, &res, &repeat, e);
     take_notifications(conn);
-    conn->heard_ms = clock_monotonic_ms();
+    conn->s.heard_ms = clock_monotonic_ms();
     conn->first = (conn->first + 1) % DB_IN_FLIGHT_MAX;
     conn->in_flight--;
+    conn->repeated = conn->repeated && conn->in_flight;
     if (outcome == 0 && conn->unconfirmed)
-        outcome = error_set(e, -EAGAIN, "the commit was not confirmed by the standby: not acknowledged");
+        outcome = error_set(e, DB_REPEAT, "the commit was not confirmed by the standby: not acknowledged");
+    if (outcome == 0 && query->writes)
+        db_pool_wrote(conn->pool);
 
     if (outcome < 0)
         metric_inc(METRIC_db_errors);
@@ -428,84 +354,11 @@ int db_query(struct db_conn *conn, const struct sql_query *query, const struct d
     return r < 0 ? r : db_recv(conn, ret, e);
 }
 
-void db_conn_drain(struct db_conn *conn)
+int db_conn_drain(struct db_conn *conn)
 {
+    conn->is_pinned = 1; /* for what nobody waits for, a lost connection is not replaced */
     while (conn->in_flight && !db_conn_lost(conn))
         (void)!db_recv(conn, NULL, NULL);
-}
-
-static int script_error(PGconn *pq, const PGresult *res, struct error *e)
-{
-    const char *message = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
-    const char *position = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
-    if (PQstatus(pq) != CONNECTION_OK || !message) {
-        message = PQerrorMessage(pq);
-        return error_set(e, -ENOTCONN, "database: %.*s", first_line(message), message);
-    }
-    return error_set(e, -EINVAL, "%.*s%s%.*s%s%s", first_line(message), message, detail ? ": " : "",
-                     detail ? first_line(detail) : 0, detail ? detail : "", position ? ", at character " : "",
-                     position ? position : "");
-}
-
-int db_script(struct db_conn *conn, const char *script, struct error *e)
-{
-    assert(conn->in_flight == 0);
-    if (conn->lost || !PQexitPipelineMode(conn->pq))
-        return lose(conn, e);
-    PGresult *res = PQexec(conn->pq, script);
-    ExecStatusType status = PQresultStatus(res);
-    int r = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ? 0 : script_error(conn->pq, res, e);
-    PQclear(res);
-    if (PQstatus(conn->pq) != CONNECTION_OK || !PQenterPipelineMode(conn->pq))
-        conn->lost = 1;
-    return r;
-}
-
-static const PGresult *rows_of(const struct db_result *r)
-{
-    return (const PGresult *)r;
-}
-
-int db_rows(const struct db_result *r)
-{
-    return PQntuples(rows_of(r));
-}
-
-int db_is_null(const struct db_result *r, int row, int col)
-{
-    return PQgetisnull(rows_of(r), row, col);
-}
-
-const char *db_text(const struct db_result *r, int row, int col)
-{
-    return db_is_null(r, row, col) ? NULL : PQgetvalue(rows_of(r), row, col);
-}
-
-const void *db_bytes(const struct db_result *r, int row, int col, size_t *ret_n)
-{
-    *ret_n = (size_t)PQgetlength(rows_of(r), row, col);
-    return PQgetvalue(rows_of(r), row, col);
-}
-
-int64_t db_int(const struct db_result *r, int row, int col)
-{
-    const unsigned char *at = (const unsigned char *)PQgetvalue(rows_of(r), row, col);
-    int n = PQgetlength(rows_of(r), row, col);
-    if (n <= 0 || n > 8)
-        return 0;
-    uint64_t value = n > 1 && at[0] & 0x80 ? UINT64_MAX : 0; /* sign; a bool is one byte of 0 or 1 */
-    for (int i = 0; i < n; i++)
-        value = value << 8 | at[i];
-    return (int64_t)value;
-}
-
-int64_t db_time(const struct db_result *r, int row, int col)
-{
-    return db_is_null(r, row, col) ? 0 : db_int(r, row, col) + DB_EPOCH_US;
-}
-
-void db_result_free(struct db_result *r)
-{
-    PQclear((PGresult *)r);
+    conn->in_flight = 0;
+    return !db_conn_lost(conn) && PQtransactionStatus(conn->s.pq) == PQTRANS_IDLE ? 0 : -ENOTCONN;
 }

@@ -1,12 +1,18 @@
 /* PostgreSQL: a small pool of connections, and queries sent through libpq's pipeline mode.
  *
  * A query is a file of sql/, embedded as a `struct sql_query`. On each connection it is prepared at its first use
- * (unless the pool was told not to, for poolers in transaction mode). All values travel in binary, as parameters.
+ * (not behind a pooler in transaction mode). All values travel in binary, as parameters. Its result is held against
+ * what the file declares; one that differs is DB_MALFORMED.
  *
  *     db_get -> [ db_send ]... -> [ db_recv ]... in the order sent -> db_put
  *
- * Each query is a transaction of its own; one that fails does not touch its neighbours in the pipeline. A connection
- * belongs to one thread between db_get and db_put; the pool is shared.
+ * Each query is a transaction of its own; one that fails does not touch its neighbours in the pipeline. One that writes
+ * is sent with nothing else in flight: only then can be seen that it is committed. A connection belongs to one thread
+ * between db_get and db_put; the pool is shared.
+ *
+ * A connection that the server closed is replaced, once, without failing what is in flight: reads, writes that do the
+ * same when they are sent twice (sql/ says which), and what was certainly not executed are sent again.
+ *
  *
  * A failure returns one of enum db_code (client/db_fault.h), which also says what follows from it. */
 #ifndef CLIENT_DB_H
@@ -17,6 +23,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "config/config.h"
 
 struct sql_query;
 struct db_pool;
@@ -26,11 +33,12 @@ struct db_result;
 struct db_options {
     const char *url;                                /* any libpq connection string */
     int max_connections;                            /* opened one at a time, when needed */
-    int prepared;                                   /* 0: no named statements */
+    enum config_prepared prepared;                  /* whether statements have names */
     int measured;                                   /* its connections are those that the metrics tell of */
     int timeout_ms;                                 /* for one query, from its sending to its result */
-    void (*on_notice)(void *arg, const char *text); /* warnings of the server; may be NULL */
+    void (*on_notice)(void *arg, const char *text); /* warnings, of the server and of the pool; may be NULL */
     void *notice_arg;
+    struct db_pool *leader; /* whenever this pool closes its connections, so does the new one; may be NULL */
 };
 
 /* Makes a pool; connects nothing. The options' strings are copied. 0, -ENOMEM, or -EINVAL for a malformed url (the
@@ -56,6 +64,9 @@ int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms
 /* For as long as it is held: no query may take longer than this, or than the pool's own limit. */
 void db_limit(struct db_conn *conn, int timeout_ms);
 
+/* For as long as it is held: its session has a state (LISTEN), so that it is not replaced by another one. */
+void db_pin(struct db_conn *conn);
+
 /* For this thread, until it says otherwise: nothing but db_script waits longer than until `deadline_ms`
  * (clock_monotonic_ms; INT64_MAX: no deadline), however deep inside a call it is. For threads that work for somebody
  * who waits. */
@@ -72,7 +83,7 @@ int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_m
 /* Whether a code means that the database could not be asked (as opposed to: it answered). */
 int db_unavailable(int code);
 
-/* Parameters, in order. Text and bytes are borrowed until the query was sent. */
+/* Parameters, in order. Text and bytes are borrowed until the query's result was received. */
 #define DB_PARAMS_MAX 20
 
 struct db_array;

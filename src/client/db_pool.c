@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,8 @@
 #define WAIT_MS              30000
 #define RECONNECT_FIRST_MS   50
 #define RECONNECT_LONGEST_MS 2000
+/* A server that stays read-only must not cost a connection for each write. */
+#define CLOSE_AGAIN_MS 2000
 
 struct db_pool {
     struct db_options options;
@@ -29,6 +32,10 @@ struct db_pool {
     pthread_t last_opener; /* who opened one and has ended; joined by the next one, and the last of all by the close */
     int has_last_opener;
     int reached; /* a connection was opened once */
+    _Atomic int generation, unnamed, read_only;
+    int64_t closed_ms; /* when all were closed last */
+    struct db_pool *follower;
+    struct db_conn *waiting; /* the one that waits for notifications */
     int idle_count;
     struct {
         struct db_conn *conn;
@@ -43,6 +50,15 @@ struct opening {
     int ended, left;
     struct error why; /* code 0: it is among the idle ones, or somebody took it from there */
 };
+
+static void set_follower(struct db_pool *leader, struct db_pool *follower)
+{
+    if (!leader)
+        return;
+    pthread_mutex_lock(&leader->lock);
+    leader->follower = follower;
+    pthread_mutex_unlock(&leader->lock);
+}
 
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
 {
@@ -70,6 +86,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
 
     clock_cond_init(&pool->returned);
     pthread_mutex_init(&pool->lock, NULL);
+    set_follower(options->leader, pool);
     *ret = pool;
     return 0;
 }
@@ -78,6 +95,7 @@ void db_pool_close(struct db_pool *pool)
 {
     if (!pool)
         return;
+    set_follower(pool->options.leader, NULL);
     pthread_mutex_lock(&pool->lock);
     while (pool->opening)
         pthread_cond_wait(&pool->returned, &pool->lock);
@@ -260,17 +278,128 @@ static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)
     return r;
 }
 
+static void drop(struct db_pool *pool, struct db_conn *conn)
+{
+    db_conn_close(conn);
+    forget_one(pool);
+}
+
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
     struct db_conn *conn;
     int r;
-    while ((r = take(pool, &conn, e)) == 0 && !db_conn_alive(conn)) {
-        db_conn_close(conn); /* the server ended it while it was idle */
-        forget_one(pool);
+    while ((r = take(pool, &conn, e)) == 0) {
+        if (db_conn_generation(conn) == db_pool_generation(pool) && db_conn_alive(conn)) {
+            r = db_conn_needs_greeting(conn) ? db_conn_greet(conn, e) : 0;
+            if (r == 0)
+                break;
+            if (!db_conn_lost(conn)) {
+                drop(pool, conn);
+                return r;
+            }
+        }
+        drop(pool, conn); /* the server ended it while it was idle */
     }
     if (r == 0)
         *ret = conn;
     return r;
+}
+
+int db_pool_replace(struct db_pool *pool, struct db_conn **ret, struct error *e)
+{
+    forget_one(pool);
+    return db_get(pool, ret, e);
+}
+
+/* Connections that lead to the wrong server */
+
+int db_pool_generation(struct db_pool *pool)
+{
+    return atomic_load(&pool->generation);
+}
+
+static void close_all(struct db_pool *pool)
+{
+    struct db_conn *idle[CONNECTIONS_MAX];
+    int count = 0;
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->generation, 1);
+    pool->closed_ms = clock_monotonic_ms();
+    while (pool->idle_count)
+        idle[count++] = pool->idle[--pool->idle_count].conn;
+    if (pool->waiting)
+        db_cut(pool->waiting);
+    struct db_pool *follower = pool->follower;
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < count; i++)
+        drop(pool, idle[i]);
+    if (follower)
+        close_all(follower);
+}
+
+void db_pool_distrust(struct db_pool *pool)
+{
+    close_all(pool);
+}
+
+static void notify(const struct db_pool *pool, const char *text)
+{
+    if (pool->options.on_notice)
+        pool->options.on_notice(pool->options.notice_arg, text);
+}
+
+int db_pool_read_only(struct db_pool *pool)
+{
+    int first = !atomic_exchange(&pool->read_only, 1);
+    pthread_mutex_lock(&pool->lock);
+    int due = first || clock_monotonic_ms() - pool->closed_ms >= CLOSE_AGAIN_MS;
+    pthread_mutex_unlock(&pool->lock);
+    if (due)
+        close_all(pool);
+    if (first)
+        notify(pool, "the server is read-only: connections closed, to find the primary server again");
+    return first;
+}
+
+void db_pool_wrote(struct db_pool *pool)
+{
+    if (atomic_load_explicit(&pool->read_only, memory_order_relaxed))
+        atomic_store(&pool->read_only, 0);
+}
+
+int db_pool_wait_begin(struct db_pool *pool, struct db_conn *conn)
+{
+    pthread_mutex_lock(&pool->lock);
+    int stale = db_conn_generation(conn) != db_pool_generation(pool);
+    if (!stale)
+        pool->waiting = conn;
+    pthread_mutex_unlock(&pool->lock);
+    return stale ? -ENOTCONN : 0;
+}
+
+void db_pool_wait_end(struct db_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->waiting = NULL;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Names of statements */
+
+int db_pool_names(struct db_pool *pool)
+{
+    return pool->options.prepared != CONFIG_PREPARED_OFF && !atomic_load(&pool->unnamed);
+}
+
+int db_pool_stop_naming(struct db_pool *pool)
+{
+    if (pool->options.prepared != CONFIG_PREPARED_AUTO)
+        return 0;
+    if (!atomic_exchange(&pool->unnamed, 1))
+        notify(pool,
+               "there is a pooler in transaction mode before the server: continuing without named statements; set "
+               "PERDURA_DB_PREPARED=off");
+    return 1;
 }
 
 static int was_reached(struct db_pool *pool)
@@ -295,13 +424,15 @@ void db_put(struct db_conn *conn)
     if (!conn)
         return;
     struct db_pool *pool = db_conn_pool(conn);
-    db_conn_drain(conn);
-    if (db_conn_lost(conn)) {
+    if (!db_conn_has_session(conn)) {
         db_conn_close(conn);
-        forget_one(pool);
         return;
     }
-    db_conn_unlimit(conn);
+    if (db_conn_drain(conn) < 0 || db_conn_generation(conn) != db_pool_generation(pool)) {
+        drop(pool, conn);
+        return;
+    }
+    db_conn_reset(conn);
     pthread_mutex_lock(&pool->lock);
     add_idle(pool, conn, pthread_self());
     tell_use(pool);

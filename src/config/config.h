@@ -15,6 +15,9 @@
 /* The enumerators follow the order of the words in settings.def. */
 enum config_conflict { CONFIG_CONFLICT_NEWEST, CONFIG_CONFLICT_DISK, CONFIG_CONFLICT_STORE };
 
+/* Statements with names: until the server reports that they vanish or exist already; always; never. */
+enum config_prepared { CONFIG_PREPARED_AUTO, CONFIG_PREPARED_ON, CONFIG_PREPARED_OFF };
+
 enum config_on_delete { CONFIG_ON_DELETE_KEEP, CONFIG_ON_DELETE_TRASH };
 
 enum config_restore { CONFIG_RESTORE_BLOCK, CONFIG_RESTORE_BACKGROUND, CONFIG_RESTORE_LAZY, CONFIG_RESTORE_NONE };

@@ -15,6 +15,7 @@
 
 #define ACCEPTED_MAX  512
 #define SHA256_DIGITS 64
+#define FLAGS         "off on false true no yes 0 1" /* off and on take turns */
 
 /* Fails with `why` and what the type accepts. */
 static int refuse(const struct value_type *type, struct error *e, const char *why)
@@ -44,8 +45,7 @@ static int word_index(const char *words, const char *text, size_t len)
 
 static int parse_bool(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
 {
-    /* Off and on take turns. */
-    int i = word_index("off on false true no yes 0 1", text, len);
+    int i = word_index(FLAGS, text, len);
     if (i < 0)
         return refuse(type, e, "is neither on nor off");
     *ret = i % 2;
@@ -55,6 +55,9 @@ static int parse_bool(const struct value_type *type, const char *text, size_t le
 static int parse_enum(const struct value_type *type, const char *text, size_t len, int64_t *ret, struct error *e)
 {
     int i = word_index(type->words, text, len);
+    int flag = i < 0 ? word_index(FLAGS, text, len) : -1; /* where on and off are among the words */
+    if (flag >= 0)
+        i = flag % 2 ? word_index(type->words, "on", 2) : word_index(type->words, "off", 3);
     if (i < 0)
         return refuse(type, e, "is none of the words");
     *ret = i;

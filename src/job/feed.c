@@ -219,6 +219,7 @@ static int listen_once(struct feed *f, struct error *e)
     int r = get(f, f->pool, &conn, e);
     if (r < 0)
         return r;
+    db_pin(conn);
     r = listen_on(f, conn, e);
     put(f, conn);
     return r;
@@ -274,7 +275,7 @@ static const char *why_not_listen(const struct config *config)
 {
     if (config->db_pool < POOL_MIN)
         return "PERDURA_DB_POOL has no connection to spare";
-    if (!config->db_prepared && !config->listen_url)
+    if (config->db_prepared == CONFIG_PREPARED_OFF && !config->listen_url)
         return "PERDURA_DB_PREPARED=off: there is a pooler; set PERDURA_LISTEN_URL to a direct connection";
     return NULL;
 }
@@ -332,6 +333,7 @@ static int open_pool(struct feed *f, struct error *e)
         .url = config->listen_url ? config->listen_url : config->database_url,
         .max_connections = 1,
         .prepared = config->db_prepared,
+        .leader = store_pool(f->store),
         .timeout_ms = QUERY_MS,
     };
     const char *why = why_not_listen(config);

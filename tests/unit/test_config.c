@@ -50,7 +50,7 @@ static void has_defaults(void **state)
     struct config c;
     assert_int_equal(config_load(&c, NULL, NULL, NULL, NULL), 0);
     assert_null(c.database_url);
-    assert_true(c.db_prepared);
+    assert_int_equal(c.db_prepared, CONFIG_PREPARED_AUTO);
     assert_int_equal(c.db_pool, 4);
     assert_string_equal(c.media_root, "./media");
     assert_string_equal(c.media_url, "/media");
@@ -173,8 +173,8 @@ static const struct {
     {"PERDURA_DB_POOL", "0x10", "is not a number"},
     {"PERDURA_DB_POOL", "4\nx", "\"4\\nx\" (from the environment) is not a number"},
     {"PERDURA_DB_POOL", " ", "is empty"},
-    {"PERDURA_DB_PREPARED", "onn", "is neither on nor off; accepted: on or off"},
-    {"PERDURA_DB_PREPARED", "2", "is neither on nor off"},
+    {"PERDURA_DB_PREPARED", "onn", "is none of the words; accepted: auto, on or off"},
+    {"PERDURA_ADAPTIVE_TTL", "2", "is neither on nor off; accepted: on or off"},
     {"PERDURA_INLINE_MAX", "5 MiBs", "is not a size; accepted: 1 KiB to 50 MiB"},
     {"PERDURA_INLINE_MAX", "1.5 MiB", "is not a size"},
     {"PERDURA_INLINE_MAX", "-5 MiB", "is not a size"},
