@@ -21,6 +21,8 @@
 #include "job/restore.h"
 #include "migrate/migrate.h"
 
+#define PATIENCE_MS 60000 /* with another program that migrates the same database */
+
 struct story {
     struct dev_folder *folder;
     const struct private_postgres *pg;
@@ -60,10 +62,12 @@ static void count_migration(void *arg, const struct migrate_entry *entry)
 int dev_story_migrate(const struct config *config, int *ret_applied, struct error *e)
 {
     struct store *store;
+    const struct migrate_options options = {.parts = MIGRATE_TABLES | MIGRATE_INDEXES,
+                                            .deadline_ms = clock_monotonic_ms() + PATIENCE_MS};
     int applied = 0, r = store_open(&store, config, e);
     if (r < 0)
         return r;
-    r = migrate_up(store_pool(store), MIGRATE_DO, count_migration, &applied, e);
+    r = migrate_up(store_pool(store), &options, count_migration, &applied, e);
     store_close(store);
     if (r == 0)
         *ret_applied = applied;

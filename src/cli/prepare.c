@@ -11,11 +11,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "job/recount.h"
 #include "job/restore.h"
 #include "migrate/migrate.h"
 
 #define PAUSE_FIRST_MS   200
 #define PAUSE_LONGEST_MS 5000
+/* Behind an open transaction that holds a lock, files are restored before the migration, which they do not depend on.
+ */
+#define POSTPONED_MS 5000
 
 struct prepare {
     struct store *store;
@@ -39,13 +43,15 @@ static void set_stage(struct prepare *p, enum prepare_stage stage)
     (void)!eventfd_write(p->changed, 1);
 }
 
-/* Whether to go on after an outcome: waits a while when the database could not be asked. */
+/* Whether to go on after an outcome: waits a while when the database could not be asked, or a migration not begun. */
 static int again(struct prepare *p, const struct error *why, int64_t *pause_ms)
 {
-    if (!db_unavailable(why->code) && why->code != -EAGAIN)
+    if (!db_unavailable(why->code) && !migrate_is_postponed(why->code))
         return 0;
-    if (!p->unreachable)
+    if (!p->unreachable && db_unavailable(why->code))
         log_event(LOG_WARN, "database unreachable, trying again", LOG_STR("why", why->text));
+    else if (!p->unreachable)
+        log_event(LOG_WARN, "migration postponed", LOG_STR("error", why->text));
     p->unreachable = 1;
     *pause_ms = *pause_ms ? *pause_ms * 2 : PAUSE_FIRST_MS;
     if (*pause_ms > PAUSE_LONGEST_MS)
@@ -72,24 +78,38 @@ static void tell_migration(void *arg, const struct migrate_entry *entry)
     log_event(LOG_INFO, "migration applied", LOG_STR("name", entry->name));
 }
 
-/* Tables of another release are no reason to hold up the app, so a refusal is told, and that is all. */
-static void migrate(struct prepare *p)
+/* 0 when these migrations are applied; else that is logged, and no reason to hold up the app. One that is postponed is
+ * tried again until `deadline_ms`, or (INT64_MAX) for as long as it takes. */
+static int migrate(struct prepare *p, enum migrate_part part, int64_t deadline_ms)
 {
+    const struct migrate_options options = {.parts = part, .direct_url = store_config(p->store)->listen_url};
     struct error why;
     int64_t pause_ms = 0;
     for (;;) {
-        int r = migrate_up(store_pool(p->store), MIGRATE_DO, tell_migration, NULL, &why);
+        int r = migrate_up(store_pool(p->store), &options, tell_migration, NULL, &why);
         if (r == 0) {
             tell_reached(p);
-            return;
+            return 0;
         }
         if (db_unavailable(r))
             set_stage(p, PREPARE_AGAIN);
+        if (migrate_is_postponed(r) && !clock_left_ms(deadline_ms))
+            break;
         if (!again(p, &why, &pause_ms))
             break;
     }
-    if (!db_unavailable(why.code))
+    if (why.code == -ENOTSUP)
+        log_event(LOG_WARN, "index missing", LOG_STR("error", why.text));
+    else if (!db_unavailable(why.code) && !migrate_is_postponed(why.code))
         log_event(LOG_ERROR, "the tables can't be brought up to date", LOG_STR("why", why.text));
+    return why.code;
+}
+
+static void repair(struct prepare *p)
+{
+    struct error why;
+    if (recount_if_wrong(p->store, &why) < 0 && !db_unavailable(why.code))
+        log_event(LOG_WARN, "counters not checked", LOG_STR("error", why.text));
 }
 
 static void tell_problem(void *arg, const struct image_key *key, const struct error *why)
@@ -165,11 +185,18 @@ static int wait_for_go(struct prepare *p)
 static void *run(void *arg)
 {
     struct prepare *p = arg;
-    if (p->what & PREPARE_MIGRATE)
-        migrate(p);
+    int migrated =
+        p->what & PREPARE_MIGRATE ? migrate(p, MIGRATE_TABLES, clock_monotonic_ms() + POSTPONED_MS) : -ECANCELED;
     set_stage(p, PREPARE_READY);
     if ((p->what & PREPARE_RESTORE) && wait_for_go(p))
         restore(p);
+    set_stage(p, PREPARE_RESTORED);
+    if (migrate_is_postponed(migrated))
+        migrated = migrate(p, MIGRATE_TABLES, INT64_MAX);
+    if (migrated == 0)
+        repair(p);
+    if (migrated == 0)
+        (void)!migrate(p, MIGRATE_INDEXES, INT64_MAX); /* may take long, and nothing waits for it */
     set_stage(p, PREPARE_DONE);
     return NULL;
 }

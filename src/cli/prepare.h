@@ -17,7 +17,8 @@ enum prepare_work { PREPARE_MIGRATE = 1, PREPARE_RESTORE = 2 };
 enum prepare_stage {
     PREPARE_TABLES, /* asking for the tables, for the first time */
     PREPARE_AGAIN,  /* the database could not be reached and is asked again */
-    PREPARE_READY,  /* the tables are up to date, or will not be; waits for prepare_restore or is restoring */
+    PREPARE_READY,  /* the tables are up to date, will not be, or not soon; waits for prepare_restore or is restoring */
+    PREPARE_RESTORED, /* migrations may still be tried, and indexes built */
     PREPARE_DONE
 };
 

@@ -189,7 +189,8 @@ void service_hold(struct service *s)
     const struct config *config = store_config(s->store);
     if (config->restore != CONFIG_RESTORE_BLOCK)
         return;
-    if (prepare_wait(s->prepare, PREPARE_DONE, s->signals, budget_ends_ms(s)) != PREPARE_DONE && !s->signals->first)
+    if (prepare_wait(s->prepare, PREPARE_RESTORED, s->signals, budget_ends_ms(s)) < PREPARE_RESTORED &&
+        !s->signals->first)
         log_event(LOG_WARN, "not all files are back yet, restoring goes on in the background",
                   LOG_INT("waited_s", config->restore_budget_s));
 }

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -347,11 +348,38 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     return outcome;
 }
 
-int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
-             struct db_result **ret, struct error *e)
+static int send_and_receive(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
+                            struct db_result **ret, struct error *e)
 {
     int r = db_send(conn, query, params, e);
     return r < 0 ? r : db_recv(conn, ret, e);
+}
+
+int db_advance_sequences(struct db_conn *conn, struct error *e)
+{
+    char text[256];
+    struct db_result *rows;
+    int r = send_and_receive(conn, &sql_sequence_advance, NULL, &rows, e);
+    if (r < 0)
+        return r;
+    const char *tables = db_text(rows, 0, 0);
+    snprintf(text, sizeof text,
+             "sequences were behind their rows and have been corrected: %s (after a logical replication or a data-only "
+             "restore)",
+             tables ? tables : "");
+    if (tables && conn->options->on_notice)
+        conn->options->on_notice(conn->options->notice_arg, text);
+    db_result_free(rows);
+    return tables != NULL;
+}
+
+int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
+             struct db_result **ret, struct error *e)
+{
+    int r = send_and_receive(conn, query, params, ret, e);
+    if (r == DB_DUPLICATE && db_advance_sequences(conn, NULL) == 1)
+        r = send_and_receive(conn, query, params, ret, e);
+    return r;
 }
 
 int db_conn_drain(struct db_conn *conn)

@@ -67,6 +67,9 @@ void db_limit(struct db_conn *conn, int timeout_ms);
 /* For as long as it is held: its session has a state (LISTEN), so that it is not replaced by another one. */
 void db_pin(struct db_conn *conn);
 
+/* The process id of the backend that let us in. Behind a pooler other backends answer. */
+int db_backend(const struct db_conn *conn);
+
 /* For this thread, until it says otherwise: nothing but db_script waits longer than until `deadline_ms`
  * (clock_monotonic_ms; INT64_MAX: no deadline), however deep inside a call it is. For threads that work for somebody
  * who waits. */
@@ -74,6 +77,9 @@ void db_deadline(int64_t deadline_ms);
 
 /* Gives it back. Results not yet received are waited for and dropped. A lost connection is closed. NULL is allowed. */
 void db_put(struct db_conn *conn);
+
+/* Gives it back to be closed, and with it what its session has (locks, settings). Nothing is in flight. */
+void db_discard(struct db_conn *conn);
 
 /* Gives a lost connection back and tries, with growing pauses, to get another until `deadline_ms` (clock_monotonic_ms).
  * *conn is replaced, or NULL on failure. */
@@ -141,6 +147,11 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e) __att
 /* Both in one step. params may be NULL. */
 int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
              struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
+
+/* Moves sequences that are behind their rows, which violates primary keys (DB_DUPLICATE), and warns of each
+ * (db_options.on_notice). How many statements may succeed now that did not: 0 or 1, or what failed. db_query does this
+ * by itself, once; for who calls db_send. */
+int db_advance_sequences(struct db_conn *conn, struct error *e) __attribute__((warn_unused_result));
 
 /* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,
  * without a time limit. The error's text names the server's message, detail and position. */

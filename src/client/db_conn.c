@@ -215,6 +215,11 @@ int db_conn_alive(struct db_conn *conn)
     return db_session_answers(conn);
 }
 
+int db_backend(const struct db_conn *conn)
+{
+    return PQbackendPID(conn->s.pq);
+}
+
 void db_limit(struct db_conn *conn, int timeout_ms)
 {
     if (timeout_ms < conn->timeout_ms)

@@ -440,6 +440,14 @@ void db_put(struct db_conn *conn)
     pthread_mutex_unlock(&pool->lock);
 }
 
+void db_discard(struct db_conn *conn)
+{
+    if (db_conn_has_session(conn))
+        drop(db_conn_pool(conn), conn);
+    else
+        db_conn_close(conn);
+}
+
 int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_ms, struct error *e)
 {
     int64_t pause_ms = RECONNECT_FIRST_MS;

@@ -1,5 +1,6 @@
 #include "job/cleanup.h"
 
+#include "job/recount.h"
 #include "store/store_object.h"
 
 static const char *const counters[] = {
@@ -87,6 +88,8 @@ int cleanup_run(struct job *job, int days)
         r = purge_old(job, &why);
     if (r == 0)
         r = remove_objects(job, &why);
+    if (r == 0 && !job->dry_run)
+        r = recount(job->store, &why);
     if (r < 0)
         job_fail(job, &why);
     job_record(job);

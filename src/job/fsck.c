@@ -4,6 +4,7 @@
 
 #include "job/each_row.h"
 #include "job/fetch.h"
+#include "job/recount.h"
 #include "store/store_object.h"
 
 static const char *const counters[] = {
@@ -76,6 +77,9 @@ int fsck_run(struct job *job)
     } else {
         job_fail(job, &why);
     }
+    r = job->failure.code || job_stopped(job) ? 0 : recount(job->store, &why);
+    if (r < 0)
+        job_fail(job, &why);
     job_record(job);
     return job->failure.code;
 }

@@ -252,6 +252,16 @@ void store_objects_status(struct store *store, int wait_ms, struct store_objects
 int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)
     __attribute__((warn_unused_result));
 
+/* Repairs of what is kept beside the rows (job/recount.h). Counts all rows, corrects the counters while others write, and
+ * returns for how many days of a collection they were wrong. */
+int store_count_again(struct store *store, int64_t *ret_days, struct error *e) __attribute__((warn_unused_result));
+
+/* 1 when the counters are wrong as far as that can be seen without counting, else 0. */
+int store_counters_are_wrong(struct store *store, struct error *e) __attribute__((warn_unused_result));
+
+/* Corrects sequences that are behind their rows; the client warns of each. */
+int store_advance_sequences(struct store *store, struct error *e) __attribute__((warn_unused_result));
+
 /* What cleaning up would do, and doing it a batch at a time. cold: live images not accessed for `days`; old: images
  * in the trash for longer than PERDURA_TRASH_DAYS. */
 struct store_tally {

@@ -213,6 +213,8 @@ static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error
     for (int tries = 1;; tries++) {
         if (r == 0)
             r = receive(w, b, e);
+        if (r == DB_DUPLICATE && tries == 1 && db_advance_sequences(w->conn, NULL) == 1)
+            r = DB_REPEAT;
         if (!send_again(w, &r, tries, deadline_ms, e))
             return r;
         r = send_batch(w, b, e);

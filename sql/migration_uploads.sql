@@ -1,0 +1,4 @@
+-- What goes with the table upload.
+-- Returns one row: bigint
+SELECT count(*)
+FROM upload
