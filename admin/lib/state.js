@@ -73,6 +73,7 @@ export function troubles() {
   const list = [];
   if (state.database?.state !== "up") list.push({ key: "down.database", kind: "error", detail: state.database?.detail });
   if (state.redis && state.redis.state === "down") list.push({ key: "down.redis", kind: "warning", detail: state.redis.detail });
+  if (state.redis && ["full", "refuses writes"].includes(state.redis.state)) list.push({ key: "full.redis", kind: "warning", detail: state.redis.detail });
   const objects = state.object_storage;
   if (objects && objects.state === "down") list.push({ key: "down.objects", kind: "warning", detail: objects.detail });
   return list;

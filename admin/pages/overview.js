@@ -240,7 +240,7 @@ function modeBadge(prefix, mode, fine) {
 }
 
 function upBadge(part) {
-  return stateBadge(part ? part.state === "up" : null);
+  return stateBadge(part ? part.state !== "down" : null);
 }
 
 function services(status) {

@@ -43,6 +43,8 @@ export default {
   "down.database.means": "Images on disk and in the caches are still served, and new files are stored once it is back.",
   "down.redis": "Redis does not answer.",
   "down.redis.means": "Everything is still served, only slower.",
+  "full.redis": "Redis accepts no more images.",
+  "full.redis.means": "It serves the images that it has; others are read from the database. Raise its maxmemory, or set maxmemory-policy to allkeys-lru.",
   "down.objects": "Object storage does not answer.",
   "down.objects.means": "Large images are served only where a copy is on disk.",
 

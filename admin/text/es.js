@@ -43,6 +43,8 @@ export default {
   "down.database.means": "Las imágenes que están en disco y en las cachés se siguen sirviendo, y los archivos nuevos se guardarán cuando vuelva.",
   "down.redis": "Redis no responde.",
   "down.redis.means": "Todo se sigue sirviendo, solo que más despacio.",
+  "full.redis": "Redis no acepta más imágenes.",
+  "full.redis.means": "Sirve las imágenes que ya tiene; las demás se leen de la base de datos. Aumente maxmemory o ponga maxmemory-policy en allkeys-lru.",
   "down.objects": "El almacenamiento de objetos no responde.",
   "down.objects.means": "Las imágenes grandes solo se sirven si hay una copia en disco.",
 

@@ -12,10 +12,10 @@
 
 static void print_redis(const struct store_redis_status *redis)
 {
-    if (redis->configured && redis->up)
+    if (redis->configured && !*redis->why)
         printf("redis      up, %s, images for %d s\n", redis->server, redis->ttl_s);
     else if (redis->configured)
-        printf("redis      down: %s\n", redis->why);
+        printf("redis      %s: %s\n", redis->state, redis->why);
 }
 
 static void print_uploads(const struct uploads_count *u)

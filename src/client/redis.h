@@ -6,9 +6,16 @@
  * opens all connections: looking up names, Sentinels and TLS keep no caller longer than he is willing to wait.
  *
  * What Redis says decides, too:
- *     LOADING MASTERDOWN READONLY    it can't serve now, or is no master any more: as if it were away
- *     NOAUTH WRONGPASS               its password was changed: as if it were away
- *     OOM MISCONF and any other      this command failed, the breaker stays closed
+ *     LOADING MASTERDOWN BUSY        it can't serve now: as if it were away
+ *     READONLY MISCONF NOREPLICAS    it changes nothing, so that old copies could not be dropped: likewise
+ *     NOAUTH WRONGPASS NOPERM        it refuses us: likewise
+ *     MOVED ASK CLUSTERDOWN ...      it is part of a cluster, which is not supported: likewise
+ *     unknown command                it is too old, or has it renamed: likewise
+ *     OOM and any other              this command failed, the breaker stays closed
+ *
+ * An answer that is not Redis' protocol (client/redis_scan.h), or one more than there were commands, counts as a
+ * failure and ends the connection. The pauses begin anew only when a command has
+ * succeeded since.
  *
  * -EAGAIN: all connections are in use; the breaker stays closed. -EMSGSIZE: the answers are larger than they may be. */
 #ifndef CLIENT_REDIS_H
@@ -48,6 +55,10 @@ int redis_client_open(struct redis_client **ret, const struct redis_client_optio
 /* Nothing is in use any more. NULL is allowed. */
 void redis_client_close(struct redis_client *c);
 
+/* Has the client's thread open a connection now, so that a server that can't be reached is known before it is needed.
+ */
+void redis_client_connect(struct redis_client *c);
+
 /* Opens the breaker for a reason that only the caller knows. */
 void redis_client_trip(struct redis_client *c, const char *why);
 int redis_client_is_up(struct redis_client *c);
@@ -59,6 +70,7 @@ struct redis_client_commands {
     struct buf buf;
     int count;
     int unhurried; /* nobody waits for the answers: only the deadline counts, not silence_ms */
+    int is_ping;   /* that they succeed does not prove that Redis serves */
 };
 
 void redis_client_commands_init(struct redis_client_commands *cmds, size_t max_bytes);

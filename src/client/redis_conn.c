@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/redis_scan.h"
 
 #define RECEIVE_BYTES (64 << 10)
 
@@ -21,6 +22,8 @@ struct redis_conn {
     int fd;
     struct tls *tls; /* NULL: none */
     redisReader *reader;
+    struct redis_scan scan;
+    int64_t asked; /* commands so far */
     struct redis_conn_options options;
     struct redis_url_host host;
     char run_id[REDIS_CONN_RUN_ID_SIZE];
@@ -177,8 +180,12 @@ static int receive_some(struct exchange *x)
         return refuse(x->e, -ENOTCONN, &x->conn->host, n ? strerror((int)-n) : "the connection was closed");
     x->received += (size_t)n;
     x->moved = 1;
-    if (x->received > x->conn->options.reply_max_bytes)
-        return refuse(x->e, -EMSGSIZE, &x->conn->host, "answers with more than what was put there");
+    int r =
+        x->received > x->conn->options.reply_max_bytes ? -EMSGSIZE : redis_scan_bytes(&x->conn->scan, bytes, (size_t)n);
+    if (r == -EMSGSIZE)
+        return refuse(x->e, r, &x->conn->host, "answers with more than what was put there");
+    if (r < 0)
+        return refuse(x->e, r, &x->conn->host, "does not speak Redis' protocol");
     if (redisReaderFeed(x->conn->reader, bytes, (size_t)n) != REDIS_OK)
         return error_set(x->e, -ENOMEM, "out of memory");
     return take_replies(x);
@@ -201,6 +208,7 @@ int redis_conn_exchange(struct redis_conn *conn, const struct redis_client_comma
     struct exchange x = {.conn = conn, .cmds = cmds, .replies = ret, .deadline_ms = deadline_ms, .e = e};
     int r = 0;
     ret->count = 0;
+    conn->asked += cmds->count;
     while (r == 0 && ret->count < cmds->count) {
         x.moved = x.events = 0;
         r = send_some(&x);
@@ -209,6 +217,9 @@ int redis_conn_exchange(struct redis_conn *conn, const struct redis_client_comma
         if (r == 0 && !x.moved)
             r = wait_for_more(&x);
     }
+    /* What is too much would be taken for the answer to the next command. */
+    if (r == 0 && (conn->scan.replies != conn->asked || !redis_scan_is_between(&conn->scan)))
+        r = refuse(e, -EPROTO, &conn->host, "sends more answers than there were commands");
     if (r < 0)
         redis_client_replies_release(ret);
     return r;
@@ -243,6 +254,7 @@ int redis_conn_dial(struct redis_conn **ret, const struct redis_conn_options *o,
     conn->options = *o;
     conn->host = *host;
     conn->reader = redisReaderCreate();
+    redis_scan_init(&conn->scan, o->reply_max_bytes);
     int r = conn->reader ? dial(host, deadline_ms, &conn->fd, e) : error_set(e, -ENOMEM, "out of memory");
     if (r == 0 && o->tls) {
         struct error why;
@@ -298,14 +310,25 @@ static int is_master(const void *role)
     return text && strcmp(text, "master") == 0;
 }
 
-/* Some may not ask for INFO: then the server counts as another one each time. */
-static void note_run_id(struct redis_conn *conn, const void *info)
+/* The value of a line of INFO, "" when there is none: some may not ask for it. */
+static void copy_info(char *dst, size_t size, const void *info, const char *field)
 {
-    static const char field[] = "\nrun_id:";
     const char *text = redis_client_text(info, NULL), *at = text ? strstr(text, field) : NULL;
+    *dst = '\0';
     if (at)
-        (void)snprintf(conn->run_id, sizeof conn->run_id, "%.*s", (int)strcspn(at + sizeof field - 1, "\r\n"),
-                       at + sizeof field - 1);
+        (void)snprintf(dst, size, "%.*s", (int)strcspn(at + strlen(field), "\r\n"), at + strlen(field));
+}
+
+/* Servers that have the protocol, and not what is needed. */
+static const char *find_mode_problem(const void *info)
+{
+    char mode[16];
+    copy_info(mode, sizeof mode, info, "\nredis_mode:");
+    if (strcmp(mode, "cluster") == 0)
+        return "is part of a Redis Cluster, which is not supported: use a Redis of its own";
+    if (strcmp(mode, "sentinel") == 0)
+        return "is a Sentinel: set REDIS_URL to redis+sentinel://host:port/master";
+    return NULL;
 }
 
 static int check_greeting(struct redis_conn *conn, const struct greeting *g, const struct redis_client_replies *replies,
@@ -323,7 +346,11 @@ static int check_greeting(struct redis_conn *conn, const struct greeting *g, con
         return refuse(e, strncmp(why, "NOAUTH", 6) == 0 ? -EACCES : -ENOTCONN, &conn->host, why);
     if (g->role >= 0 && !is_master(replies->list[g->role]))
         return refuse(e, -ENOTCONN, &conn->host, "is no master any more");
-    note_run_id(conn, replies->list[g->info]);
+    why = find_mode_problem(replies->list[g->info]);
+    if (why)
+        return refuse(e, -ENOTCONN, &conn->host, why);
+    /* Without it the server counts as another one each time. */
+    copy_info(conn->run_id, sizeof conn->run_id, replies->list[g->info], "\nrun_id:");
     return 0;
 }
 

@@ -34,8 +34,9 @@ struct redis_client {
     pthread_t keeper;
     int up, stopped;
     unsigned epoch;
-    int wanted; /* callers that wait for a connection */
-    int opened; /* idle, in use, or being opened */
+    int wanted;   /* callers that wait for a connection */
+    int is_early; /* one is opened before anybody wants it */
+    int opened;   /* idle, in use, or being opened */
     int opening;
     int idle_count;
     struct pooled idle[CONNECTIONS_MAX]; /* the last one put back goes first */
@@ -91,7 +92,6 @@ static int fall(struct redis_client *c)
         return 0;
     c->up = 0;
     c->epoch++;
-    c->pause_ms = PAUSE_FIRST_MS;
     plan_retry(c);
     close_idle(c);
     pthread_cond_broadcast(&c->returned);
@@ -116,6 +116,14 @@ static void fail(struct redis_client *c, const char *why)
     pthread_mutex_unlock(&c->lock);
     if (fell && c->options.on_change)
         c->options.on_change(c->options.arg, 0, why);
+}
+
+void redis_client_connect(struct redis_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->is_early = c->opened == 0;
+    pthread_cond_signal(&c->work);
+    pthread_mutex_unlock(&c->lock);
 }
 
 void redis_client_trip(struct redis_client *c, const char *why)
@@ -168,7 +176,7 @@ static int take(struct redis_client *c, int64_t deadline_ms, struct pooled *ret,
     int r = 0;
     pthread_mutex_lock(&c->lock);
     if (!c->up && !is_keeper(c))
-        r = error_set(e, -ENOTCONN, "Redis is left alone for a while: %s", c->why);
+        r = error_set(e, -ENOTCONN, "Redis is unavailable, the circuit breaker is open: %s", c->why);
     while (r == 0) {
         if (!c->idle_count) /* the keeper would wait for itself */
             r = is_keeper(c) ? error_set(e, -ENOTCONN, "the connection was lost") : wait_for_one(c, &until, e);
@@ -201,10 +209,14 @@ static void put(struct redis_client *c, struct pooled one, int usable)
     redis_conn_close(one.conn);
 }
 
-/* Errors that are about the server, not about the command. */
+/* Errors that are about the server, not about the command: it can't serve now, takes no command that changes anything
+ * (so that an old copy could not be dropped), or refuses us. */
 static const char *find_refusal(const struct redis_client_replies *replies)
 {
-    static const char *const kinds[] = {"LOADING", "MASTERDOWN", "READONLY", "NOAUTH", "WRONGPASS"};
+    static const char *const kinds[] = {"LOADING",    "MASTERDOWN",  "READONLY",   "MISCONF ",
+                                        "NOREPLICAS", "BUSY ",       "UNKILLABLE", "NOAUTH",
+                                        "WRONGPASS",  "NOPERM",      "MOVED ",     "ASK ",
+                                        "TRYAGAIN",   "CLUSTERDOWN", "CROSSSLOT",  "ERR unknown command"};
     for (int i = 0; i < replies->count; i++) {
         if (redis_client_kind(replies->list[i]) != REDIS_CLIENT_ERROR)
             continue;
@@ -214,6 +226,15 @@ static const char *find_refusal(const struct redis_client_replies *replies)
                 return text;
     }
     return NULL;
+}
+
+/* It served: the next failure is a new outage, whose first pause is short. */
+static void end_outage(struct redis_client *c)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->up)
+        c->pause_ms = PAUSE_FIRST_MS;
+    pthread_mutex_unlock(&c->lock);
 }
 
 static int call_on(struct redis_client *c, struct pooled one, const struct redis_client_commands *cmds,
@@ -226,6 +247,8 @@ static int call_on(struct redis_client *c, struct pooled one, const struct redis
         redis_client_replies_release(ret);
     }
     put(c, one, r == 0);
+    if (r == 0 && !cmds->is_ping && !is_keeper(c))
+        end_outage(c);
     return r;
 }
 
@@ -288,6 +311,7 @@ static void open_wanted(struct redis_client *c)
     struct redis_conn *conn;
     struct error why;
     unsigned epoch = c->epoch;
+    c->is_early = 0;
     int r = open_one(c, &conn, &why);
     if (r == 0 && c->epoch == epoch && (!c->was_seen || is_same(c, conn) || !*redis_conn_run_id(conn))) {
         trust(c, conn);
@@ -306,19 +330,22 @@ static void open_wanted(struct redis_client *c)
         tell_change(c, 0, why.text);
 }
 
-static int ping(struct redis_client *c, struct error *e)
+/* Whether it serves: a command that reads and one that changes something are allowed. */
+static int try_out(struct redis_client *c, struct error *e)
 {
-    const char *argv[] = {"PING"};
+    const char *read[] = {"HGET", "image:probe", "see"}, *write[] = {"UNLINK", "image:probe"};
     struct redis_client_commands cmds;
-    struct redis_client_replies replies;
-    redis_client_commands_init(&cmds, 64);
-    int r = redis_client_add(&cmds, 1, argv, NULL);
+    struct redis_client_replies replies = {.count = 0};
+    redis_client_commands_init(&cmds, 256);
+    int r = redis_client_add(&cmds, 3, read, NULL);
+    if (r == 0)
+        r = redis_client_add(&cmds, 2, write, NULL);
     if (r == 0)
         r = redis_client_call(c, &cmds, clock_monotonic_ms() + OPEN_MS, &replies, e);
-    if (r == 0 && redis_client_kind(replies.list[0]) == REDIS_CLIENT_ERROR)
-        r = error_set(e, -ENOTCONN, "Redis: %s", redis_client_text(replies.list[0], NULL));
-    if (r == 0)
-        redis_client_replies_release(&replies);
+    for (int i = 0; i < replies.count && r == 0; i++)
+        if (redis_client_kind(replies.list[i]) == REDIS_CLIENT_ERROR)
+            r = error_set(e, -ENOTCONN, "Redis: %s", redis_client_text(replies.list[i], NULL));
+    redis_client_replies_release(&replies);
     redis_client_commands_release(&cmds);
     return r;
 }
@@ -337,7 +364,7 @@ static void probe(struct redis_client *c)
         *c->run_id = '\0'; /* until on_recover is through with it */
         add_idle(c, conn);
         pthread_mutex_unlock(&c->lock);
-        r = ping(c, &why);
+        r = try_out(c, &why);
         if (r == 0 && c->options.on_recover)
             r = c->options.on_recover(c->options.arg, seen, &why);
         pthread_mutex_lock(&c->lock);
@@ -345,7 +372,6 @@ static void probe(struct redis_client *c)
     if (r == 0) {
         memcpy(c->run_id, run_id, sizeof c->run_id);
         c->up = 1;
-        c->pause_ms = PAUSE_FIRST_MS;
         show(c);
         tell_change(c, 1, "");
         return;
@@ -364,7 +390,7 @@ static void *keep(void *arg)
     pthread_mutex_lock(&c->lock);
     while (!c->stopped) {
         struct timespec until = clock_timespec(c->retry_ms * 1000000);
-        if (c->up && c->wanted && !c->idle_count && c->opened < c->options.max_connections)
+        if (c->up && (c->wanted || c->is_early) && !c->idle_count && c->opened < c->options.max_connections)
             open_wanted(c);
         else if (c->up)
             pthread_cond_wait(&c->work, &c->lock);
@@ -398,6 +424,7 @@ int redis_client_open(struct redis_client **ret, const struct redis_client_optio
                                                   .silence_ms = options->silence_ms,
                                                   .reply_max_bytes = options->reply_max_bytes};
     c->up = 1;
+    c->pause_ms = PAUSE_FIRST_MS;
     c->seed = (unsigned)clock_realtime_us();
     clock_cond_init(&c->returned);
     clock_cond_init(&c->work);

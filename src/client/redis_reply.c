@@ -8,7 +8,7 @@
 void redis_client_commands_init(struct redis_client_commands *cmds, size_t max_bytes)
 {
     buf_init(&cmds->buf, max_bytes);
-    cmds->count = cmds->unhurried = 0;
+    cmds->count = cmds->unhurried = cmds->is_ping = 0;
 }
 
 void redis_client_commands_release(struct redis_client_commands *cmds)

@@ -77,22 +77,11 @@ static int show(const struct setting *s, const struct value *v, char **ret)
     return r;
 }
 
-static int add_warning(struct config *c, char *text)
-{
-    char **warnings = reallocarray(c->warnings, c->warnings_len + 1, sizeof *warnings);
-    if (!warnings) {
-        free(text);
-        return -ENOMEM;
-    }
-    c->warnings = warnings;
-    warnings[c->warnings_len++] = text;
-    return 0;
-}
-
 /* Other programs have these names as well: what they mean by them in the environment that we share is no mistake. */
 static bool is_theirs(int id, const struct given *g)
 {
-    return g->origin.source == CONFIG_FROM_ENVIRONMENT && (id == CONFIG_ID_cache_driver || id == CONFIG_ID_redis_port);
+    return g->origin.source == CONFIG_FROM_ENVIRONMENT &&
+           (id == CONFIG_ID_cache_driver || id == CONFIG_ID_redis_port || id == CONFIG_ID_redis_url);
 }
 
 static int pass_over(struct config *c, const struct sources *from, int id, const struct error *why, struct given *g)
@@ -100,11 +89,13 @@ static int pass_over(struct config *c, const struct sources *from, int id, const
     struct error text;
     char *warning;
     (void)sources_refuse(from, id, why, &text);
-    if (asprintf(&warning, "%s; %s counts", text.text, settings[id].fallback) < 0)
+    int n = settings[id].fallback ? asprintf(&warning, "%s; %s counts", text.text, settings[id].fallback)
+                                  : asprintf(&warning, "%s; it is ignored", text.text);
+    if (n < 0)
         return -ENOMEM;
     g->text = settings[id].fallback;
     g->origin.source = CONFIG_FROM_DEFAULT;
-    return add_warning(c, warning);
+    return sources_warn(c, warning);
 }
 
 static int load_setting(struct config *c, const struct sources *from, int id, struct error *e)
@@ -122,6 +113,10 @@ static int load_setting(struct config *c, const struct sources *from, int id, st
     if (r < 0 && is_theirs(id, &g)) {
         if (pass_over(c, from, id, &why, &g) < 0)
             return error_set(e, -ENOMEM, "%s", strerror(ENOMEM));
+        if (!g.text) {
+            c->origins[id] = g.origin;
+            return 0;
+        }
         r = value_parse(&s->type, g.text, &v, &why);
     }
     if (r < 0)
@@ -169,7 +164,7 @@ static int load_warnings(struct config *c, char *const *env)
     char *text;
     int r;
     while ((r = sources_warning(&env, &text)) > 0)
-        if (add_warning(c, text) < 0)
+        if (sources_warn(c, text) < 0)
             return -ENOMEM;
     return r;
 }

@@ -8,13 +8,16 @@
 #define SENTINEL_PORT 26379
 #define DATABASE_MAX  65535
 
+#define REDIS_URL_TEXT_MAX 8192
+
 static const struct scheme {
     const char *text;
     bool tls, sentinel, socket;
 } schemes[] = {
     {"redis://", false, false, false},         {"rediss://", true, false, false},
     {"redis+sentinel://", false, true, false}, {"rediss+sentinel://", true, true, false},
-    {"unix://", false, false, true},
+    {"unix://", false, false, true},           {"valkey://", false, false, false},
+    {"valkeys://", true, false, false},
 };
 
 static int refuse(struct error *e, const char *why)
@@ -130,22 +133,64 @@ static int parse_path(struct redis_url *url, const char *text, bool sentinel, st
     return *text && url->database < 0 ? refuse(e, "has a database that is not a number from 0 to 65535") : 0;
 }
 
-/* /path/of/socket?db=N: what is behind the user of a unix:// URL. */
+/* /path/of/socket: what is behind the user of a unix:// URL. */
 static int parse_socket(struct redis_url *url, const char *text, struct error *e)
 {
-    static const char query[] = "?db=";
     const struct sockaddr_un limit;
     struct redis_url_host *host = &url->hosts[0];
-    size_t n = strcspn(text, "?");
-    if (*text != '/' || decode(host->name, sizeof limit.sun_path, text, n) < 0)
+    if (*text != '/' || decode(host->name, sizeof limit.sun_path, text, strlen(text)) < 0)
         return refuse(e, "names no socket by its whole path, of at most 107 bytes");
     url->hosts_len = 1;
     url->database = -1;
-    if (!text[n])
-        return 0;
-    if (strncmp(text + n, query, strlen(query)) == 0)
-        url->database = number(text + n + strlen(query), strlen(text + n) - strlen(query), DATABASE_MAX);
-    return url->database < 0 ? refuse(e, "has behind its ? something else than db= and a number from 0 to 65535") : 0;
+    return 0;
+}
+
+static bool is_parameter(const char *text, size_t n, const char *wanted)
+{
+    return strlen(wanted) == n && memcmp(text, wanted, n) == 0;
+}
+
+/* Adds the name before the '='. What does not fit is left out. */
+static void note_dropped(struct redis_url *url, const char *text, size_t n)
+{
+    size_t len = strlen(url->dropped);
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", text[i]))
+            n = i;
+    if (n && len + n + 3 <= sizeof url->dropped)
+        (void)snprintf(url->dropped + len, sizeof url->dropped - len, "%s%.*s", len ? ", " : "", (int)n, text);
+}
+
+/* name=value&... */
+static int parse_query(struct redis_url *url, const char *text, struct error *e)
+{
+    for (; *text; text += *text == '&') {
+        size_t n = strcspn(text, "&"), name = strcspn(text, "=&");
+        if (is_parameter(text, name, "db")) {
+            url->database = name < n ? number(text + name + 1, n - name - 1, DATABASE_MAX) : -1;
+            if (url->database < 0)
+                return refuse(e, "has a db that is not a number from 0 to 65535");
+        } else if (is_parameter(text, n, "ssl_cert_reqs=none") || is_parameter(text, n, "ssl_cert_reqs=CERT_NONE")) {
+            url->insecure = url->tls;
+        } else if (!is_parameter(text, n, "ssl_cert_reqs=required")) {
+            note_dropped(url, text, name);
+        }
+        text += n;
+    }
+    return 0;
+}
+
+/* The text up to the '?' of its parameters, which is not one of the user's or password's. NULL: too long. */
+static const char *cut_query(const char *text, char dst[REDIS_URL_TEXT_MAX], const char **ret_query)
+{
+    const char *at = strrchr(text, '@'), *query = strchr(at ? at : text, '?');
+    size_t n = query ? (size_t)(query - text) : strlen(text);
+    if (n >= REDIS_URL_TEXT_MAX)
+        return NULL;
+    memcpy(dst, text, n);
+    dst[n] = '\0';
+    *ret_query = query ? query + 1 : "";
+    return dst;
 }
 
 int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
@@ -154,7 +199,10 @@ int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
     if (!scheme)
         return refuse(e, "does not begin with redis:// or one of its kin");
     struct redis_url url = {.tls = scheme->tls};
-    const char *rest = text + strlen(scheme->text);
+    char before[REDIS_URL_TEXT_MAX];
+    const char *query, *rest = cut_query(text + strlen(scheme->text), before, &query);
+    if (!rest)
+        return refuse(e, "is too long");
     size_t authority = strcspn(rest, "/");
     const char *at = memrchr(rest, '@', authority);
     const char *hosts = at ? at + 1 : rest, *end = rest + authority;
@@ -165,6 +213,8 @@ int redis_url_parse(const char *text, struct redis_url *ret, struct error *e)
         r = parse_hosts(&url, hosts, (size_t)(end - hosts), scheme->sentinel, e);
     if (r == 0 && !scheme->socket)
         r = parse_path(&url, *end ? end + 1 : end, scheme->sentinel, e);
+    if (r == 0)
+        r = parse_query(&url, query, e);
     if (r == 0)
         *ret = url;
     return r;
@@ -179,6 +229,19 @@ const char *redis_url_host_text(const struct redis_url_host *host, char dst[REDI
     return dst;
 }
 
+/* Some clients take a password as a parameter. */
+static int mask_query(const char *text, struct buf *out)
+{
+    static const char name[] = "password=";
+    const char *query = strchr(text, '?'), *secret = query ? strstr(query, name) : NULL;
+    if (!secret)
+        return buf_addstr(out, text);
+    int r = buf_add(out, text, (size_t)(secret - text) + strlen(name));
+    if (r == 0)
+        r = buf_addstr(out, "***");
+    return r < 0 ? r : buf_addstr(out, secret + strcspn(secret, "&"));
+}
+
 int redis_url_mask(const char *text, struct buf *out)
 {
     const struct scheme *scheme = find_scheme(text);
@@ -186,9 +249,9 @@ int redis_url_mask(const char *text, struct buf *out)
     /* The last '@' of all: an unescaped one in a password must not end the hidden part. */
     const char *at = strrchr(rest, '@'), *colon = strchr(rest, ':');
     if (!at || !colon || colon > at)
-        return buf_addstr(out, text);
+        return mask_query(text, out);
     int r = buf_add(out, text, (size_t)(colon + 1 - text));
     if (r == 0)
         r = buf_addstr(out, "***");
-    return r < 0 ? r : buf_addstr(out, at);
+    return r < 0 ? r : mask_query(at, out);
 }

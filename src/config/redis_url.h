@@ -4,6 +4,9 @@
  *     redis+sentinel://[user:password@]host:port,host:port/master/db  rediss+sentinel:// with TLS
  *     unix://[user:password@]/path/of/socket?db=0                     as redis-py has it
  *
+ * valkey:// and valkeys:// are redis:// and rediss://. Of the parameters behind a '?', which other clients have, db
+ * counts, and ssl_cert_reqs=none (the certificate is not verified); what remains is dropped and named.
+ *
  * User, password and the socket's path may hold %XX. Ports default to 6379, those of sentinels to 26379; an IPv6
  * address stands in []. */
 #ifndef CONFIG_REDIS_URL_H
@@ -20,11 +23,15 @@
     "accepted: redis://[user][:password]@host:port/db, rediss://, redis+sentinel://h1:p1,h2:p2/master/db or "          \
     "unix:///path/of/socket?db=N"
 
+#define REDIS_URL_DROPPED_SIZE 128
+
 struct redis_url {
     bool tls;
-    char user[128], password[512]; /* "": none */
-    int database;                  /* -1: not named */
-    char master[128];              /* what the hosts, Sentinels, know it by; "": the one host is Redis itself */
+    bool insecure;                        /* any certificate will do */
+    char dropped[REDIS_URL_DROPPED_SIZE]; /* names of parameters that have no meaning here; "": none */
+    char user[128], password[512];        /* "": none */
+    int database;                         /* -1: not named */
+    char master[128];                     /* what the hosts, Sentinels, know it by; "": the one host is Redis itself */
     int hosts_len;
     struct redis_url_host {
         char name[256];

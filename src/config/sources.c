@@ -81,6 +81,18 @@ int sources_refuse(const struct sources *from, int id, const struct error *why, 
                      s->secret ? "the value" : printable(quoted, sizeof quoted, g.text), mark, place, why->text);
 }
 
+int sources_warn(struct config *c, char *text)
+{
+    char **warnings = reallocarray(c->warnings, c->warnings_len + 1, sizeof *warnings);
+    if (!warnings) {
+        free(text);
+        return -ENOMEM;
+    }
+    c->warnings = warnings;
+    warnings[c->warnings_len++] = text;
+    return 0;
+}
+
 static void hint(const char *name, char *ret, size_t size)
 {
     char nearest[CONFIG_NAME_SIZE];

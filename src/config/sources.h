@@ -31,6 +31,9 @@ int sources_refuse(const struct sources *from, int id, const struct error *why, 
  * is a mistake. Its other names may serve other programs. */
 int sources_check(const struct sources *from, struct error *e) __attribute__((warn_unused_result));
 
+/* Adds a line to what `perdura` warns of; takes the text. -ENOMEM. */
+int sources_warn(struct config *c, char *text) __attribute__((warn_unused_result));
+
 /* The next PERDURA_* name from *pos on in the environment that is no setting, in words; *pos moves behind it. The
  * environment is shared with other programs and releases, so that this is no mistake. 0 at the end, 1 with *ret set
  * (to be freed), -ENOMEM. */

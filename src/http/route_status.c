@@ -156,7 +156,7 @@ static json_t *tiers_json(struct http_exchange *x, const struct store_status *st
     json_array_append_new(list, tier_json("memory", config->memory_items ? json_true() : json_null(), &memory));
     json_array_append_new(list, tier_json("disk", json_true(), &unknown));
     json_array_append_new(list,
-                          tier_json("redis", state ? json_boolean(strcmp(state, "up") == 0) : json_null(), &unknown));
+                          tier_json("redis", state ? json_boolean(strcmp(state, "down") != 0) : json_null(), &unknown));
     json_array_append_new(list, tier_json("db", json_true(), &all)); /* it has just answered */
     json_array_append_new(
         list, tier_json("origin", config->image_origins_len ? json_boolean(origin_up) : json_null(), &unknown));

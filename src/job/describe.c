@@ -77,9 +77,9 @@ json_t *describe_redis(const struct store_redis_status *s)
 {
     if (!s->configured)
         return json_null();
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:i, s:i}", "state", s->up ? "up" : "down", "server", s->server,
-                     "detail", s->why, "connections", s->connections, "connections_in_use", s->connections_in_use,
-                     "errors", (json_int_t)s->errors, "owed_drops", s->owed, "ttl_seconds", s->ttl_s);
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:i, s:i}", "state", s->state, "server", s->server, "detail",
+                     s->why, "connections", s->connections, "connections_in_use", s->connections_in_use, "errors",
+                     (json_int_t)s->errors, "owed_drops", s->owed, "ttl_seconds", s->ttl_s);
 }
 
 json_t *describe_objects(const struct store_objects_status *s)

@@ -23,13 +23,23 @@ static void log_notice(void *arg, const char *text)
     log_event(LOG_WARN, "database warning", LOG_STR("text", text));
 }
 
-static void log_redis(void *arg, int up, const char *why)
+static void log_redis(void *arg, enum tier_redis_event event, const char *why)
 {
     (void)arg;
-    if (up)
-        log_fields(LOG_INFO, "Redis answers again", NULL, 0);
-    else
-        log_event(LOG_WARN, "Redis is left alone until it answers again", LOG_STR("why", why));
+    switch (event) {
+    case TIER_REDIS_DOWN:
+        log_event(LOG_WARN, "redis unavailable", LOG_STR("error", why));
+        break;
+    case TIER_REDIS_UP:
+        log_fields(LOG_INFO, "redis available again", NULL, 0);
+        break;
+    case TIER_REDIS_WRITES_REFUSED:
+        log_event(LOG_WARN, "redis refuses writes", LOG_STR("error", why));
+        break;
+    case TIER_REDIS_WRITES_ACCEPTED:
+        log_fields(LOG_INFO, "redis accepts writes again", NULL, 0);
+        break;
+    }
 }
 
 static void log_origin(void *arg, const char *collection, int up, const char *why)

@@ -224,14 +224,15 @@ struct store_status {
 int store_status(struct store *store, struct store_status *ret, struct error *e) __attribute__((warn_unused_result));
 
 struct store_redis_status {
-    int configured; /* else nothing below counts */
-    int up;         /* it answers, and holds nothing stale */
+    int configured;    /* else nothing below counts */
+    int up;            /* it answers, and holds nothing stale */
+    const char *state; /* "up", "down"; "full", "refuses writes": it is read, and takes nothing more */
     int connections, connections_in_use;
     int64_t errors;
     int owed; /* images to be dropped before it is read again */
     int ttl_s;
     char server[300]; /* host:port, or a socket's path; "" before the first connection */
-    char why[256];    /* it is not up */
+    char why[256];    /* its state is not "up" */
 };
 
 /* Asks Redis whether it is there, if it is not left alone at present, and waits up to wait_ms. */

@@ -377,6 +377,8 @@ int store_fetch_start(struct store *store, struct error *e)
     if (r < 0)
         return error_set(e, r, "no threads: %s", strerror(-r));
     f->started = 1;
+    if (store->redis)
+        tier_redis_connect(store->redis);
     show_metrics(f, 1);
     return 0;
 }

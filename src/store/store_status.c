@@ -106,7 +106,11 @@ void store_redis_status(struct store *store, int wait_ms, struct store_redis_sta
     ret->owed = state.owed;
     ret->ttl_s = state.ttl_s;
     copy(ret->server, sizeof ret->server, state.client.server);
-    copy(ret->why, sizeof ret->why, ret->up ? "" : r < 0 ? why.text : "it holds what was to be dropped");
+    ret->state = !ret->up                             ? "down"
+                 : state.writes == TIER_REDIS_ACCEPTS ? "up"
+                 : state.writes == TIER_REDIS_IS_FULL ? "full"
+                                                      : "refuses writes";
+    copy(ret->why, sizeof ret->why, ret->up ? state.refusal : r < 0 ? why.text : "it holds what was to be dropped");
 }
 
 void store_redis_ttl(struct store *store, int seconds)

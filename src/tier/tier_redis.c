@@ -28,7 +28,7 @@ static void on_change(void *arg, int up, const char *why)
     struct tier_redis *r = arg;
     struct error e;
     if (r->changed)
-        r->changed(r->changed_arg, up, why);
+        r->changed(r->changed_arg, up ? TIER_REDIS_UP : TIER_REDIS_DOWN, why);
     /* What came between the last look and the closing of the breaker. */
     if (up && tier_redis_work_off(r, &e) < 0)
         redis_client_trip(r->client, e.text);
@@ -56,9 +56,11 @@ int tier_redis_open(struct tier_redis **ret, const struct config *config, tier_r
     r->changed_arg = arg;
     atomic_init(&r->ttl_s, config->cache_ttl_s);
     tier_redis_owed_init(&r->owed);
+    tier_redis_writes_init(&r->writes);
     struct redis_client_options options = {
         .url = config->redis,
-        .tls = {config->redis_tls_ca, config->redis_tls_fingerprint, config->redis_tls_insecure},
+        .tls = {config->redis_tls_ca, config->redis_tls_fingerprint,
+                config->redis_tls_insecure || config->redis.insecure},
         .max_connections = config->redis_pool,
         .silence_ms = config->redis_timeout_ms,
         .pool_timeout_ms = r->pool_timeout_ms,
@@ -81,7 +83,13 @@ void tier_redis_free(struct tier_redis *r)
         return;
     redis_client_close(r->client);
     tier_redis_owed_release(&r->owed);
+    tier_redis_writes_release(&r->writes);
     free(r);
+}
+
+void tier_redis_connect(struct tier_redis *r)
+{
+    redis_client_connect(r->client);
 }
 
 int tier_redis_is_up(struct tier_redis *r)
@@ -107,6 +115,10 @@ void tier_redis_state(struct tier_redis *r, struct tier_redis_state *ret)
     ret->owes_all = r->owed.all != r->owed.all_done;
     pthread_mutex_unlock(&r->owed.lock);
     ret->ttl_s = atomic_load(&r->ttl_s);
+    pthread_mutex_lock(&r->writes.lock);
+    ret->writes = r->writes.state;
+    memcpy(ret->refusal, r->writes.why, sizeof ret->refusal);
+    pthread_mutex_unlock(&r->writes.lock);
 }
 
 /* Reading */
@@ -153,6 +165,21 @@ static void take_hash(struct reading *x, int i, const void *fields, int64_t left
     o->damaged = o->code == -EBADMSG;
 }
 
+/* An error that is not about one key's content: nothing can be read there. */
+static int check_read(struct tier_redis *r, const struct redis_client_replies *replies, struct error *e)
+{
+    for (int i = 0; i < replies->count; i++) {
+        const char *text = redis_client_text(replies->list[i], NULL);
+        if (redis_client_kind(replies->list[i]) != REDIS_CLIENT_ERROR || strncmp(text, "WRONGTYPE", 9) == 0)
+            continue;
+        error_set(e, -ENOTCONN, "Redis: %s", text);
+        if (redis_client_is_up(r->client))
+            redis_client_trip(r->client, e->text);
+        return -ENOTCONN;
+    }
+    return 0;
+}
+
 /* One round trip for all whose outcome's code is `code`. */
 static int read_round(struct reading *x, int code, struct error *e)
 {
@@ -169,11 +196,13 @@ static int read_round(struct reading *x, int code, struct error *e)
     if (result < 0)
         error_set(e, result, "out of memory");
     if (result == 0 && n) {
+        replies.count = 0;
         result = redis_client_call(x->r->client, &cmds, x->deadline_ms, &replies, e);
+        if (result == 0)
+            result = check_read(x->r, &replies, e);
         for (int k = 0; k < n && result == 0; k++)
             take_hash(x, asked[k], replies.list[2 * k], redis_client_integer(replies.list[2 * k + 1]));
-        if (result == 0)
-            redis_client_replies_release(&replies);
+        redis_client_replies_release(&replies);
     }
     redis_client_commands_release(&cmds);
     return result;
@@ -257,17 +286,20 @@ static int compose_put(struct tier_redis *r, struct redis_client_commands *cmds,
     return result < 0 ? result : redis_client_add(cmds, 1, exec, NULL);
 }
 
-/* The transaction's own answer is the last one; a command that was refused beforehand says why it was given up. */
-static int check_put(const struct redis_client_replies *replies, struct error *e)
+/* Why the transaction was not carried out, NULL when it was: its own answer is the last one, with an answer to each of
+ * its commands; a command that was refused beforehand says why it was given up. */
+static const char *find_refusal(const struct redis_client_replies *replies)
 {
     for (int i = 0; i < replies->count; i++)
         if (redis_client_kind(replies->list[i]) == REDIS_CLIENT_ERROR)
-            return error_set(e, -EIO, "Redis: %s", redis_client_text(replies->list[i], NULL));
+            return redis_client_text(replies->list[i], NULL);
     const void *done = replies->list[replies->count - 1];
+    if (!redis_client_length(done))
+        return "the transaction was not carried out";
     for (size_t i = 0; i < redis_client_length(done); i++)
         if (redis_client_kind(redis_client_at(done, i)) == REDIS_CLIENT_ERROR)
-            return error_set(e, -EIO, "Redis: %s", redis_client_text(redis_client_at(done, i), NULL));
-    return redis_client_length(done) ? 0 : error_set(e, -EIO, "Redis did not take the image");
+            return redis_client_text(redis_client_at(done, i), NULL);
+    return NULL;
 }
 
 static int send_put(struct tier_redis *r, const struct redis_client_commands *cmds, const char *path_key,
@@ -279,7 +311,13 @@ static int send_put(struct tier_redis *r, const struct redis_client_commands *cm
         tier_redis_owe(r, &path_key, 1);
     if (result < 0)
         return result;
-    result = check_put(&replies, e);
+    const char *refusal = find_refusal(&replies);
+    if (refusal) {
+        result = error_set(e, -ENOSPC, "Redis: %s", refusal);
+        tier_redis_note_refused(r, refusal);
+    } else {
+        tier_redis_note_accepted(r);
+    }
     redis_client_replies_release(&replies);
     return result;
 }
@@ -293,7 +331,10 @@ int tier_redis_put(struct tier_redis *r, const struct image *image, int64_t fetc
     if (meta->size > r->max_bytes)
         return error_set(e, -EFBIG, "has more bytes than PERDURA_REDIS_MAX_BYTES lets into Redis");
     if (!tier_redis_is_up(r))
-        return error_set(e, -ENOTCONN, "Redis is left alone for a while");
+        return error_set(e, -ENOTCONN, "Redis is unavailable, the circuit breaker is open");
+    int may = tier_redis_may_write(r, e);
+    if (may < 0)
+        return may;
     tier_redis_path_key(path_key, &meta->key);
     if (!tier_redis_entity_key(entity_key, meta->content_type, meta->object_id, meta->variant))
         *entity_key = '\0';
@@ -313,6 +354,7 @@ static int ask_one(struct tier_redis *r, int argc, const char *const *argv, int 
 {
     struct redis_client_commands cmds;
     redis_client_commands_init(&cmds, COMMANDS_MAX_BYTES);
+    cmds.is_ping = strcmp(argv[0], "PING") == 0;
     int result = redis_client_add(&cmds, argc, argv, NULL);
     result = result < 0 ? error_set(e, result, "out of memory")
                         : redis_client_call(r->client, &cmds, clock_monotonic_ms() + wait_ms, ret, e);
@@ -346,7 +388,7 @@ static int read_key(const void *reply, const char *const *entity, struct image_k
         if (!text[i] || (i >= 2 && strcmp(text[i], entity[i - 2]) != 0))
             return -ENOENT;
     }
-    if (strlen(text[0]) > IMAGE_COLLECTION_MAX || strlen(text[1]) > SAFEPATH_MAX)
+    if (strlen(text[0]) > IMAGE_COLLECTION_MAX || safepath_check(text[1], strlen(text[1]), NULL) < 0)
         return -ENOENT;
     *ret = (struct image_key){text[0], text[1]};
     return 0;
@@ -360,7 +402,7 @@ int tier_redis_resolve(struct tier_redis *r, const char *content_type, const cha
     if (!tier_redis_entity_key(entity_key, content_type, object_id, variant))
         return error_set(e, -ENOENT, "is not in Redis");
     if (!tier_redis_is_up(r))
-        return error_set(e, -ENOTCONN, "Redis is left alone for a while");
+        return error_set(e, -ENOTCONN, "Redis is unavailable, the circuit breaker is open");
     const char *argv[] = {"HMGET", entity_key, "collection", "path", "entity_type", "object_id", "variant"};
     int result = ask_one(r, 7, argv, r->timeout_ms, &replies, e);
     if (result < 0)
@@ -380,7 +422,7 @@ int tier_redis_has(struct tier_redis *r, const struct image_key *key, struct err
     char path_key[TIER_REDIS_KEY_SIZE];
     struct redis_client_replies replies;
     if (!tier_redis_is_up(r))
-        return error_set(e, -ENOTCONN, "Redis is left alone for a while");
+        return error_set(e, -ENOTCONN, "Redis is unavailable, the circuit breaker is open");
     tier_redis_path_key(path_key, key);
     int result = ask_one(r, 2, (const char *[]){"EXISTS", path_key}, r->timeout_ms, &replies, e);
     if (result < 0)
@@ -390,11 +432,29 @@ int tier_redis_has(struct tier_redis *r, const struct image_key *key, struct err
     return result;
 }
 
+/* Where it refuses images: whether it still does. Nobody may ask for one that would be put. */
+static void try_write(struct tier_redis *r, int wait_ms)
+{
+    struct redis_client_replies replies;
+    pthread_mutex_lock(&r->writes.lock);
+    int due = r->writes.state != TIER_REDIS_ACCEPTS && clock_monotonic_ms() >= r->writes.until_ms;
+    pthread_mutex_unlock(&r->writes.lock);
+    if (!due || ask_one(r, 5, (const char *[]){"SET", "image:probe", "1", "PX", "1"}, wait_ms, &replies, NULL) < 0)
+        return;
+    if (redis_client_kind(replies.list[0]) == REDIS_CLIENT_ERROR)
+        tier_redis_note_refused(r, redis_client_text(replies.list[0], NULL));
+    else
+        tier_redis_note_accepted(r);
+    redis_client_replies_release(&replies);
+}
+
 int tier_redis_ping(struct tier_redis *r, int wait_ms, struct error *e)
 {
     struct redis_client_replies replies;
     int result = ask_one(r, 1, (const char *[]){"PING"}, wait_ms, &replies, e);
-    if (result == 0)
+    if (result == 0) {
         redis_client_replies_release(&replies);
+        try_write(r, wait_ms);
+    }
     return result;
 }

@@ -26,13 +26,23 @@
 
 struct tier_redis;
 
-/* Redis is left alone from now on, and why; or it answers again. Told by any thread. */
-typedef void tier_redis_changed_fn(void *arg, int up, const char *why);
+/* What an operator should know, once when it begins and once when it ends; by any thread. */
+enum tier_redis_event {
+    TIER_REDIS_DOWN, /* the circuit breaker opens */
+    TIER_REDIS_UP,
+    TIER_REDIS_WRITES_REFUSED, /* it serves what it has and takes nothing more, as when it is full */
+    TIER_REDIS_WRITES_ACCEPTED
+};
+
+typedef void tier_redis_changed_fn(void *arg, enum tier_redis_event event, const char *why);
 
 /* Connects to nothing yet; the settings are borrowed. -EINVAL, -ENOMEM. */
 int tier_redis_open(struct tier_redis **ret, const struct config *config, tier_redis_changed_fn *changed, void *arg,
                     struct error *e) __attribute__((warn_unused_result));
 void tier_redis_free(struct tier_redis *r); /* NULL is allowed */
+
+/* Has a connection opened now: one that fails is reported before anybody asks for an image. */
+void tier_redis_connect(struct tier_redis *r);
 
 /* Whether asking it is of any use at present. */
 int tier_redis_is_up(struct tier_redis *r);
@@ -45,8 +55,8 @@ typedef void tier_redis_got_fn(void *arg, void *item, struct image *image, int r
 
 void tier_redis_read(struct tier_redis *r, void *const *items, int count, tier_redis_got_fn *got, void *arg);
 
-/* Puts an image there, which took fetch_us to read elsewhere. -EFBIG: larger than PERDURA_REDIS_MAX_BYTES; -ENOTCONN,
- * -EIO and others: it may be there or not. */
+/* Puts an image there, which took fetch_us to read elsewhere. -EFBIG: larger than PERDURA_REDIS_MAX_BYTES; -ENOSPC: it
+ * refuses images; -ENOTCONN and others: it may be there or not. */
 int tier_redis_put(struct tier_redis *r, const struct image *image, int64_t fetch_us, struct error *e)
     __attribute__((warn_unused_result));
 
@@ -80,11 +90,15 @@ void tier_redis_set_ttl(struct tier_redis *r, int seconds);
 /* Asks it whether it is there, and waits up to wait_ms for its answer. 0, or why not. */
 int tier_redis_ping(struct tier_redis *r, int wait_ms, struct error *e) __attribute__((warn_unused_result));
 
+enum tier_redis_write_state { TIER_REDIS_ACCEPTS, TIER_REDIS_IS_FULL, TIER_REDIS_REFUSES };
+
 struct tier_redis_state {
     struct redis_client_state client;
     int owed; /* images to be dropped before anything is read */
     int owes_all;
     int ttl_s;
+    enum tier_redis_write_state writes;
+    char refusal[256]; /* why it takes no images; "" while it does */
 };
 
 void tier_redis_state(struct tier_redis *r, struct tier_redis_state *ret);

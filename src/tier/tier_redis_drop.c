@@ -11,6 +11,7 @@
 #define COMMANDS_MAX_BYTES (TIER_REDIS_NAMES_MAX * 3 * (TIER_REDIS_KEY_SIZE + 128))
 #define SCAN_COUNT         "500"
 #define SWEEP_STEP_MS      1000
+#define SWEEP_MS           60000 /* all steps: a cursor that never ends is no reason to go on for ever */
 
 static int add_unlink(struct redis_client_commands *cmds, const char *name)
 {
@@ -249,9 +250,17 @@ static int drop_page(struct tier_redis *r, const void *keys, int *total, struct 
     return result;
 }
 
+/* What a page of SCAN begins with; NULL: it is no page. */
+static const char *find_cursor(const void *page)
+{
+    const char *text = redis_client_length(page) == 2 ? redis_client_text(redis_client_at(page, 0), NULL) : NULL;
+    return text && *text && strspn(text, "0123456789") == strlen(text) && strlen(text) <= 20 ? text : NULL;
+}
+
 int tier_redis_sweep(struct tier_redis *r, const char *pattern, struct error *e)
 {
     char cursor[32] = "0";
+    int64_t until_ms = clock_monotonic_ms() + SWEEP_MS;
     int total = 0, result;
     do {
         const char *argv[] = {"SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT};
@@ -263,14 +272,16 @@ int tier_redis_sweep(struct tier_redis *r, const char *pattern, struct error *e)
         if (result < 0)
             return result;
         const void *page = replies.list[0];
-        if (redis_client_length(page) == 2) {
-            (void)snprintf(cursor, sizeof cursor, "%s", redis_client_text(redis_client_at(page, 0), NULL));
+        if (find_cursor(page)) {
+            (void)snprintf(cursor, sizeof cursor, "%s", find_cursor(page));
             result = drop_page(r, redis_client_at(page, 1), &total, e);
         } else {
             result = error_set(e, -EIO, "Redis: %s",
                                redis_client_text(page, NULL) ? redis_client_text(page, NULL) : "does not know SCAN");
         }
         redis_client_replies_release(&replies);
+        if (result == 0 && !clock_left_ms(until_ms))
+            result = error_set(e, -ETIMEDOUT, "Redis: SCAN came to no end within %d s", SWEEP_MS / 1000);
     } while (result == 0 && strcmp(cursor, "0") != 0);
     return result < 0 ? result : total;
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/zstd.h"
+#include "tier/copy_note.h"
 
 const char *const tier_redis_field_names[TIER_REDIS_FIELDS] = {
     [TIER_REDIS_SEE] = "see",
@@ -131,6 +132,17 @@ static int is_text(const struct tier_redis_hash *h, enum tier_redis_field field,
     return h->values[field] && strcmp(h->values[field], text) == 0;
 }
 
+/* It goes into the head of a request to the origin. */
+static const char *read_etag(const struct tier_redis_hash *h)
+{
+    const char *etag = h->values[TIER_REDIS_ETAG];
+    size_t n = h->lengths[TIER_REDIS_ETAG];
+    for (size_t i = 0; etag && i < n; i++)
+        if ((unsigned char)etag[i] < ' ' || etag[i] == 0x7f)
+            return NULL;
+    return etag && n < COPY_ETAG_SIZE ? etag : NULL;
+}
+
 static int copy_data(const struct tier_redis_hash *h, struct image *image)
 {
     const char *data = h->values[TIER_REDIS_DATA];
@@ -171,7 +183,7 @@ int tier_redis_hash_read(const struct tier_redis_hash *h, const struct image_key
         .width = (int)tier_redis_hash_number(h, TIER_REDIS_WIDTH),
         .height = (int)tier_redis_hash_number(h, TIER_REDIS_HEIGHT),
         .mtime_ns = tier_redis_hash_number(h, TIER_REDIS_MTIME),
-        .etag = h->values[TIER_REDIS_ETAG],
+        .etag = read_etag(h),
         .checked_us = tier_redis_hash_number(h, TIER_REDIS_CHECKED_US),
     };
     if (!h->values[TIER_REDIS_DATA] || !meta.mime || !h->values[TIER_REDIS_SHA256] || meta.size <= 0 ||

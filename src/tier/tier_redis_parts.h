@@ -18,6 +18,15 @@ struct tier_redis_owed {
     atomic_int any;
 };
 
+/* Whether it takes images. */
+struct tier_redis_writes {
+    pthread_mutex_t lock; /* over all below */
+    enum tier_redis_write_state state;
+    int64_t pause_ms;
+    int64_t refused_ms, until_ms; /* clock_monotonic_ms: the last time; nothing is put before */
+    char why[256];                /* "" while it does */
+};
+
 struct tier_redis {
     struct redis_client *client;
     int timeout_ms, pool_timeout_ms;
@@ -26,6 +35,7 @@ struct tier_redis {
     atomic_int ttl_s;
     atomic_ullong sweeps;
     struct tier_redis_owed owed;
+    struct tier_redis_writes writes;
     tier_redis_changed_fn *changed;
     void *changed_arg;
 };
@@ -38,6 +48,14 @@ int tier_redis_unlink(struct tier_redis *r, const char *const *names, int count,
 
 /* All keys that match. Returns how many images. */
 int tier_redis_sweep(struct tier_redis *r, const char *pattern, struct error *e) __attribute__((warn_unused_result));
+
+void tier_redis_writes_init(struct tier_redis_writes *w);
+void tier_redis_writes_release(struct tier_redis_writes *w);
+/* 0, or -ENOSPC: it refused a moment ago. */
+int tier_redis_may_write(struct tier_redis *r, struct error *e) __attribute__((warn_unused_result));
+/* An image was taken; or not, and what Redis said. */
+void tier_redis_note_accepted(struct tier_redis *r);
+void tier_redis_note_refused(struct tier_redis *r, const char *said);
 
 void tier_redis_owed_init(struct tier_redis_owed *owed);
 void tier_redis_owed_release(struct tier_redis_owed *owed);

@@ -436,7 +436,7 @@ def test_a_wrong_password_is_told_without_it(folder: Path, serve: Callable[..., 
         answer = http.get("/ready")
         assert answer.status == 200 and answer.json["ready"]
         assert answer.json["redis"]["state"] == "down" and "WRONGPASS" in answer.json["redis"]["detail"]
-        wait_until(lambda: "Redis is left alone" in http.shown(), WAIT_S, "the log")
+        wait_until(lambda: "redis unavailable" in http.shown(), WAIT_S, "the log")
         assert "falsch-1234" not in http.shown() + answer.body.decode()
 
 
@@ -484,11 +484,6 @@ def test_tls_refused(
 @pytest.mark.parametrize(
     "env, told",
     [
-        ({"REDIS_URL": "http://localhost"}, "REDIS_URL: the value (from the environment) does not begin with redis://"),
-        ({"REDIS_URL": "redis://:geheim@host:port"}, "REDIS_URL: the value (from the environment) has a port"),
-        ({"REDIS_URL": "redis+sentinel://a:1,b:2"}, "does not name the master"),
-        ({"REDIS_HOST": "a:6379"}, 'REDIS_HOST: "a:6379" (from the environment) is no host'),
-        ({"CACHE_DRIVER": "redis"}, "needs REDIS_URL or REDIS_HOST"),
         ({"REDIS_CACHE_TTL": "0"}, 'REDIS_CACHE_TTL: "0" (from the environment) is too small'),
         ({"REDIS_TLS_FINGERPRINT": "abc"}, "is no SHA-256; accepted: 64 hexadecimal digits"),
         ({"PERDURA_COMPRESS": "gzip"}, "accepted: off or zstd"),
@@ -497,6 +492,38 @@ def test_tls_refused(
 def test_wrong_settings_exit_2(offline: Perdura, env: dict[str, str], told: str) -> None:
     result = offline.run("config", env=env, check=False)
     assert result.code == 2 and told in result.stderr and "geheim" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "env, told",
+    [
+        ({"REDIS_URL": "http://localhost"}, "REDIS_URL: the value (from the environment) does not begin with redis://"),
+        ({"REDIS_URL": "redis://:geheim@host:port"}, "REDIS_URL: the value (from the environment) has a port"),
+        ({"REDIS_URL": "redis+sentinel://a:1,b:2"}, "does not name the master"),
+        ({"REDIS_HOST": "a:6379"}, 'REDIS_HOST: "a:6379" (from the environment) is no host'),
+        ({"CACHE_DRIVER": "redis"}, "needs REDIS_URL or REDIS_HOST"),
+        ({"CACHE_DRIVER": "foo"}, 'CACHE_DRIVER: "foo" (from the environment)'),
+        ({"CACHE_DRIVER": "redis", "REDIS_URL": "tcp://geheim@x"}, "does not begin with redis://"),
+    ],
+)
+def test_what_the_platform_sets_and_cannot_be_used_is_a_warning(
+    serve: Callable[..., Served], env: dict[str, str], told: str
+) -> None:
+    http = serve(**env)
+    assert told in http.shown() and "geheim" not in http.shown()
+    assert http.get("/ready").json["redis"] is None
+    assert http.get("/health").json["redis"] == "off"
+
+
+def test_parameters_of_other_clients(offline: Perdura, encrypted: Redis, serve: Callable[..., Served]) -> None:
+    url = encrypted.url() + "?ssl_cert_reqs=none&health_check_interval=30"
+    http = serve(REDIS_URL=url, **PATIENT)
+    wait_until(lambda: state(http)["state"] == "up", WAIT_S, "Redis")
+    assert "health_check_interval" in http.shown() and "is not verified" in http.shown()
+    with_db = offline.run("config", env={"REDIS_URL": "redis://h?db=3&password=geheim"})
+    assert "geheim" not in with_db.stdout + with_db.stderr and "password" in with_db.stderr
+    flag = offline.run("config", "--redis-url", "http://localhost", check=False)
+    assert flag.code == 2, "who says it to Perdura means Perdura"
 
 
 def test_what_other_programs_mean_by_these_names_is_passed_over(offline: Perdura) -> None:

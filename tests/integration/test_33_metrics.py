@@ -153,6 +153,8 @@ HAPPENED = [
                                   'perdura_db_wait_seconds_bucket{le="+Inf"}': "0+60x40"}, True),
     ("PerduraRedisLeftAlone", {"perdura_redis_breaker_open": "1x20"}, True),
     ("PerduraRedisLeftAlone", {"perdura_redis_breaker_open": "1 0 1 0 1 0x20"}, False),
+    ("PerduraRedisRefusesWrites", {"perdura_redis_writes_refused": "1x40"}, True),
+    ("PerduraRedisRefusesWrites", {"perdura_redis_writes_refused": "1x5 0x40"}, False),
     ("PerduraFeedLags", {"perdura_feed_lag_seconds": "0+30x20"}, True),
     ("PerduraFeedLags", {"perdura_feed_lag_seconds": "2x20"}, False),
     ("PerduraStaleFiles", {"perdura_feed_stale_files": "3x30"}, True),
