@@ -19,8 +19,9 @@ START_S = 60
 class PgBouncer:
     """with PgBouncer(folder, server) as pooler: url = pooler.url("shop")"""
 
-    def __init__(self, folder: Path, server: Postgres, pool_size: int = 4) -> None:
-        """pool_size: how many connections to the server all clients share."""
+    def __init__(self, folder: Path, server: Postgres, pool_size: int = 4, user: str = "postgres") -> None:
+        """pool_size: how many connections to the server all clients share; user: the role that these have."""
+        self._server_user = user
         self._pool_size = pool_size
         self._folder = folder
         self._server = server
@@ -38,7 +39,7 @@ class PgBouncer:
         user.own(self._folder)
         settings = self._folder / "pgbouncer.ini"
         settings.write_text(
-            f"[databases]\n* = host={self._server.socket_folder} port={self._server.port} user=postgres\n"
+            f"[databases]\n* = host={self._server.socket_folder} port={self._server.port} user={self._server_user}\n"
             f"[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\nunix_socket_dir = {self._folder}\n"
             f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
             "ignore_startup_parameters = extra_float_digits\n"

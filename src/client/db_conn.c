@@ -8,9 +8,11 @@
 #include "client/db_fault.h"
 #include "client/db_result.h"
 #include "client/db_session.h"
+#include "config/conninfo.h"
 
 #define CONNECT_TIMEOUT_S "5"
 #define GREETING_MS       5000
+#define URL_MAX           ((size_t)1 << 20)
 #define OLDEST_SERVER     130000
 /* A connection that answered so lately is not looked at again. */
 #define TRUSTED_MS 100
@@ -55,18 +57,51 @@ void db_session_notice(void *arg, const PGresult *res)
         conn->options->on_notice(conn->options->notice_arg, message);
 }
 
-int db_conn_check_url(const char *url, struct error *e)
+static bool is_keyword(const char *name)
+{
+    PQconninfoOption *all = PQconndefaults();
+    bool known = false;
+    for (const PQconninfoOption *o = all; o && o->keyword && !known; o++)
+        known = strcmp(o->keyword, name) == 0;
+    PQconninfoFree(all);
+    return known;
+}
+
+static int check_url(const char *url, struct error *e)
 {
     char *why = NULL;
     PQconninfoOption *parsed = PQconninfoParse(url, &why);
     if (why)
         PQfreemem(why); /* it quotes the url, and with it the password */
     if (!parsed)
-        return error_set(e, DB_BAD_VALUE,
+        return error_set(e, -EINVAL,
                          "DATABASE_URL is not a PostgreSQL connection string; accepted: "
                          "postgresql://user:password@host:port/database or host=... dbname=...");
     PQconninfoFree(parsed);
     return 0;
+}
+
+int db_conn_url(const char *text, char **ret, const struct db_options *options, struct error *e)
+{
+    struct buf url, warning;
+    buf_init(&url, URL_MAX);
+    buf_init(&warning, URL_MAX);
+    int r = conninfo_adapt(text, is_keyword, &url, &warning);
+    if (r < 0)
+        error_set(e, r, "DATABASE_URL: %s", r == -ENOMEM ? "out of memory" : "is too long");
+    else
+        r = check_url(url.data, e);
+    if (r == 0 && warning.len && options->on_notice) {
+        struct error told; /* cuts what is long */
+        (void)error_set(&told, 0, "DATABASE_URL has parts that libpq does not know: %s", warning.data);
+        options->on_notice(options->notice_arg, told.text);
+    }
+    buf_release(&warning);
+    if (r < 0)
+        buf_release(&url);
+    else
+        *ret = url.data;
+    return r;
 }
 
 static int connected(struct db_conn *conn, struct error *e)

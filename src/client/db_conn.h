@@ -5,8 +5,10 @@
 #include "client/db.h"
 #include "client/db_watch.h"
 
-/* Whether libpq can read the connection string. -EINVAL with a text that does not show it. */
-int db_conn_check_url(const char *url, struct error *e) __attribute__((warn_unused_result));
+/* The connection string for libpq, to be freed; what has to be dropped from it is a notice of the options. -EINVAL with
+ * a text that does not show it. */
+int db_conn_url(const char *text, char **ret, const struct db_options *options, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* Connects; the options' strings and the watch must live as long as the connection. -ENOTCONN; *ret_reached (untouched
  * else) becomes 1 when the server let us in, be it that the connection was lost after that. */

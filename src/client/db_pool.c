@@ -62,19 +62,18 @@ static void set_follower(struct db_pool *leader, struct db_pool *follower)
 
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
 {
-    int r = db_conn_check_url(options->url, e);
+    char *url;
+    int r = db_conn_url(options->url, &url, options, e);
     if (r < 0)
         return r;
 
     struct db_pool *pool = calloc(1, sizeof *pool);
-    if (!pool)
-        return error_set(e, -ENOMEM, "out of memory");
-    pool->options = *options;
-    pool->options.url = strdup(options->url);
-    if (!pool->options.url) {
-        free(pool);
+    if (!pool) {
+        free(url);
         return error_set(e, -ENOMEM, "out of memory");
     }
+    pool->options = *options;
+    pool->options.url = url;
     if (pool->options.max_connections > CONNECTIONS_MAX)
         pool->options.max_connections = CONNECTIONS_MAX;
     r = db_watch_start(&pool->watch, pool->options.max_connections);

@@ -27,13 +27,29 @@ static const char *const harmless[] = {
     "target_session_attrs",
 };
 
-static const char *after_scheme(const char *text)
+/* What SQLAlchemy, Django, Prisma, Rails, Elixir, Node and JDBC call PostgreSQL and its kin. */
+static bool is_scheme(const char *name, size_t len)
 {
-    static const char *const schemes[] = {"postgresql://", "postgres://"};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
-        if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
-            return text + strlen(schemes[i]);
-    return NULL;
+    static const char *const names[] = {"postgresql", "postgres",    "postgis",     "pgsql",     "psql",     "pg",
+                                        "timescale",  "timescaledb", "cockroachdb", "cockroach", "redshift", "ecto"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == len && strncasecmp(names[i], name, len) == 0)
+            return true;
+    return false;
+}
+
+const char *conninfo_after_scheme(const char *text)
+{
+    static const char jdbc[] = "jdbc:";
+    if (strncasecmp(text, jdbc, strlen(jdbc)) == 0)
+        text += strlen(jdbc);
+    size_t len = strcspn(text, ":+ ");
+    if (!is_scheme(text, len))
+        return NULL;
+    text += len;
+    if (*text == '+') /* a driver: postgresql+asyncpg:// */
+        text += 1 + strspn(text + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    return strncmp(text, "://", 3) == 0 ? text + 3 : NULL;
 }
 
 static bool is_harmless(const char *name, size_t len)
@@ -76,16 +92,14 @@ static bool ports_are_numbers(const char *hosts, size_t len)
     return true;
 }
 
-/* Where the hosts begin: behind the first '@' before the path, as libpq takes it. */
+/* Where the hosts begin: behind the last '@' before the path. */
 static const char *hosts_of(const char *rest)
 {
-    size_t len = strcspn(rest, "@/");
-    return rest[len] == '@' ? rest + len + 1 : rest;
+    const char *at = memrchr(rest, '@', strcspn(rest, "/"));
+    return at ? at + 1 : rest;
 }
 
-/* Moves over one `keyword = value`, quoted or not, as libpq reads it. Returns false at the end or at a mistake, where
- * *pos then is. */
-static bool next_pair(const char **pos, const char **ret_name, size_t *ret_name_len)
+bool conninfo_next_pair(const char **pos, const char **ret_name, size_t *ret_name_len)
 {
     const char *p = *pos + strspn(*pos, " \t\r\n");
     *pos = p;
@@ -114,7 +128,7 @@ static bool next_pair(const char **pos, const char **ret_name, size_t *ret_name_
 
 int conninfo_check(const char *text, struct error *e)
 {
-    const char *rest = after_scheme(text);
+    const char *rest = conninfo_after_scheme(text);
     if (rest) {
         const char *hosts = hosts_of(rest);
         if (ports_are_numbers(hosts, strcspn(hosts, "/?")))
@@ -125,7 +139,7 @@ int conninfo_check(const char *text, struct error *e)
     const char *name;
     size_t name_len;
     const char *pos = text;
-    while (next_pair(&pos, &name, &name_len))
+    while (conninfo_next_pair(&pos, &name, &name_len))
         ;
     if (!*pos && strchr(text, '='))
         return 0;
@@ -137,7 +151,7 @@ static int mask_pairs(const char *text, struct buf *out)
     const char *pos = text, *name;
     size_t name_len;
     int r = 0;
-    for (const char *blank = ""; r == 0 && next_pair(&pos, &name, &name_len); blank = " ") {
+    for (const char *blank = ""; r == 0 && conninfo_next_pair(&pos, &name, &name_len); blank = " ") {
         r = buf_addstr(out, blank);
         if (r == 0)
             r = add_pair(out, name, name_len, (size_t)(pos - name));
@@ -164,7 +178,7 @@ static int mask_query(const char *query, struct buf *out)
 
 int conninfo_mask(const char *text, struct buf *out)
 {
-    const char *rest = after_scheme(text);
+    const char *rest = conninfo_after_scheme(text);
     if (!rest)
         return mask_pairs(text, out);
 

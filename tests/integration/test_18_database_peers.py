@@ -6,16 +6,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import hostile_postgres as hostile
 import images
 import pytest
-from conftest import Perdura, Served
+from conftest import Database, Perdura, Served
 from hostile_postgres import HostilePostgres, answer, close, error, on, raw, ready, rewrite
 from http_client import Answer
 from pooler import PgBouncer
-from servers import wait_until
+from servers import Postgres, wait_until, within
 
 GET = "-- One live image with its bytes."
 PUT = "-- Stores a batch of images"
@@ -109,6 +111,164 @@ def test_a_statement_that_is_out_of_date_is_prepared_again(
     assert beside.get(stored).status == 200, beside.shown()
     assert not lines(beside, "PERDURA_DB_PREPARED")
     beside.stop()
+
+
+# What other drivers write
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        (lambda url: url.replace("postgresql://", "postgis://"), ""),
+        (lambda url: url.replace("postgresql://", "postgresql+psycopg2://"), ""),
+        (lambda url: url.replace("postgresql://", "postgres+asyncpg://"), ""),
+        (lambda url: url.replace("postgresql://", "jdbc:postgresql://"), ""),
+        (lambda url: url + "&pool=5&pgbouncer=true&schema=public&connection_limit=1", "pool"),
+        (lambda url: url.replace("postgres@", "postgres:se%cret@", 1) + "&pool=5", "pool"),
+        (lambda url: url + "&sslmode=no-verify", "no-verify"),
+        (lambda url: "user=postgres pool=5 " + " ".join(url.split("?")[1].split("&")), "pool"),
+    ],
+)
+def test_urls_of_other_drivers(change: Callable[[str], str], named: str, perdura: Perdura) -> None:
+    """The command works, and says in one line what was dropped, never the password."""
+    name = perdura.database.name
+    folder = quote(str(perdura.database.server.socket_folder), safe="/")
+    url = change(f"postgresql://postgres@/{name}?host={folder}&port={perdura.database.server.port}&dbname={name}")
+    (perdura.media / "a.png").write_bytes(images.make("png", 1))
+    result = perdura.run("cache-all", env={"DATABASE_URL": url})
+    told = [line for line in result.stderr.splitlines() if "libpq does not know" in line]
+    assert len(told) == (1 if named else 0), result.stderr
+    assert not named or named in told[0]
+    assert "cret" not in result.stderr
+    assert is_row(perdura, "a.png")
+
+
+# Row level security
+
+
+OWNER_RULES = {
+    "without a policy": "",
+    "with a policy": "CREATE POLICY few ON image_cache USING (original_path LIKE 'b%')",
+}
+
+
+@pytest.fixture
+def restricted(perdura: Perdura) -> Iterator[str]:
+    """A role that may do everything with our tables and is not their owner. Returns its URL."""
+    database, role = perdura.database, f"app_{perdura.database.name}"
+    database.query(f"CREATE ROLE {role} LOGIN")
+    database.query(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    database.query(f"GRANT ALL ON SCHEMA public TO {role}")
+    yield database.url.replace("postgres@", f"{role}@", 1)
+    database.query(f"DROP OWNED BY {role}")
+    database.query(f"DROP ROLE {role}")
+
+
+def forbid(perdura: Perdura, policy: str) -> None:
+    perdura.database.query("ALTER TABLE image_cache ENABLE ROW LEVEL SECURITY")
+    if policy:
+        perdura.database.query(policy)
+
+
+@pytest.mark.parametrize("policy", OWNER_RULES.values(), ids=OWNER_RULES)
+def test_row_level_security_hides_nothing_silently(
+    policy: str, perdura: Perdura, restricted: str, serve: Callable[..., Served], stored: str
+) -> None:
+    http = serve(DATABASE_URL=restricted, **QUIET)
+    assert http.put("/media/b.png", images.make("png", 2)).status == 201
+    forbid(perdura, policy)
+    assert "row level security" in http.get(stored).problem(503)
+    assert "row level security" in http.put("/media/b.png", images.make("png", 3)).problem(503)
+    assert http.get("/ready").status == 503
+    result = perdura.run("restore", "--all", check=False, env={"DATABASE_URL": restricted})
+    assert result.code not in (0, 2) and "row level security" in result.stderr, result
+    assert "DISABLE ROW LEVEL SECURITY" in result.stderr
+    perdura.database.query("ALTER TABLE image_cache DISABLE ROW LEVEL SECURITY")
+    wait_until(lambda: http.get(stored).status == 200, 60, "the image")
+    http.stop()
+
+
+def test_row_level_security_behind_a_pooler(perdura: Perdura, restricted: str, serve: Callable[..., Served]) -> None:
+    """Where the session's settings would be another client's, the tables are asked."""
+    forbid(perdura, "")
+    role = restricted.split("//")[1].split("@")[0]
+    with PgBouncer(perdura.folder / "pgbouncer", perdura.database.server, user=role) as pooler:
+        url = pooler.url(perdura.database.name)
+        result = perdura.run("restore", "--all", check=False, env={"DATABASE_URL": url})
+        assert result.code not in (0, 2) and "row level security" in result.stderr, result
+        http = serve(DATABASE_URL=url, **QUIET)
+        assert "row level security" in http.put("/media/b.png", images.make("png", 3)).problem(503)
+        perdura.database.query("ALTER TABLE image_cache DISABLE ROW LEVEL SECURITY")
+        wait_until(lambda: http.put("/media/b.png", images.make("png", 3)).status == 201, 60, "the upload")
+        assert perdura.database.value("SHOW row_security") == "on"
+        http.stop()
+
+
+@pytest.mark.parametrize("table", ["image_count", "schema_migration", "upload"])
+def test_row_level_security_on_any_table(table: str, perdura: Perdura, restricted: str) -> None:
+    perdura.database.query(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    result = perdura.run("cache-all", check=False, env={"DATABASE_URL": restricted})
+    assert result.code not in (0, 2) and table in result.stderr, result
+
+
+def test_every_table_is_asked_about(perdura: Perdura, restricted: str) -> None:
+    """sql/connection_begin.sql names them all."""
+    tables = perdura.database.query("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+    for (table,) in tables:
+        perdura.database.query(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        result = perdura.run("cache-all", check=False, env={"DATABASE_URL": restricted})
+        assert result.code not in (0, 2) and table in result.stderr, (table, result)
+        perdura.database.query(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+
+
+def test_a_search_path_without_schema(perdura: Perdura) -> None:
+    """What helps is another setting, not a migration."""
+    perdura.database.query(f"ALTER DATABASE {perdura.database.name} SET search_path = ''")
+    for command in (("cache-all",), ("migrate",), ("restore", "--all")):
+        (perdura.media / "a.png").write_bytes(images.make("png", 1))
+        result = perdura.run(*command, check=False)
+        assert result.code not in (0, 2) and "search_path" in result.stderr, result
+
+
+# Two servers
+
+
+def set_read_only(server: Postgres, to: str) -> None:
+    """Sessions that are there go on: so does a primary that is demoted behind a proxy."""
+    server.execute(f"ALTER SYSTEM SET default_transaction_read_only = {to}")
+    server.execute("SELECT pg_reload_conf()")
+
+
+def test_writes_follow_the_primary(perdura: Perdura, serve: Callable[..., Served], session_folder: Path) -> None:
+    """The old primary turns read-only, the other server takes over. Within 10 s, with one line, writes are there, and so is
+    the connection that listens."""
+    name = perdura.database.name
+    folders = [session_folder / f"{name}_{n}" for n in (1, 2)]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        Postgres(folders[0], fsync=False) as old, HostilePostgres(old) as first,
+        Postgres(folders[1], fsync=False) as new, HostilePostgres(new) as second,
+    ):
+        for server in (old, new):
+            perdura.run("migrate", env={"DATABASE_URL": server.create_database(name)})
+        set_read_only(new, "on")
+        hosts = f"postgresql://postgres@127.0.0.1:{first.port},127.0.0.1:{second.port}/{name}"
+        http = serve(DATABASE_URL=f"{hosts}?target_session_attrs=read-write", **QUIET)
+        assert http.put("/media/a.png", images.make("png", 1)).status == 201
+        listens = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'perdura feed'"
+        stores = "SELECT count(*) > 0 FROM image_cache WHERE original_path = %s"
+        wait_until(lambda: Database(old, name).value(listens), 60, "the feed at the old primary")
+
+        set_read_only(new, "off")
+        set_read_only(old, "on")
+        (perdura.media / "w.png").write_bytes(images.make("png", 9))
+        within(lambda: http.put("/media/b.png", images.make("png", 2)).status == 201, 10, "the new primary")
+        assert Database(new, name).value(stores, "b.png")
+        within(lambda: Database(new, name).value(stores, "w.png"), 10, "the file that was written meanwhile")
+        within(lambda: Database(new, name).value(listens), 10, "the feed at the new primary")
+        assert len(lines(http, "read-only: connections closed")) == 1, http.shown()
+        http.stop()
 
 
 # Transactions that others began
