@@ -94,7 +94,7 @@ static int make(struct buf *out, const struct sample *sample, unsigned seed)
 static int write_file(int root_fd, const char *path, const struct buf *bytes)
 {
     const char *name;
-    int folder = safepath_open_parent(root_fd, path, 1, &name);
+    int folder = safepath_open_parent(root_fd, path, SAFEPATH_MAKE, &name);
     if (folder < 0)
         return folder;
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

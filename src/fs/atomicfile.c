@@ -177,7 +177,7 @@ static size_t folder_len(const char *path)
 }
 
 /* Opens the folder of file i, unless it is the one that is open. */
-static int folder_enter(struct publishing *p, int i)
+static int folder_enter(struct publishing *p, int i, enum safepath_make make)
 {
     const char *path = p->files[i].path;
     size_t len = folder_len(path);
@@ -187,10 +187,11 @@ static int folder_enter(struct publishing *p, int i)
 
     const char *name;
     int is_new = 0;
-    int fd = safepath_open_parent(staging_root(p->s), path, 0, &name);
+    int fd = make == SAFEPATH_MAKE_ANEW ? -ENOENT
+                                        : safepath_open_parent(staging_root(p->s), path, SAFEPATH_MAKE_NONE, &name);
     if (fd == -ENOENT && !p->files[i].replace) {
         is_new = 1;
-        fd = safepath_open_parent(staging_root(p->s), path, 1, &name);
+        fd = safepath_open_parent(staging_root(p->s), path, make, &name);
     }
     if (fd < 0)
         return fd;
@@ -250,13 +251,14 @@ static int explain(struct error *e, int r)
 static void publish_one(struct publishing *p, int i)
 {
     struct atomicfile *f = &p->files[i];
-    int r = folder_enter(p, i);
+    int r = folder_enter(p, i, SAFEPATH_MAKE);
     if (r == 0)
         r = give_name(p, f);
     if (r == -ENOENT && !f->replace) {
-        /* The folder may have been removed since it was opened: once more, from the root. */
+        /* The folder may have been removed since it was opened, or before, where only a cache of the filesystem still
+         * has it: once more, from the root. */
         folder_leave(p, i);
-        r = folder_enter(p, i);
+        r = folder_enter(p, i, SAFEPATH_MAKE_ANEW);
         if (r == 0)
             r = give_name(p, f);
     }
@@ -310,7 +312,7 @@ static int remove_from(struct staging *s, int folder_fd, const char *name, const
 int atomicfile_remove(struct staging *s, const char *path, const struct stat *seen)
 {
     const char *name;
-    int folder_fd = safepath_open_parent(staging_root(s), path, 0, &name);
+    int folder_fd = safepath_open_parent(staging_root(s), path, SAFEPATH_MAKE_NONE, &name);
     if (folder_fd < 0)
         return folder_fd;
     int r = remove_from(s, folder_fd, name, path, seen);
@@ -321,7 +323,7 @@ int atomicfile_remove(struct staging *s, const char *path, const struct stat *se
 int atomicfile_remove_now(int root_fd, const char *path, const struct stat *seen)
 {
     const char *name;
-    int folder_fd = safepath_open_parent(root_fd, path, 0, &name);
+    int folder_fd = safepath_open_parent(root_fd, path, SAFEPATH_MAKE_NONE, &name);
     if (folder_fd < 0)
         return folder_fd;
     int r = naming_check(folder_fd, name, seen);

@@ -235,7 +235,7 @@ int naming_settle(int root_fd, int folder_fd, const char *name)
         return errno == ENOENT ? 0 : -errno;
     if (is_print(&st, &note.own) || is_print(&st, &note.goes))
         return 0;
-    int to_fd = safepath_open_parent(root_fd, note.path, 1, &to);
+    int to_fd = safepath_open_parent(root_fd, note.path, SAFEPATH_MAKE, &to);
     if (to_fd < 0)
         return to_fd;
     int r = put_back(folder_fd, name, &st, to_fd, to, &note);

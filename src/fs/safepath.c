@@ -179,7 +179,15 @@ int safepath_open_cached(int root_fd, const char *path, int flags, enum safepath
     return fd == -EINVAL ? -EAGAIN : fd; /* a kernel before 5.12 */
 }
 
-int safepath_open_parent(int root_fd, const char *path, int make, const char **ret_name)
+int safepath_confirm(int root_fd, const char *path)
+{
+    int fd = safepath_open(root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, SAFEPATH_BENEATH);
+    if (fd >= 0)
+        close(fd);
+    return fd == -ENOENT ? -ENOENT : 0;
+}
+
+int safepath_open_parent(int root_fd, const char *path, enum safepath_make make, const char **ret_name)
 {
     const char *slash = strrchr(path, '/');
     char folder[SAFEPATH_MAX + 1] = ".";
@@ -191,7 +199,8 @@ int safepath_open_parent(int root_fd, const char *path, int make, const char **r
         folder[len] = '\0';
     }
 
-    int fd = safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_NO_LINKS);
+    int fd = make == SAFEPATH_MAKE_ANEW ? -ENOENT
+                                        : safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_NO_LINKS);
     if (fd == -ENOENT && make)
         fd = open_stepwise(root_fd, folder, O_RDONLY | O_DIRECTORY, 1);
     if (fd >= 0)

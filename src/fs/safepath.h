@@ -41,10 +41,19 @@ int safepath_open(int root_fd, const char *path, int flags, enum safepath_links 
 int safepath_open_cached(int root_fd, const char *path, int flags, enum safepath_links links)
     __attribute__((warn_unused_result));
 
-/* Opens the folder that `path` lies in, making missing folders on the way when `make` is set (mode 0777 less umask),
- * following no links. Sets *ret_name to the last component, inside `path`. Returns a descriptor (O_PATH is not used:
- * it can be fsynced) or -errno. */
-int safepath_open_parent(int root_fd, const char *path, int make, const char **ret_name)
+/* For a file that a stat has shown: -ENOENT when it is not there after all, else 0. Network filesystems and FUSE answer
+ * a stat from a cache, and ask their server when a file is opened. */
+int safepath_confirm(int root_fd, const char *path) __attribute__((warn_unused_result));
+
+enum safepath_make {
+    SAFEPATH_MAKE_NONE,
+    SAFEPATH_MAKE,     /* folders that are missing (mode 0777 less umask) */
+    SAFEPATH_MAKE_ANEW /* likewise; a filesystem's cache is not believed: the making of each folder is tried */
+};
+
+/* Opens the folder that `path` lies in, making folders on the way as `make` says, following no links. Sets *ret_name to
+ * the last component, inside `path`. Returns a descriptor (O_PATH is not used: it can be fsynced) or -errno. */
+int safepath_open_parent(int root_fd, const char *path, enum safepath_make make, const char **ret_name)
     __attribute__((warn_unused_result));
 
 /* 1 when SAFEPATH_BENEATH can follow links on this machine, 0 when openat2 is refused. */

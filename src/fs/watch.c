@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,18 +35,20 @@ struct folder {
 struct fs_watch {
     int fd;
     int root_fd;
+    const char *root_path;
     int root_wd;
     struct folder *folders; /* by wd. The kernel hands out each number once, so an old event finds no new folder */
     char path[PATH_ROOM];   /* of the event being told */
     char buffer[BUFFER_BYTES] __attribute__((aligned(__alignof__(struct inotify_event))));
 };
 
-int fs_watch_open(struct fs_watch **ret, int root_fd, struct error *e)
+int fs_watch_open(struct fs_watch **ret, int root_fd, const char *root_path, struct error *e)
 {
     struct fs_watch *w = calloc(1, sizeof *w);
     if (!w)
         return error_set(e, -ENOMEM, "out of memory");
     w->root_fd = root_fd;
+    w->root_path = root_path;
     w->root_wd = -1;
     w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (w->fd < 0) {
@@ -86,17 +89,39 @@ size_t fs_watch_folders(const struct fs_watch *w)
     return HASH_COUNT(w->folders);
 }
 
+/* Without /proc: by the folder's path. Something else may have this name at that moment; that is looked at once the
+ * watch is set, and until then does no harm, as events name no more than a path beneath the root. */
+static int add_wd_by_path(struct fs_watch *w, int fd, const char *path, uint32_t mask)
+{
+    char whole[PATH_MAX];
+    struct stat meant, found;
+    int n = snprintf(whole, sizeof whole, "%s%s%s", w->root_path, *path ? "/" : "", path);
+    if (n < 0 || (size_t)n >= sizeof whole)
+        return -ENAMETOOLONG;
+    int wd = inotify_add_watch(w->fd, whole, mask);
+    if (wd < 0)
+        return -errno;
+    if (fstat(fd, &meant) == 0 && stat(whole, &found) == 0 && meant.st_ino == found.st_ino &&
+        meant.st_dev == found.st_dev)
+        return wd;
+    (void)inotify_rm_watch(w->fd, wd);
+    return -ENOENT;
+}
+
 /* inotify takes a path and no descriptor: this one leads to the descriptor's folder and nowhere else. */
 static int add_wd(struct fs_watch *w, const char *path, size_t len)
 {
     char link[32];
+    uint32_t mask = len ? FOLDER_MASK : ROOT_MASK;
     int fd = safepath_open(w->root_fd, len ? path : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW, SAFEPATH_NO_LINKS);
     if (fd < 0)
         return fd;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    int wd = inotify_add_watch(w->fd, link, len ? FOLDER_MASK : ROOT_MASK);
+    int wd = inotify_add_watch(w->fd, link, mask);
     if (wd < 0)
         wd = -errno;
+    if (wd == -ENOENT || wd == -ENOTDIR || wd == -EACCES) /* the descriptor is open, so it is /proc that is missing */
+        wd = add_wd_by_path(w, fd, path, mask);
     close(fd);
     return wd;
 }
@@ -170,6 +195,9 @@ int fs_watch_tree(struct fs_watch *w, const char *path, walk_fn *fn, void *arg, 
     if (r == 0 && t.failed == -ENOSPC)
         return error_set(e, -ENOSPC, "no inotify watches are left (%zu folders have one): raise %s, now %ld",
                          fs_watch_folders(w), "fs.inotify.max_user_watches", max_user_watches());
+    if (r == 0 && !t.failed && !*path && !fs_watch_folders(w))
+        return error_set(e, -ENOENT, "the folder can't be watched: /proc is not mounted, and %s does not lead to it",
+                         w->root_path);
     if (r == 0 && t.failed)
         return error_set(e, t.failed, "a folder can't be watched: %s", strerror(-t.failed));
     return r;

@@ -36,8 +36,10 @@ typedef void fs_watch_fn(void *arg, const struct fs_watch_event *event);
 
 struct fs_watch;
 
-/* Watches nothing yet. root_fd is borrowed. -EMFILE and a text that names fs.inotify.max_user_instances. */
-int fs_watch_open(struct fs_watch **ret, int root_fd, struct error *e) __attribute__((warn_unused_result));
+/* Watches nothing yet. root_fd and root_path, which names the same folder, are borrowed; the path is used where /proc
+ * is not mounted. -EMFILE and a text that names fs.inotify.max_user_instances. */
+int fs_watch_open(struct fs_watch **ret, int root_fd, const char *root_path, struct error *e)
+    __attribute__((warn_unused_result));
 void fs_watch_close(struct fs_watch *w); /* NULL is allowed */
 
 int fs_watch_fd(const struct fs_watch *w);

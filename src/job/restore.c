@@ -126,6 +126,11 @@ static int judge(int root, const struct restore_options *options, const struct i
     target->replace = 1;
     if (S_ISDIR(st->st_mode))
         return error_set(e, -EISDIR, "can't be put back: a folder has its name");
+    if (S_ISREG(st->st_mode) && safepath_confirm(root, meta->key.path) == -ENOENT) {
+        *target = (struct restore_target){0};
+        *ret = options->only_replace ? VERDICT_PRESENT : VERDICT_FETCH;
+        return 0;
+    }
     int64_t mtime_ns = clock_ns(st->st_mtim);
     if (is_there(root, meta, st))
         *ret = VERDICT_PRESENT;

@@ -38,7 +38,7 @@ static void arm(struct watch_folder *f)
     struct error why = {0};
     char network[96];
     const char *name = fs_watch_network(f->root);
-    int r = f->events ? 0 : fs_watch_open(&f->events, f->root, &why);
+    int r = f->events ? 0 : fs_watch_open(&f->events, f->root, f->collection->root, &why);
     if (r == 0)
         r = fs_watch_tree(f->events, "", NULL, NULL, &why);
     snprintf(network, sizeof network, "it lies on %s, where other machines' writes tell no events", name ? name : "");

@@ -248,7 +248,10 @@ int store_file_matches(struct store *store, const struct image_meta *meta)
     close(fd);
     if (r < 0)
         return r;
-    return S_ISREG(st.st_mode) && st.st_size == meta->size && clock_ns(st.st_mtim) == meta->mtime_ns;
+    if (!S_ISREG(st.st_mode) || st.st_size != meta->size || clock_ns(st.st_mtim) != meta->mtime_ns)
+        return 0;
+    r = safepath_confirm(root, meta->key.path);
+    return r < 0 ? r : 1;
 }
 
 /* -ENOENT when it is not stored or in the trash already; -EBUSY when the file holds something that is not stored. */

@@ -32,7 +32,7 @@ static int setup(void **state)
     fixture.told.count = 0;
     int r = scratch_make(&fixture.s);
     if (r == 0)
-        r = fs_watch_open(&fixture.w, fixture.s.fd, NULL);
+        r = fs_watch_open(&fixture.w, fixture.s.fd, fixture.s.path, NULL);
     return r == 0 ? fs_watch_tree(fixture.w, "", NULL, NULL, NULL) : r;
 }
 
