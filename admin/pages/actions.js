@@ -105,8 +105,8 @@ function flush() {
   return action("flush", {
     run: async (said) => {
       replace(said, h("p", { class: "muted" }, t("actions.flush.waiting")));
-      await post("/image-cache/flush");
-      replace(said);
+      const { not_kept: notKept } = await post("/image-cache/flush");
+      replace(said, notKept > 0 && h("p", {}, t("attention.notkept", { count: notKept })));
       toast(t("actions.flush.done"));
     },
   });

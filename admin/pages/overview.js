@@ -12,6 +12,7 @@ const STATUS_MS = 5000;
 const HISTORY_MS = 60000;
 const LATE_SECONDS = 10; // so old may a file be that is not stored yet, before it is worth a word
 const FILES_SHOWN = 20;
+const EXAMPLES_SHOWN = 3; // of each kind
 const HOURS = 48;
 const MINUTES = 60;
 const TIERS = ["memory", "disk", "redis", "db", "origin"];
@@ -52,6 +53,7 @@ function drawStatus(body, status, charts) {
     charts,
     h("div", { class: "grid halves" }, tiers(status), services(status)),
     unpersisted(status),
+    notKept(status),
     collections(status),
     jobs(status),
   );
@@ -77,6 +79,7 @@ function concerns(status) {
   if (uploads?.pending > 0 && uploads.reason) {
     list.push(["warning", t("attention.uploads.pending", { count: uploads.pending, age: duration(uploads.oldest_seconds) }), uploads.failed > 0 ? null : uploads.reason, "#/uploads"]);
   }
+  if (watch?.not_kept > 0) list.push(["warning", t("attention.notkept", { count: watch.not_kept }), null, "#notkept"]);
   if (watch?.mode === "polling") list.push(["warning", t("attention.polling"), watch.why]);
   if (feed && feed.mode !== "listening" && feed.why) list.push(["warning", t("attention.feed"), feed.why]);
   for (const text of status.settings_warnings ?? []) list.push(["warning", t("attention.setting"), text, "#/settings"]);
@@ -293,7 +296,49 @@ function unpersisted(status) {
       h("thead", {}, h("tr", {}, ["name", "state", "age", "reason"].map((name) => h("th", { scope: "col" }, t(`files.${name}`))))),
       h("tbody", {}, rows),
     ),
-    files.length > rows.length && h("p", { class: "muted" }, t("files.more", { count: files.length - rows.length })),
+    more(unpersistedCount(status.watch) - rows.length),
+  );
+}
+
+function unpersistedCount(watch) {
+  return (watch?.failed ?? 0) + (watch?.pending ?? 0) + (watch?.older ?? 0);
+}
+
+function more(count) {
+  return count > 0 && h("p", { class: "muted" }, t("files.more", { count }));
+}
+
+// Files that are not images, by the endings of their names
+
+function notKept(status) {
+  const kinds = Object.entries(status.not_kept_files?.kinds ?? {});
+  if (!kinds.length) return null;
+  const endsAs = (file, kind) => file.path.toLowerCase().endsWith(`.${kind}`);
+  const known = kinds.map(([kind]) => kind).filter((kind) => kind !== "other");
+  const examples = (kind) =>
+    status.not_kept_files.files
+      .filter((file) => (kind === "other" ? !known.some((one) => endsAs(file, one)) : endsAs(file, kind)))
+      .slice(0, EXAMPLES_SHOWN)
+      .map((file) => h("span", { class: "path" }, `${file.collection}/${file.path}`));
+  const rows = kinds.map(([kind, count]) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, kind),
+      h("td", { class: "number", dataset: { label: t("notkept.files") } }, number(count)),
+      h("td", { dataset: { label: t("notkept.examples") } }, h("span", { class: "lines-2" }, examples(kind))),
+    ),
+  );
+  return h(
+    "section",
+    { class: "card", id: "notkept", tabindex: "-1" },
+    h("h2", {}, t("notkept.title")),
+    h(
+      "table",
+      { class: "table" },
+      h("thead", {}, h("tr", {}, ["kind", "files", "examples"].map((name, i) => h("th", { scope: "col", class: i === 1 ? "number" : "" }, t(`notkept.${name}`))))),
+      h("tbody", {}, rows),
+    ),
   );
 }
 

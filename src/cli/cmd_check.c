@@ -59,8 +59,9 @@ static int run(struct cli *cli)
     if (code == CLI_OK && different)
         code = CLI_FAILED;
     if (!cli->json && !job.failure.code)
-        fprintf(stderr, "%lld the same, %lld different\n", (long long)job_counted(&job, CHECK_COUNT_SAME),
-                (long long)different);
+        fprintf(stderr, "%lld the same, %lld different, %lld not kept\n",
+                (long long)job_counted(&job, CHECK_COUNT_SAME), (long long)different,
+                (long long)job_counted(&job, CHECK_COUNT_NOT_KEPT));
     job_release(&job);
     free((void *)options.collections);
     return code;
@@ -76,8 +77,9 @@ const struct command command_check = {
     .name = "check",
     .arguments = "",
     .summary = "Compare the media folder with what is stored",
-    .details = "Prints a line a file:  + only on disk  - only stored  * different  ! can't be compared  = the same\n"
-               "(with --all). Exit code 1 when anything but = was found.",
+    .details =
+        "Prints a line for each file:  + only on disk  - only stored  * different  ! cannot be compared or stored\n"
+        ". not kept, as it is not an image  = the same (with --all). Exit code 1 for anything but = and . files.",
     .options = options,
     .lacks = CLI_NO_DRY_RUN,
     .run = run,

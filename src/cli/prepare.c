@@ -24,6 +24,7 @@
 struct prepare {
     struct store *store;
     unsigned what;
+    struct startup_log *log;
     const char **collections; /* all, ended by NULL */
     pthread_t thread;
     int changed; /* eventfd: the stage is another one */
@@ -188,6 +189,7 @@ static void *run(void *arg)
     int migrated =
         p->what & PREPARE_MIGRATE ? migrate(p, MIGRATE_TABLES, clock_monotonic_ms() + POSTPONED_MS) : -ECANCELED;
     set_stage(p, PREPARE_READY);
+    startup_log_services(p->log);
     if ((p->what & PREPARE_RESTORE) && wait_for_go(p))
         restore(p);
     set_stage(p, PREPARE_RESTORED);
@@ -211,7 +213,7 @@ static void release(struct prepare *p)
     free(p);
 }
 
-int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct error *e)
+int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct startup_log *log, struct error *e)
 {
     struct prepare *p = calloc(1, sizeof *p);
     if (!p)
@@ -220,6 +222,7 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     pthread_mutex_init(&p->lock, NULL);
     p->store = store;
     p->what = what;
+    p->log = log;
     p->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->collections = config_collection_names(store_config(store), NULL);
     int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, run, p);

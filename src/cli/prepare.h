@@ -7,6 +7,7 @@
 #define CLI_PREPARE_H
 
 #include "base/error.h"
+#include "cli/startup_log.h"
 #include "process/stop_signals.h"
 #include "store/store.h"
 
@@ -22,8 +23,9 @@ enum prepare_stage {
     PREPARE_DONE
 };
 
-/* `what`: the bits of enum prepare_work. -errno when there is no thread or no memory. */
-int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct error *e)
+/* `what`: the bits of enum prepare_work. `log` (NULL is allowed) is borrowed: its second half is written once the
+ * database is reached. -errno when there is no thread or no memory. */
+int prepare_start(struct prepare **ret, struct store *store, unsigned what, struct startup_log *log, struct error *e)
     __attribute__((warn_unused_result));
 
 /* From now on files may be put back. */

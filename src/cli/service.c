@@ -12,6 +12,7 @@
 #include "cli/address.h"
 #include "cli/cli.h"
 #include "cli/prepare.h"
+#include "cli/startup_log.h"
 #include "http/server.h"
 #include "job/access.h"
 #include "job/adaptive.h"
@@ -35,6 +36,7 @@
 struct service {
     struct store *store;
     struct stop_signals *signals;
+    struct startup_log *startup_log;
     struct prepare *prepare;
     struct watch *watch;
     struct feed *feed;
@@ -62,7 +64,8 @@ static int start_prepare(struct service *s, unsigned parts, struct error *e)
     unsigned what = parts & SERVICE_MIGRATE ? PREPARE_MIGRATE : 0;
     if ((parts & SERVICE_RESTORE) && (restore == CONFIG_RESTORE_BLOCK || restore == CONFIG_RESTORE_BACKGROUND))
         what |= PREPARE_RESTORE;
-    int r = prepare_start(&s->prepare, s->store, what, e);
+    s->startup_log = startup_log_begin(s->store);
+    int r = prepare_start(&s->prepare, s->store, what, s->startup_log, e);
     if (r == 0) /* the first scan shall find tables, if there are any to find */
         (void)prepare_wait(s->prepare, PREPARE_AGAIN, s->signals,
                            earlier(s->started_ms + TABLES_MS, budget_ends_ms(s)));
@@ -234,6 +237,7 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
     s->feed = NULL;
     if (stop_access(s, deadline_ms) < 0 || prepare_stop(s->prepare, deadline_ms) < 0)
         return -ETIMEDOUT;
+    startup_log_free(s->startup_log);
     watch_stop(s->watch);
     free(s);
     return 0;
@@ -298,6 +302,8 @@ static int flush(struct service *s, int64_t deadline_ms)
     watch_status(s->watch, &status);
     watch_list(s->watch, WATCH_OLDER, NAMES_MOST, tell_older, NULL);
     tell_not_kept(s, &status);
+    if (r == 0)
+        watch_tell_deletes(s->watch);
     if (r == 0) {
         log_event(LOG_INFO, "all files are persisted", LOG_INT("ms", clock_monotonic_ms() - started_ms),
                   LOG_INT("not_kept", status.not_kept), LOG_INT("older", status.older));

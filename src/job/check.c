@@ -6,18 +6,26 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "codec/sniff.h"
+#include "codec/digest.h"
+#include "fs/fdio.h"
+#include "fs/fserror.h"
 #include "fs/readfile.h"
 #include "job/survey.h"
+#include "job/take_in.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
-#define PAGE       1000
-#define HEAD_BYTES 4096
+#define PAGE        1000
+#define PIECE_BYTES (64 << 10)
 
 static const char *const counters[] = {
-    [CHECK_COUNT_SAME] = "same",       [CHECK_COUNT_DISK_ONLY] = "disk_only", [CHECK_COUNT_STORE_ONLY] = "store_only",
-    [CHECK_COUNT_DIFFERS] = "differs", [CHECK_COUNT_ERRORS] = "errors",       NULL,
+    [CHECK_COUNT_SAME] = "same",
+    [CHECK_COUNT_DISK_ONLY] = "disk_only",
+    [CHECK_COUNT_STORE_ONLY] = "store_only",
+    [CHECK_COUNT_DIFFERS] = "differs",
+    [CHECK_COUNT_ERRORS] = "errors",
+    [CHECK_COUNT_NOT_KEPT] = "not_kept",
+    NULL,
 };
 
 struct check {
@@ -43,6 +51,7 @@ static void mark(struct check *c, enum check_mark mark, const char *path, const 
                       {CHECK_DISK_ONLY, CHECK_COUNT_DISK_ONLY},
                       {CHECK_STORE_ONLY, CHECK_COUNT_STORE_ONLY},
                       {CHECK_DIFFERS, CHECK_COUNT_DIFFERS},
+                      {CHECK_NOT_KEPT, CHECK_COUNT_NOT_KEPT},
                       {CHECK_ERROR, CHECK_COUNT_ERRORS}};
     struct image_key key = {c->collection, path};
     for (size_t i = 0; i < sizeof counter_of / sizeof *counter_of; i++)
@@ -52,64 +61,79 @@ static void mark(struct check *c, enum check_mark mark, const char *path, const 
     c->options->mark(c->options->arg, mark, &key, why);
 }
 
-static int describe(void *arg, int fd, const struct stat *st, struct error *e)
+/* *arg is the digest of the file. */
+static int sum_up(void *arg, int fd, const struct stat *st, struct error *e)
 {
-    return image_describe_file(arg, fd, st->st_size, e);
+    char piece[PIECE_BYTES];
+    struct digest d;
+    int r = digest_start(&d, DIGEST_SHA256);
+    for (int64_t at = 0; r == 0 && at < st->st_size; at += (int64_t)sizeof piece) {
+        size_t n = st->st_size - at < (int64_t)sizeof piece ? (size_t)(st->st_size - at) : sizeof piece;
+        r = fdio_read(fd, piece, n, at);
+        if (r == 0)
+            r = digest_add(&d, piece, n);
+    }
+    int ended = digest_end(&d, r == 0 ? arg : NULL);
+    r = r < 0 ? r : ended;
+    return r < 0 ? fserror_set(e, r, "can't be read") : 0;
 }
 
-static enum check_mark compare_large(struct check *c, const char *path, const struct image_meta *row, struct error *e)
+/* Size and time of damaged content are those of the row: nobody has written the file since it was stored. */
+static enum check_mark differs(const struct stat *st, const struct image_meta *row, struct error *e)
 {
-    struct image_meta seen = {.key = {c->collection, path}};
-    struct readfile file;
-    struct stat st;
-    int r = readfile_open(&file, c->root, path, SAFEPATH_BENEATH, e);
-    if (r < 0)
-        return CHECK_ERROR;
-    r = readfile_visit(&file, describe, &seen, &st, NULL, e);
-    readfile_close(&file);
-    if (r < 0)
-        return CHECK_ERROR;
-    if (memcmp(seen.sha256, row->sha256, sizeof seen.sha256) == 0)
-        return CHECK_SAME;
-    error_set(e, 0, "has another content than what is stored");
+    int64_t mtime_ns = clock_ns(st->st_mtim);
+    const char *newer = mtime_ns > row->mtime_ns   ? "the file is newer"
+                        : mtime_ns < row->mtime_ns ? "the stored content is newer"
+                                                   : "both have the same time";
+    if (st->st_size != row->size)
+        error_set(e, 0, "has %lld bytes, %lld are stored; %s", (long long)st->st_size, (long long)row->size, newer);
+    else if (mtime_ns != row->mtime_ns)
+        error_set(e, 0, "has other content than what is stored; %s", newer);
+    else
+        error_set(e, 0, "is damaged: size and modification time are those of what is stored, and its content is not");
     return CHECK_DIFFERS;
 }
 
 static enum check_mark compare(struct check *c, const struct walk_entry *entry, const struct image_meta *row,
                                struct error *e)
 {
+    unsigned char sha256[DIGEST_SHA256_LEN];
+    struct readfile file;
     struct stat st;
-    if (entry->st.st_size != row->size) {
-        error_set(e, 0, "has %lld bytes, %lld are stored", (long long)entry->st.st_size, (long long)row->size);
-        return CHECK_DIFFERS;
-    }
-    if (c->options->quick) {
+    if (c->options->quick && entry->st.st_size == row->size) {
         if (clock_ns(entry->st.st_mtim) == row->mtime_ns)
             return CHECK_SAME;
         error_set(e, 0, "has another modification time than what is stored");
         return CHECK_DIFFERS;
     }
-    if (row->size > tier_db_inline_max(store_db(c->job->store)))
-        return compare_large(c, entry->path, row, e);
-    buf_reset(&c->bytes);
-    if (readfile(c->root, entry->path, SAFEPATH_BENEATH, (size_t)row->size, &c->bytes, &st, e) < 0)
+    if (entry->st.st_size != row->size)
+        return differs(&entry->st, row, e);
+    if (readfile_open(&file, c->root, entry->path, SAFEPATH_BENEATH, e) < 0)
         return CHECK_ERROR;
-    return image_verify(row, c->bytes.data, c->bytes.len, e) == 0 ? CHECK_SAME : CHECK_DIFFERS;
+    int r = readfile_visit(&file, sum_up, sha256, &st, NULL, e);
+    readfile_close(&file);
+    if (r < 0)
+        return CHECK_ERROR;
+    return st.st_size == row->size && memcmp(sha256, row->sha256, sizeof sha256) == 0 ? CHECK_SAME
+                                                                                      : differs(&st, row, e);
 }
 
-/* Whether a file that is not stored should be: it is an image, or called one. */
-static int concerns_us(const struct check *c, const char *path)
+/* A file that is not stored. */
+static enum check_mark judge(struct check *c, const struct walk_entry *entry, struct error *e)
 {
-    unsigned char head[HEAD_BYTES];
-    struct readfile file;
-    size_t n = 0;
-    if (sniff_claimed(path) != SNIFF_NONE)
-        return 1;
-    if (readfile_open(&file, c->root, path, SAFEPATH_BENEATH, NULL) < 0)
-        return 1;
-    int read = readfile_head(&file, head, sizeof head, &n, NULL);
-    readfile_close(&file);
-    return read < 0 || sniff(head, n).kind != SNIFF_NONE;
+    struct image_meta meta;
+    const struct take_in_file file = {.key = {c->collection, entry->path},
+                                      .root = c->root,
+                                      .links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS};
+    switch (take_in(c->job->store, &file, &c->bytes, &meta, NULL, e)) {
+    case TAKE_IN_NOT_KEPT:
+        error_set(e, 0, "is not an image, and only images are kept");
+        return CHECK_NOT_KEPT;
+    case TAKE_IN_FAIL:
+        return CHECK_ERROR;
+    default:
+        return CHECK_DISK_ONLY;
+    }
 }
 
 static int visit(void *arg, const struct walk_entry *entry, const struct image_meta *row)
@@ -126,8 +150,9 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     } else if (row && !row->deleted_us) {
         enum check_mark found = compare(c, entry, row, &why);
         mark(c, found, entry->path, found == CHECK_SAME ? NULL : &why);
-    } else if (!row && concerns_us(c, entry->path)) {
-        mark(c, CHECK_DISK_ONLY, entry->path, NULL);
+    } else if (!row) {
+        enum check_mark found = judge(c, entry, &why);
+        mark(c, found, entry->path, found == CHECK_DISK_ONLY ? NULL : &why);
     }
     return 0;
 }

@@ -10,7 +10,8 @@ enum check_mark {
     CHECK_DISK_ONLY = '+',
     CHECK_STORE_ONLY = '-',
     CHECK_DIFFERS = '*',
-    CHECK_ERROR = '!'
+    CHECK_ERROR = '!',
+    CHECK_NOT_KEPT = '.' /* by the settings; no difference */
 };
 
 enum check_counter {
@@ -18,13 +19,14 @@ enum check_counter {
     CHECK_COUNT_DISK_ONLY,
     CHECK_COUNT_STORE_ONLY,
     CHECK_COUNT_DIFFERS,
-    CHECK_COUNT_ERRORS
+    CHECK_COUNT_ERRORS,
+    CHECK_COUNT_NOT_KEPT
 };
 
 struct check_options {
     const char *const *collections; /* ended by NULL */
     int quick;                      /* compare sizes and modification times only, read nothing */
-    /* Told each file; `why` is NULL but for CHECK_ERROR and CHECK_DIFFERS. */
+    /* Told each file; `why` is NULL but for CHECK_ERROR, CHECK_DIFFERS and CHECK_NOT_KEPT. */
     void (*mark)(void *arg, enum check_mark mark, const struct image_key *key, const struct error *why);
     void *arg;
 };

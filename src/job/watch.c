@@ -68,6 +68,7 @@ static struct watch *watch_new(struct store *store)
     w->expected = expected_new(EXPECTED_MAX);
     int trash = config->on_delete == CONFIG_ON_DELETE_TRASH;
     w->vanished = trash ? watch_vanish_new() : NULL;
+    w->kept = trash ? NULL : watch_keep_new();
     w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     w->folders_len = config->collections_len;
     w->polls = calloc(w->folders_len + 1, sizeof w->polls[0]);
@@ -77,7 +78,7 @@ static struct watch *watch_new(struct store *store)
         f->collection = &config->collections[i];
         f->root = -1;
     }
-    if (w->pending && w->expected && w->polls && (w->vanished || !trash) && w->wake_fd >= 0)
+    if (w->pending && w->expected && w->polls && (w->vanished || w->kept) && w->wake_fd >= 0)
         return w;
     watch_stop(w);
     return NULL;
@@ -183,6 +184,7 @@ void watch_stop(struct watch *w)
     pending_free(w->pending);
     expected_free(w->expected);
     watch_vanish_free(w->vanished);
+    watch_keep_free(w->kept);
     free(w->polls);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
@@ -226,6 +228,11 @@ void watch_list(struct watch *w, unsigned states, int limit, watch_file_fn *tell
 int watch_kinds(struct watch *w, struct watch_kind *ret, int max)
 {
     return pending_kinds(w->pending, ret, max);
+}
+
+void watch_tell_deletes(struct watch *w)
+{
+    watch_keep_settle(w, 1);
 }
 
 int watch_waits_for(struct watch *w, const struct image_key *key)

@@ -65,6 +65,10 @@ struct watch_kind {
 
 int watch_kinds(struct watch *w, struct watch_kind *ret, int max);
 
+/* When nobody writes any more: logs at once which stored files were deleted lately (PERDURA_ON_DELETE=keep), rather
+ * than when they have been gone for some seconds. */
+void watch_tell_deletes(struct watch *w);
+
 /* A file that was just committed by other means (a write through the API) and put on disk: its event is no news. */
 void watch_expect(struct watch *w, const struct image_meta *meta);
 

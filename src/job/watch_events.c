@@ -168,6 +168,12 @@ static void file_appeared(struct watch_folder *f, const char *path)
         (void)pending_note_unclosed(f->watch->pending, &key, st.st_size, WATCH_UNCLOSED_MS);
 }
 
+static void note_gone(struct watch_folder *f, const char *path)
+{
+    watch_vanish_note(f, path);
+    watch_keep_note(f, path);
+}
+
 /* A temporary that still waits was not stored: it has its last name now, and is no delete. */
 static void file_gone(struct watch_folder *f, const char *path)
 {
@@ -175,7 +181,7 @@ static void file_gone(struct watch_folder *f, const char *path)
     struct pending *pending = f->watch->pending;
     pending_forget(pending, &key);
     if (!looks_temporary(path) || !pending_is(pending, &key))
-        watch_vanish_note(f, path);
+        note_gone(f, path);
 }
 
 static void on_event(void *arg, const struct fs_watch_event *event)

@@ -50,12 +50,14 @@ struct watch_folder {
 };
 
 struct vanished;
+struct kept;
 
 struct watch {
     struct store *store;
     struct pending *pending;
     struct expected *expected;
     struct vanished *vanished; /* NULL with PERDURA_ON_DELETE=keep */
+    struct kept *kept;         /* NULL without it */
     int intake_count;
     int started; /* threads, of the array below */
     pthread_t threads[WATCH_INTAKE_MAX + 2];
@@ -99,5 +101,11 @@ struct vanished *watch_vanish_new(void);
 void watch_vanish_free(struct vanished *v); /* NULL is allowed */
 void watch_vanish_note(struct watch_folder *f, const char *path);
 void watch_vanish_settle(struct watch *w); /* now and then */
+
+/* watch_keep.c: PERDURA_ON_DELETE=keep */
+struct kept *watch_keep_new(void);
+void watch_keep_free(struct kept *k); /* NULL is allowed */
+void watch_keep_note(struct watch_folder *f, const char *path);
+void watch_keep_settle(struct watch *w, int at_once); /* now and then; at_once: nobody writes any more */
 
 #endif

@@ -215,6 +215,7 @@ void *watch_scan_run(void *arg)
     while (!atomic_load(&w->stopping)) {
         int wanted = wait_for_tick(w);
         watch_vanish_settle(w);
+        watch_keep_settle(w, 0);
         int64_t now_ms = clock_monotonic_ms();
         int64_t pause_ms = is_polling(w) ? clamp(took_ms * POLL_SHARE, POLL_FIRST_MS, POLL_LAST_MS) : period_ms;
         if (!wanted && !pending_overflowed(w->pending) && now_ms - last_ms < pause_ms)

@@ -30,7 +30,7 @@ def marks(perdura: Perdura, *args: str) -> tuple[int, list[str]]:
 def test_all_the_same(stored: Perdura) -> None:
     assert marks(stored) == (0, [])
     assert marks(stored, "--all") == (0, ["= a.png", "= b.png", "= c.png"])
-    assert stored.run("check").stderr == "3 the same, 0 different\n"
+    assert stored.run("check").stderr == "3 the same, 0 different, 0 not kept\n"
 
 
 def test_marks(stored: Perdura) -> None:
@@ -39,10 +39,44 @@ def test_marks(stored: Perdura) -> None:
     picture(stored.media / "d/new.png")
     os.mkfifo(stored.media / "e.png")
     write(stored.media / "notes.txt", b"not ours")
-    expected = ["- a.png", "* b.png", "+ d/new.png", "! e.png"]
+    expected = ["- a.png", "* b.png", "+ d/new.png", "! e.png", ". notes.txt"]
     assert marks(stored) == (1, expected)
     assert marks(stored, "--all") == (1, expected[:2] + ["= c.png"] + expected[2:])
-    assert stored.run("check", check=False).stderr == "1 the same, 4 different\n"
+    assert stored.run("check", check=False).stderr == "1 the same, 4 different, 1 not kept\n"
+
+
+def whys(perdura: Perdura, *args: str) -> dict[str, str]:
+    return {file["path"]: file.get("why") or "" for file in perdura.run("check", "--json", *args, check=False).json["files"]}
+
+
+def test_only_damage_is_called_damage(stored: Perdura) -> None:
+    """Other content, older or newer, with the same size or another, was written by somebody."""
+    media = stored.media
+    data = {name: (media / f"{name}.png").read_bytes() for name in "abc"}
+    write(media / "a.png", bytes(len(data["a"])), NOON_NS)  # under the stored time
+    write(media / "b.png", data["b"][:-1] + b"x", NOON_NS - 10**9)
+    write(media / "c.png", data["c"] + b"x", NOON_NS + 10**9)
+    told = whys(stored)
+    assert "is damaged" in told["a.png"]
+    assert "damaged" not in told["b.png"] and "the stored content is newer" in told["b.png"]
+    assert "damaged" not in told["c.png"] and "the file is newer" in told["c.png"]
+    assert marks(stored) == (1, ["* a.png", "* b.png", "* c.png"])
+
+
+def test_files_that_are_not_kept_are_no_difference(stored: Perdura) -> None:
+    write(stored.media / "notes.txt", b"text")
+    write(stored.media / "a/report.pdf", b"%PDF-1.7")
+    assert marks(stored) == (0, [". a/report.pdf", ". notes.txt"])
+    report = stored.run("check", "--json").json
+    assert (report["same"], report["not_kept"]) == (3, 2)
+
+
+def test_files_that_cannot_be_stored_have_their_reason(stored: Perdura) -> None:
+    write(stored.media / "large.jpg", images.sized("jpeg", 6 << 20, 1))
+    write(stored.media / "empty.png", b"")
+    told = whys(stored)
+    assert "PERDURA_LARGE_BUCKET" in told["large.jpg"] and "is empty" in told["empty.png"]
+    assert marks(stored) == (1, ["! empty.png", "! large.jpg"])
 
 
 def test_json_counts_and_names(stored: Perdura) -> None:

@@ -355,3 +355,150 @@ def test_a_stored_file_that_is_emptied_for_a_moment(perdura: Perdura, serve: Cal
         picture(path, n)
     assert served.post("/image-cache/flush").status == 200
     assert served.stop() == 0 and "is empty" not in served.log
+
+
+# Deletes that are not applied to the store
+
+
+KEPT = re.compile(r'event="deleted file stays stored" collection=(\S+) path=(\S+)')
+MORE = re.compile(r'event="more deleted files stay stored" files=(\d+)')
+
+
+def fill(perdura: Perdura, count: int, folder: str = "") -> None:
+    for n in range(count):
+        picture(perdura.media / folder / f"{n}.png", n)
+
+
+def test_a_delete_that_is_not_applied_is_logged(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    fill(perdura, 3)
+    write(perdura.media / "notes.txt", b"text")
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    (perdura.media / "1.png").unlink()
+    (perdura.media / "notes.txt").unlink()
+    wait_until(lambda: KEPT.search(served.log), SOON_S, "the line")
+    (line,) = [line for line in served.log.splitlines() if "stays stored" in line]
+    assert "path=1.png" in line and "PERDURA_ON_DELETE=trash" in line
+    assert served.metric("perdura_kept_deletes_total") == 1
+    assert perdura.database.value("SELECT count(*) FROM image_cache WHERE deleted_at IS NULL") == 3
+    assert served.stop() == 0 and len(KEPT.findall(served.log)) == 1
+
+
+def test_a_delete_right_before_the_end_is_logged(perdura: Perdura) -> None:
+    fill(perdura, 2)
+    perdura.run("cache-all")
+    result = perdura.run("run", "--", "rm", perdura.media / "0.png", env={"PERDURA_PORT": "0"})
+    assert KEPT.findall(result.stderr) == [("media", "0.png")]
+
+
+def test_many_deletes_are_counted(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    count = 300
+    fill(perdura, count, "album")
+    picture(perdura.media / "stays.png", "stays")
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    shutil.rmtree(perdura.media / "album")
+
+    def told() -> bool:
+        return len(KEPT.findall(served.log)) + sum(map(int, MORE.findall(served.log))) == count
+
+    wait_until(told, SOON_S, "all of them")
+    assert len(KEPT.findall(served.log)) == 10
+    assert len(MORE.findall(served.log)) < 10
+    assert served.metric("perdura_kept_deletes_total") == count
+
+
+def test_what_is_written_anew_was_not_deleted(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    """As editors do it, in each way; and Perdura's own deletes."""
+    media = perdura.media
+    fill(perdura, 5)
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    picture(media / "new.tmp", "a")
+    (media / "new.tmp").rename(media / "0.png")
+    (media / "1.png").unlink()
+    picture(media / "1.png", "b")
+    (media / "2.png").rename(media / "2.png~")
+    picture(media / "2.png", "c")
+    (media / "2.png~").unlink()
+    assert served.request("DELETE", "/media/3.png").status == 204
+    (media / "4.png").unlink()  # the fence: it is told when the others have been looked at
+    wait_until(lambda: KEPT.search(served.log), SOON_S, "the line")
+    assert served.stop() == 0
+    assert KEPT.findall(served.log) == [("media", "4.png")] and not MORE.search(served.log)
+
+
+def test_applied_deletes_have_no_such_line(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    fill(perdura, 3)
+    served = serve(PERDURA_ON_DELETE="trash")
+    assert served.post("/image-cache/flush").status == 200
+    (perdura.media / "1.png").unlink()
+    count = "SELECT count(*) FROM image_cache WHERE deleted_at IS NOT NULL"
+    wait_until(lambda: perdura.database.value(count) == 1, SOON_S, "the trash")
+    assert served.stop() == 0 and "stays stored" not in served.log
+
+
+# The first lines of the log
+
+
+def events(log: str) -> list[dict[str, str]]:
+    """Keys and values of each line."""
+    return [
+        {key: value.strip('"') for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', line)}
+        for line in log.splitlines()
+        if line.startswith("time=")
+    ]
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_first_lines(perdura: Perdura, user: dict[str, Any], serve: Callable[..., Instance], command: str) -> None:
+    fill(perdura, 2)
+    perdura.run("cache-all")
+    avatars = perdura.folder / "avatars"
+    env = {"PERDURA_COLLECTIONS": f"avatars={avatars}@/avatars"}
+    if command == "serve":
+        served = serve(**env)
+        wait_until(lambda: "database connected" in served.log, SOON_S, "the database")
+        served.stop()
+        log = served.log
+    else:
+        log = perdura.run("run", "--", "true", env={"PERDURA_PORT": "0", **env}, **user).stderr
+    told = events(log)
+    assert told[0]["event"] == "perdura" and told[0]["version"] in perdura.run("version").stdout
+    media, other = told[1], told[2]
+    assert (media["collection"], media["path"], media["state"]) == ("media", str(perdura.media), "in use")
+    size = sum((perdura.media / f"{n}.png").stat().st_size for n in range(2))
+    assert (media["files"], media["bytes"], media["counted"]) == ("2", str(size), "all")
+    assert (other["collection"], other["state"], other["files"]) == ("avatars", "created", "0")
+    assert told[3]["event"] == "database" and perdura.database.name in told[3]["url"]
+    assert told[4]["event"] == "redis" and told[4]["server"] == "off"
+    (ready,) = [line for line in told if line["event"] == "database connected"]
+    assert int(ready["migrations"]) == int(ready["of"]) > 5 and ready["images"] == "2"
+    assert any(line["event"].startswith("listening on http://") for line in told)
+    assert "nothing is stored yet" not in log  # something is
+
+
+def test_a_misspelt_folder_is_warned_of(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    (perdura.folder / "medai").mkdir()
+    give(perdura.folder)
+    served = serve(PERDURA_MEDIA_ROOT=str(perdura.folder / "uplaods"))
+    wait_until(lambda: "nothing is stored yet" in served.log, SOON_S, "the warning")
+    (line,) = [line for line in events(served.log) if "nothing is stored yet" in line["event"]]
+    assert line["level"] == "warn" and line["path"] == str(perdura.folder / "uplaods")
+    assert "PERDURA_MEDIA_ROOT" in line["advice"]
+
+
+def test_a_wiped_folder_is_no_reason_to_warn(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    fill(perdura, 2)
+    perdura.run("cache-all")
+    shutil.rmtree(perdura.media)
+    served = serve()
+    wait_until(lambda: "database connected" in served.log and (perdura.media / "1.png").exists(), SOON_S, "the files")
+    assert "nothing is stored yet" not in served.log
+
+
+def test_the_password_is_not_logged(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    url = perdura.database.url.replace("postgresql://postgres@", "postgresql://postgres:hunter2@")
+    served = serve(DATABASE_URL=url)
+    wait_until(lambda: "database connected" in served.log, SOON_S, "the database")
+    assert "hunter2" not in served.log and perdura.database.name in served.log
