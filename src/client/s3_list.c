@@ -30,9 +30,43 @@ static int ask_page(struct s3 *s3, const struct s3_call *call, const char *bucke
     return s3_ask(s3, call, &request, &answer, e);
 }
 
+#define EMPTY_PAGES_MAX 100 /* in a row; pages may be empty, and a listing has to end */
+
+/* What has to hold of a listing, whatever the storage says: keys of the prefix, in ascending order. So it comes to its
+ * end, and nobody is told of an object of somebody else's. */
+struct listing {
+    const char *prefix;
+    s3_xml_object_fn *fn;
+    void *arg;
+    char last[1025];
+    int empty_pages;
+    int listed; /* of the present page */
+};
+
+static int check_object(void *arg, const struct s3_xml_object *object)
+{
+    struct listing *l = arg;
+    size_t n = strlen(object->key);
+    if (strncmp(object->key, l->prefix, strlen(l->prefix)) != 0 || n >= sizeof l->last ||
+        (*l->last && strcmp(object->key, l->last) <= 0))
+        return -EINVAL;
+    memcpy(l->last, object->key, n + 1);
+    l->listed++;
+    return l->fn(l->arg, object);
+}
+
+static int read_page(struct listing *l, const struct buf *body, char token[S3_XML_TOKEN_SIZE])
+{
+    l->listed = 0;
+    int r = s3_xml_list(body->data ? body->data : "", body->len, check_object, l, token);
+    l->empty_pages = l->listed ? 0 : l->empty_pages + 1;
+    return r == 0 && l->empty_pages > EMPTY_PAGES_MAX ? -EINVAL : r;
+}
+
 static int list(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *prefix, int keys,
                 s3_xml_object_fn *fn, void *arg, struct error *e)
 {
+    struct listing listing = {.prefix = prefix, .fn = fn, .arg = arg};
     char token[S3_XML_TOKEN_SIZE] = "";
     struct buf query, body;
     int r;
@@ -43,7 +77,7 @@ static int list(struct s3 *s3, const struct s3_call *call, const char *bucket, c
         r = r < 0 ? error_set(e, r, "the prefix is too long") : ask_page(s3, call, bucket, query.data, &body, e);
         if (r < 0)
             break;
-        r = s3_xml_list(body.data ? body.data : "", body.len, fn, arg, token);
+        r = read_page(&listing, &body, token);
         if (r == -EINVAL)
             r = error_set(e, -EBADE, "object storage at %s lists a bucket as no S3 does: check PERDURA_S3_ENDPOINT",
                           s3_endpoint(s3));

@@ -14,7 +14,8 @@
 
 #define SOURCE_MS         1500
 #define SOURCE_LONGEST_MS 20000 /* even where others are served: the queue is too long */
-#define OBJECT_MS         20000
+#define OBJECT_MS         5000  /* without a byte */
+#define OBJECT_LONGEST_MS 20000
 #define DISK_MS           60000
 #define DISK_BYTES_PER_MS 1000 /* of what is being hashed */
 #define DISK_LONGEST_MS   600000
@@ -248,14 +249,14 @@ static int64_t later_of(int64_t a, int64_t b)
 }
 
 /* Of a waiter whose limit began at this time. */
-static int is_overdue(const struct store_fetch *f, enum flight_stage stage, int64_t since_ms, int64_t disk_ms)
+static int is_overdue(const struct store_fetch *f, const struct flight *flight, int64_t since_ms, int64_t disk_ms)
 {
     int64_t waited_ms = f->clock_ms - since_ms;
-    switch (stage) {
+    switch (flight->stage) {
     case FLIGHT_DISK:
         return f->clock_ms - later_of(since_ms, f->disk_answered_ms) >= disk_ms || waited_ms >= DISK_LONGEST_MS;
     case FLIGHT_OBJECT:
-        return waited_ms >= OBJECT_MS;
+        return f->clock_ms - later_of(since_ms, flight->came_ms) >= OBJECT_MS || waited_ms >= OBJECT_LONGEST_MS;
     default:
         return (!f->fills && f->clock_ms - later_of(since_ms, f->db_answered_ms) >= SOURCE_MS) ||
                waited_ms >= SOURCE_LONGEST_MS;
@@ -270,7 +271,12 @@ struct overdue {
 
 static void look_at(const struct store_fetch *f, struct flight *flight, struct overdue *late)
 {
-    while (flight->waiters && is_overdue(f, flight->stage, flight->waiters->stage_ms, late->disk_ms)) {
+    int64_t came = atomic_load(&flight->came);
+    if (came != flight->came_seen) {
+        flight->came_seen = came;
+        flight->came_ms = f->clock_ms;
+    }
+    while (flight->waiters && is_overdue(f, flight, flight->waiters->stage_ms, late->disk_ms)) {
         struct waiter *one = flight->waiters;
         one->left = flight->left ? image_ref(flight->left) : NULL;
         DL_DELETE(flight->waiters, one);

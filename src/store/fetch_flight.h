@@ -10,7 +10,7 @@
  *                    (and 1 s for each MB that is being hashed); 10 minutes in all
  *     FLIGHT_SOURCE  the file is not on disk, Redis or the database are asked: 1.5 s since the database answered
  *                    anything; 20 s in all
- *     FLIGHT_OBJECT  the bytes come from object storage: 20 s
+ *     FLIGHT_OBJECT  the bytes come from object storage, or that is queued: 5 s since the last byte came; 20 s in all
  *
  * The clock of these limits stands still while this process does: a machine without processor time for us is no
  * database that does not answer.
@@ -39,11 +39,13 @@ enum flight_stage { FLIGHT_DISK, FLIGHT_SOURCE, FLIGHT_OBJECT };
 struct flight {
     struct image_key key; /* both inside name; first, for those who read it */
     struct store_fetch *fetch;
-    struct image *image;  /* of a large one, while its file is written */
-    struct image *left;   /* in memory, of a file that is gone: for when the database can't be asked */
-    struct image *linked; /* the row, when its bytes are elsewhere */
-    uint64_t mark;        /* of the disk, before that row was read */
-    const char *tier;     /* where the first one was found */
+    struct image *image;        /* of a large one, while its file is written */
+    struct image *left;         /* in memory, of a file that is gone: for when the database can't be asked */
+    struct image *linked;       /* the row, when its bytes are elsewhere */
+    atomic_llong came;          /* bytes of it so far */
+    int64_t came_seen, came_ms; /* when they were more the last time, by the clock of the limits */
+    uint64_t mark;              /* of the disk, before that row was read */
+    const char *tier;           /* where the first one was found */
     enum flight_stage stage;
     struct waiter *waiters; /* in the order in which their limits began */
     struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */

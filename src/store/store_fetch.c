@@ -135,7 +135,7 @@ static void run_objects(void *arg, struct workers *w)
     while ((flight = workers_take(w))) {
         struct image *image = NULL;
         struct error why;
-        int r = store_fetch_linked(f->store, flight->linked, flight->mark, &f->ends, &image, &why);
+        int r = store_fetch_linked(f->store, flight->linked, flight->mark, &flight->came, &f->ends, &image, &why);
         metric_add(r == 0 ? METRIC_reads : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
         flight_land(f, flight, image, "db", &why);
     }

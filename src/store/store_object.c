@@ -120,17 +120,32 @@ int store_upload_bytes(struct store *store, struct image_meta *meta, const void 
 
 /* Reading */
 
+struct writing {
+    int fd;             /* -1: what comes is compared only */
+    atomic_llong *came; /* NULL: nobody looks */
+};
+
 static int write_file(void *arg, const void *bytes, size_t n)
 {
-    const int *fd = arg;
-    return *fd < 0 ? 0 : fdio_write(*fd, bytes, n);
+    const struct writing *w = arg;
+    if (w->came)
+        atomic_fetch_add(w->came, (long long)n);
+    return w->fd < 0 ? 0 : fdio_write(w->fd, bytes, n);
+}
+
+static int download(struct store *store, const struct image_meta *meta, int fd, atomic_llong *came,
+                    const atomic_int *cancel, struct error *e)
+{
+    struct writing writing = {fd, came};
+    const struct fetch_sink sink = {.write = write_file, .arg = &writing};
+    return tier_object_read(store->objects, meta, &sink, came ? TIER_OBJECT_WAITED_FOR : TIER_OBJECT_PATIENT, cancel,
+                            e);
 }
 
 int store_download(struct store *store, const struct image_meta *meta, int fd, const atomic_int *cancel,
                    struct error *e)
 {
-    const struct fetch_sink sink = {.write = write_file, .arg = &fd};
-    return tier_object_read(store->objects, meta, &sink, cancel, e);
+    return download(store, meta, fd, NULL, cancel, e);
 }
 
 /* Gives the temporary its name. That it can't have it is no reason to withhold the image. */
@@ -161,14 +176,14 @@ int store_spool(struct store *store, int *ret_fd, struct error *e)
     return fd < 0 ? fd : 0;
 }
 
-int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
-                        struct image **ret, struct error *e)
+static int fetch_unnamed(struct store *store, const struct image_meta *meta, atomic_llong *came,
+                         const atomic_int *cancel, struct image **ret, struct error *e)
 {
     int fd;
     int r = store_spool(store, &fd, e);
     if (r < 0)
         return r;
-    r = store_download(store, meta, fd, cancel, e);
+    r = download(store, meta, fd, came, cancel, e);
     struct image *image = r == 0 ? image_new_file(meta, fd) : NULL;
     if (!image) {
         close(fd);
@@ -178,8 +193,14 @@ int store_fetch_unnamed(struct store *store, const struct image_meta *meta, cons
     return 0;
 }
 
-int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, const atomic_int *cancel,
-                       struct image **ret, struct error *e)
+int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,
+                        struct image **ret, struct error *e)
+{
+    return fetch_unnamed(store, meta, NULL, cancel, ret, e);
+}
+
+int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, atomic_llong *came,
+                       const atomic_int *cancel, struct image **ret, struct error *e)
 {
     const struct image_meta *meta = &linked->meta;
     struct atomicfile file = {.atime_ns = tier_disk_atime_ns(meta)};
@@ -187,8 +208,8 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
     int r = tier_disk_staging(store->disk, meta->key.collection, &staging, NULL);
     int fd = r < 0 ? r : atomicfile_open(staging, &file, NULL);
     if (fd < 0)
-        return store_fetch_unnamed(store, meta, cancel, ret, e); /* no folder, or it can't be written to */
-    r = store_download(store, meta, fd, cancel, e);
+        return fetch_unnamed(store, meta, came, cancel, ret, e); /* no folder, or it can't be written to */
+    r = download(store, meta, fd, came, cancel, e);
     int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (r == 0 && kept < 0)
         r = error_set(e, -errno, "no more files can be opened");

@@ -65,9 +65,11 @@ int store_download(struct store *store, const struct image_meta *meta, int fd, c
                    struct error *e) __attribute__((warn_unused_result));
 
 /* Fetches a linked image: an open file with its bytes, which also gets its name if nothing is there and the image was
- * not changed since the disk's mark. The linked one stays the caller's. */
-int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, const atomic_int *cancel,
-                       struct image **ret, struct error *e) __attribute__((warn_unused_result));
+ * not changed since the disk's mark. The linked one stays the caller's. For who is waited for: `came` counts the bytes
+ * as they come, and a storage that sends none for 5 s is given up; NULL: it is asked again and again. */
+int store_fetch_linked(struct store *store, const struct image *linked, uint64_t mark, atomic_llong *came,
+                       const atomic_int *cancel, struct image **ret, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* Likewise, into a file without a name, wherever temporary files can be. */
 int store_fetch_unnamed(struct store *store, const struct image_meta *meta, const atomic_int *cancel,

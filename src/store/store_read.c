@@ -28,7 +28,7 @@ static int read_tier(struct store *store, const struct tier *tier, const struct 
             *ret = image;
         return r;
     }
-    r = store_fetch_linked(store, image, mark, NULL, ret, e);
+    r = store_fetch_linked(store, image, mark, NULL, NULL, ret, e);
     image_unref(image);
     return r;
 }

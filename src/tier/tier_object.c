@@ -15,6 +15,7 @@
 #define PATIENCE_MS     60000
 #define SLOWEST_PER_MS  100 /* bytes: 100 kB/s */
 #define SOURCE_TRIES    3
+#define WAITED_FOR_S    5 /* for the first byte, and for more */
 #define SOURCE_PAUSE_US 300000
 #define STATUS_FRESH_MS 5000
 #define REMOVE_MS       60000 /* less than the ten minutes of sql/object_claim.sql */
@@ -207,6 +208,7 @@ int tier_object_put(struct tier_object *o, const struct image_meta *meta, const 
 struct receiving {
     const struct image_meta *meta;
     const struct fetch_sink *sink;
+    enum tier_object_haste haste;
     struct digest sha256;
     int64_t got;
     int failed; /* of the sink */
@@ -223,12 +225,24 @@ static int receive(void *arg, const void *bytes, size_t n)
     return r;
 }
 
+static int64_t begin_by_ms(const struct receiving *x)
+{
+    return x->haste == TIER_OBJECT_WAITED_FOR ? clock_monotonic_ms() + WAITED_FOR_S * 1000 : 0;
+}
+
+static int stalled_s(const struct receiving *x)
+{
+    return x->haste == TIER_OBJECT_WAITED_FOR ? WAITED_FOR_S : 0;
+}
+
 static int read_s3(struct tier_object *o, const char *bucket, const char *key, struct receiving *x,
                    const atomic_int *cancel, struct error *e)
 {
     const struct s3_read read = {.len = -1, .max_bytes = x->meta->size, .sink = {.write = receive, .arg = x}};
     const struct s3_call call = {.deadline_ms = clock_monotonic_ms() + tier_object_patience_ms(x->meta->size),
                                  .attempts = attempts(o),
+                                 .stalled_s = stalled_s(x),
+                                 .begin_by_ms = begin_by_ms(x),
                                  .cancel = cancel};
     struct s3_object object;
     struct error said;
@@ -260,6 +274,8 @@ static int read_source(struct tier_object *o, struct receiving *x, const atomic_
                                           .sink = &sink,
                                           .max_bytes = x->meta->size,
                                           .deadline_ms = clock_monotonic_ms() + tier_object_patience_ms(x->meta->size),
+                                          .stalled_s = stalled_s(x),
+                                          .begin_by_ms = begin_by_ms(x),
                                           .cancel = cancel};
     struct fetch_answer answer;
     struct error said = {0};
@@ -267,7 +283,8 @@ static int read_source(struct tier_object *o, struct receiving *x, const atomic_
         int r = fetch(o->others, &request, &answer, &said);
         if (r == 0 && answer.status == 200)
             return 0;
-        int passing = r == -ENOTCONN || r == -ECONNRESET || r == -ENODATA || r == -ETIMEDOUT ||
+        int passing = r == -ENOTCONN || r == -ECONNRESET || r == -ENODATA ||
+                      (r == -ETIMEDOUT && x->haste == TIER_OBJECT_PATIENT) ||
                       (r == 0 && (answer.status == 429 || answer.status >= 500));
         if (!passing || x->got || tries == SOURCE_TRIES)
             return tell_source(r, r < 0 ? 0 : answer.status, x, &said, e);
@@ -296,9 +313,9 @@ static int read_any(struct tier_object *o, struct receiving *x, const atomic_int
 }
 
 int tier_object_read(struct tier_object *o, const struct image_meta *meta, const struct fetch_sink *sink,
-                     const atomic_int *cancel, struct error *e)
+                     enum tier_object_haste haste, const atomic_int *cancel, struct error *e)
 {
-    struct receiving x = {.meta = meta, .sink = sink};
+    struct receiving x = {.meta = meta, .sink = sink, .haste = haste};
     unsigned char sha256[DIGEST_SHA256_LEN];
     int r = digest_start(&x.sha256, DIGEST_SHA256);
     if (r < 0)

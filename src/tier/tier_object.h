@@ -53,9 +53,13 @@ int64_t tier_object_patience_ms(int64_t bytes);
 int tier_object_put(struct tier_object *o, const struct image_meta *meta, const struct fetch_body *body,
                     const atomic_int *cancel, struct error *e) __attribute__((warn_unused_result));
 
+/* Somebody waits: a storage that sends nothing for 5 s is given up and not asked again. */
+enum tier_object_haste { TIER_OBJECT_PATIENT, TIER_OBJECT_WAITED_FOR };
+
 /* Reads what is at meta->url. 0: all went to the sink, and it was what meta says; else what went there is of no use. */
 int tier_object_read(struct tier_object *o, const struct image_meta *meta, const struct fetch_sink *sink,
-                     const atomic_int *cancel, struct error *e) __attribute__((warn_unused_result));
+                     enum tier_object_haste haste, const atomic_int *cancel, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* Whether something of this size is at meta->url; only of ours it is asked. 0, or why not. */
 int tier_object_look(struct tier_object *o, const struct image_meta *meta, struct error *e)

@@ -334,3 +334,96 @@ def test_tls_that_ends_without_a_goodbye(folder: Path, serve: Callable[..., Serv
             peer.script(f"/good/{name}.png", [answer(200, PNG)])
             good_again(http, f"/proxy-image/pets/good/{name}.png")
         assert {*kept_contents(http, "pets")} <= {PNG}
+
+
+# Object storage that images above PERDURA_INLINE_MAX are put into
+
+INLINE = {"PERDURA_INLINE_MAX": "8 KiB", "PERDURA_LARGE_BUCKET": "photos", "PERDURA_MEMORY_ITEMS": "0"}
+PHOTO = images.sized("png", 100_000, "photo")
+
+
+class Bucket:
+    """The little of S3 that is needed; `fault` may answer in its place."""
+
+    def __init__(self, peer: HostileHttp) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.fault: Callable[[Request], list | None] = lambda request: None
+        peer.otherwise = self._answer
+
+    def _answer(self, request: Request) -> list:
+        steps = self.fault(request)
+        if steps is not None:
+            return steps
+        if request.method == "PUT":
+            self.objects[request.path] = request.body
+            return [answer(200, b"", f"ETag: {etag(request.body)}")]
+        content = self.objects.get(request.path)
+        if request.method == "DELETE":
+            return [answer(204, length=False)]
+        if content is None:
+            return [answer(404, b"<Error><Code>NoSuchKey</Code></Error>" if request.method == "GET" else b"")]
+        whole = answer(200, content, f"ETag: {etag(content)}")
+        return [whole if request.method == "GET" else whole[: -len(content)]]
+
+
+def on(method: str, *steps: bytes | float | str) -> Callable[[Request], list | None]:
+    return lambda request: list(steps) if request.method == method else None
+
+
+def other_content(request: Request) -> list | None:
+    """It keeps something else of the same size, and its ETag is no checksum."""
+    damaged = PHOTO[:-1] + b"!"
+    if request.method == "PUT":
+        return [answer(200, b"", 'ETag: "veiled"')]
+    return [answer(200, damaged if request.method == "GET" else b"", 'ETag: "veiled"', length=request.method == "GET")
+            if request.method == "GET" else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PHOTO)]  # fmt: skip
+
+
+NOT_STORED: dict[str, Callable[[Request], list | None]] = {
+    "PUT 304": on("PUT", answer(304, length=False)),
+    "PUT 206": on("PUT", answer(206)),
+    "PUT 416": on("PUT", answer(416)),
+    "PUT 302": on("PUT", answer(302, b"", "Location: /elsewhere")),
+    "PUT 403": on("PUT", answer(403, b"<Error><Code>AccessDenied</Code></Error>")),
+    "PUT skew": on("PUT", answer(403, b"<Error><Code>RequestTimeTooSkewed</Code></Error>", "Date: Thu, 01 Jan 2015 00:00:00 GMT")),
+    "HEAD 304": on("HEAD", answer(304, length=False)),
+    "HEAD 404": on("HEAD", answer(404)),
+    "HEAD 206": on("HEAD", b"HTTP/1.1 206 Part\r\nContent-Length: %d\r\n\r\n" % len(PHOTO)),
+    "HEAD of another size": on("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    "HEAD without a size": on("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", CLOSE),
+    "other content": other_content,
+}  # fmt: skip
+
+
+def test_an_upload_that_is_not_confirmed_is_not_stored(peer: HostileHttp, serve: Callable[..., Served]) -> None:
+    bucket = Bucket(peer)
+    http = serve(**peer.storage(), **INLINE)
+    wrong = {}
+    for name, fault in NOT_STORED.items():
+        url = f"/media/{name}.png".replace(" ", "%20")
+        bucket.fault = fault
+        put = http.put(url, PHOTO)
+        got = http.get(url)
+        if put.status < 500 or got.status != 404:
+            wrong[name] = (put.status, got.status, put.body[:200])
+        bucket.fault = lambda request: None
+        wait_until(lambda: http.put(url, PHOTO).status in (200, 201), WAIT_S, f"the bucket after {name}")
+    assert not wrong
+
+
+def test_a_bucket_that_hangs_is_not_waited_for(peer: HostileHttp, serve: Callable[..., Served]) -> None:
+    """When a large image of it is asked for that is not on disk."""
+    bucket = Bucket(peer)
+    http = serve(**peer.storage(), **INLINE)
+    assert http.put("/media/a.png", PHOTO).status == 201
+    file = http.perdura.media / "a.png"
+    for steps in ([HANG], [answer(200, PHOTO)[:50_000], HANG]):
+        wait_until(file.exists, WAIT_S, "the file")
+        file.unlink()
+        bucket.fault = on("GET", *steps)
+        with ThreadPoolExecutor(1) as clients:
+            got = clients.submit(http.get, "/media/a.png")
+            within(got.done, LIMIT_S + 1, "the answer")
+            got.result().problem(503)
+        bucket.fault = lambda request: None
+        wait_until(lambda: http.get("/media/a.png").body == PHOTO, WAIT_S, "the bucket")
