@@ -1,9 +1,10 @@
 -- The server's version, the size of all that belongs to images (indexes and TOAST included), the newest migration, how
--- many feeds listen.
+-- many feeds listen, the oldest versions of the program that may write (null: any).
 -- The condition is always true, and reads nothing: the server refuses it where we may not read images, or not all of them.
--- Returns one row: text bigint bigint? bigint
+-- Returns one row: text bigint bigint? bigint text?
 SELECT current_setting('server_version'), pg_total_relation_size('image_cache'),
        (SELECT max(version) FROM schema_migration)::bigint,
        (SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'perdura feed')
+        WHERE datname = current_database() AND application_name = 'perdura feed'),
+       (SELECT string_agg(to_jsonb(m) ->> 'compatible_from', ' ') FROM schema_migration m)
 WHERE NOT EXISTS (SELECT FROM image_cache WHERE false)

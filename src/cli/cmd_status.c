@@ -43,8 +43,10 @@ static void print_text(const struct store_status *s, const struct store_redis_st
     struct store_status_collection sum = describe_total(s);
     printf("persisted  %s images, %s\n", output_number(n, sum.images), output_bytes(b, sum.bytes));
     printf("trash      %s images, %s\n", output_number(tn, sum.trash_images), output_bytes(tb, sum.trash_bytes));
-    printf("database   PostgreSQL %s, %s on its disk, migration %lld\n", s->server_version,
-           output_bytes(b, s->stored_bytes), (long long)s->migration);
+    printf("database   PostgreSQL %s, %s on its disk, migration %lld%s%s%s\n", s->server_version,
+           output_bytes(b, s->stored_bytes), (long long)s->migration, s->schema == STORE_SCHEMA_CURRENT ? "" : " (",
+           s->schema == STORE_SCHEMA_CURRENT ? "" : describe_schema(s->schema),
+           s->schema == STORE_SCHEMA_CURRENT ? "" : " than this program's)");
     if (sum.linked_images)
         printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
     print_uploads(uploads);

@@ -106,6 +106,22 @@ static int migrate(struct prepare *p, enum migrate_part part, int64_t deadline_m
     return why.code;
 }
 
+/* Once at each start. */
+static void report_schema(struct prepare *p)
+{
+    struct store_status status;
+    struct error why;
+    if (store_status(p->store, &status, &why) < 0)
+        return;
+    if (status.schema == STORE_SCHEMA_FORBIDS)
+        log_event(LOG_ERROR, "writes refused: the schema requires a newer release",
+                  LOG_INT("migration", status.migration), LOG_INT("newest_known", status.migration_known),
+                  LOG_STR("version", PERDURA_VERSION));
+    else if (status.schema == STORE_SCHEMA_NEWER)
+        log_event(LOG_WARN, "schema newer than this program", LOG_INT("migration", status.migration),
+                  LOG_INT("newest_known", status.migration_known), LOG_STR("version", PERDURA_VERSION));
+}
+
 static void repair(struct prepare *p)
 {
     struct error why;
@@ -188,6 +204,7 @@ static void *run(void *arg)
     struct prepare *p = arg;
     int migrated =
         p->what & PREPARE_MIGRATE ? migrate(p, MIGRATE_TABLES, clock_monotonic_ms() + POSTPONED_MS) : -ECANCELED;
+    report_schema(p);
     set_stage(p, PREPARE_READY);
     startup_log_services(p->log);
     if ((p->what & PREPARE_RESTORE) && wait_for_go(p))

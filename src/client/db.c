@@ -95,15 +95,18 @@ static int freshen(struct db_conn *conn, const struct sql_query *query, struct e
 
 int db_send(struct db_conn *conn, const struct sql_query *query, const struct db_params *params, struct error *e)
 {
-    struct statement *s = statement_at(conn, conn->in_flight);
     assert(conn->in_flight < DB_IN_FLIGHT_MAX);
     assert(!conn->in_flight || (!query->writes && !statement_at(conn, 0)->query->writes));
 
+    int r = query->writes && !conn->in_transaction && !conn->s.lost ? db_conn_may_write(conn, e) : 0;
+    if (r < 0)
+        return r;
+    struct statement *s = statement_at(conn, conn->in_flight);
     s->query = query;
     db_params_init(&s->params);
     if (params)
         copy_params(&s->params, params);
-    int r = conn->in_flight ? 0 : freshen(conn, query, e);
+    r = conn->in_flight ? 0 : freshen(conn, query, e);
     if (r == 0 && conn->s.lost)
         r = error_set(e, DB_UNREACHABLE, "database: the connection was lost");
     if (r == 0)

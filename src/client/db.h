@@ -41,6 +41,12 @@ struct db_options {
     struct db_pool *leader; /* whenever this pool closes its connections, so does the new one; may be NULL */
 };
 
+#define DB_VERSION_SIZE 64
+
+/* Whether schema_migration.compatible_from forbids this program to write: DB_READ_ONLY. Every statement that writes
+ * asks that by itself. */
+int db_version_forbids(const char *compatible_from, struct error *e) __attribute__((warn_unused_result));
+
 /* Makes a pool; connects nothing. The options' strings are copied. 0, -ENOMEM, or -EINVAL for a malformed url (the
  * text does not show it: it may hold a password). */
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)

@@ -44,7 +44,16 @@ struct db_pool *db_conn_pool(const struct db_conn *conn);
 /* Takes back what db_limit and db_pin set. */
 void db_conn_reset(struct db_conn *conn);
 
+/* DB_READ_ONLY when a newer program's migration forbids this one to write; asks now and then. Nothing is in flight. */
+int db_conn_may_write(struct db_conn *conn, struct error *e) __attribute__((warn_unused_result));
+
 /* What a connection tells its pool, and asks it: */
+
+/* The oldest version of the program that may write; "": any. The first: whether it is to be asked for, which the caller
+ * does then, and, once it is known, nobody else for `every_ms`. NULL: it could not be read, and stays as it was. */
+int db_pool_ask_version(struct db_pool *pool, int64_t now_ms, int every_ms);
+void db_pool_set_version(struct db_pool *pool, const char *version);
+void db_pool_version(struct db_pool *pool, char ret[DB_VERSION_SIZE]);
 
 /* A connection of an earlier generation leads to a server that is not the right one any more, and is closed. */
 int db_pool_generation(struct db_pool *pool);

@@ -39,8 +39,11 @@ struct db_pool {
     int idle_count;
     struct {
         struct db_conn *conn;
-        pthread_t user;      /* who put it back */
-    } idle[CONNECTIONS_MAX]; /* the last one put back is the first to go: the rest may grow cold */
+        pthread_t user;       /* who put it back */
+    } idle[CONNECTIONS_MAX];  /* the last one put back is the first to go: the rest may grow cold */
+    int64_t version_asked_ms; /* when the next was asked for */
+    int version_known;
+    char version[DB_VERSION_SIZE]; /* the oldest of the program that may write; "": any */
 };
 
 /* Under the pool's lock. Freed by the one of the two that comes last. */
@@ -358,6 +361,32 @@ int db_pool_read_only(struct db_pool *pool)
     if (first)
         notify(pool, "the server is read-only: connections closed, to find the primary server again");
     return first;
+}
+
+int db_pool_ask_version(struct db_pool *pool, int64_t now_ms, int every_ms)
+{
+    pthread_mutex_lock(&pool->lock);
+    int ask = !pool->version_known || now_ms - pool->version_asked_ms >= every_ms;
+    if (ask)
+        pool->version_asked_ms = now_ms;
+    pthread_mutex_unlock(&pool->lock);
+    return ask;
+}
+
+void db_pool_set_version(struct db_pool *pool, const char *version)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->version_known = 1;
+    if (version)
+        memcpy(pool->version, version, DB_VERSION_SIZE);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void db_pool_version(struct db_pool *pool, char ret[DB_VERSION_SIZE])
+{
+    pthread_mutex_lock(&pool->lock);
+    memcpy(ret, pool->version, DB_VERSION_SIZE);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void db_pool_wrote(struct db_pool *pool)

@@ -247,7 +247,11 @@ void route_ready(struct http_exchange *x)
     add_part(x, body, "feed", describe_feed(x->service->feed));
     if (x->detailed)
         add_files(x->service->watch, body);
-    http_answer_json(x, r == 0 ? 200 : 503, body);
+    if (r == 0)
+        json_object_set_new(body, "schema", json_string(describe_schema(status.schema)));
+    int is_ready = r == 0 && status.schema != STORE_SCHEMA_FORBIDS;
+    json_object_set_new(body, "ready", json_boolean(is_ready));
+    http_answer_json(x, is_ready ? 200 : 503, body);
 }
 
 void route_metrics(struct http_exchange *x)

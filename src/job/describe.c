@@ -63,14 +63,23 @@ struct store_status_collection describe_total(const struct store_status *s)
     return sum;
 }
 
+const char *describe_schema(enum store_schema schema)
+{
+    static const char *const names[] = {[STORE_SCHEMA_CURRENT] = "current",
+                                        [STORE_SCHEMA_OLDER] = "older",
+                                        [STORE_SCHEMA_NEWER] = "newer",
+                                        [STORE_SCHEMA_FORBIDS] = "newer, writes refused"};
+    return names[schema];
+}
+
 json_t *describe_status(const struct store_status *s)
 {
     struct store_status_collection sum = describe_total(s);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:o, s:o}", "images", (json_int_t)sum.images, "bytes",
-                     (json_int_t)sum.bytes, "trash_images", (json_int_t)sum.trash_images, "trash_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:I, s:o, s:o}", "images", (json_int_t)sum.images,
+                     "bytes", (json_int_t)sum.bytes, "trash_images", (json_int_t)sum.trash_images, "trash_bytes",
                      (json_int_t)sum.trash_bytes, "stored_bytes", (json_int_t)s->stored_bytes, "server_version",
-                     s->server_version, "migration", (json_int_t)s->migration, "listeners", (json_int_t)s->listeners,
-                     "collections", collections_json(s), "jobs", jobs_json(s));
+                     s->server_version, "migration", (json_int_t)s->migration, "schema", describe_schema(s->schema),
+                     "listeners", (json_int_t)s->listeners, "collections", collections_json(s), "jobs", jobs_json(s));
 }
 
 json_t *describe_redis(const struct store_redis_status *s)

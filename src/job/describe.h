@@ -13,6 +13,9 @@ json_t *describe_image(const struct image_meta *meta);
 
 /* All collections together; without a name. */
 struct store_status_collection describe_total(const struct store_status *s);
+/* "current", "older", "newer" or "newer, writes refused". Static. */
+const char *describe_schema(enum store_schema schema);
+
 json_t *describe_status(const struct store_status *s);
 
 /* null where images are not cached in Redis. */

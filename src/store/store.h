@@ -201,11 +201,21 @@ int store_list_trash(struct store *store, const char *collection, const struct i
 #define STORE_STATUS_COLLECTIONS 64
 #define STORE_STATUS_JOBS        16
 
+/* How the database's tables stand to this program. */
+enum store_schema {
+    STORE_SCHEMA_CURRENT,
+    STORE_SCHEMA_OLDER,  /* migrations are pending */
+    STORE_SCHEMA_NEWER,  /* no error: a program runs on the tables of the next version */
+    STORE_SCHEMA_FORBIDS /* a newer program's migration lets no program as old as this one write */
+};
+
 struct store_status {
     char server_version[64];
-    int64_t stored_bytes; /* on the server's disk: rows, base64, indexes */
-    int64_t migration;    /* the newest one applied */
-    int64_t listeners;    /* instances that hear of changes at once */
+    int64_t stored_bytes;    /* on the server's disk: rows, base64, indexes */
+    int64_t migration;       /* the newest one applied */
+    int64_t migration_known; /* the newest one of this program */
+    enum store_schema schema;
+    int64_t listeners; /* instances that hear of changes at once */
     int collections_len;
     struct store_status_collection {
         char name[IMAGE_COLLECTION_MAX + 1];
@@ -253,8 +263,8 @@ void store_objects_status(struct store *store, int wait_ms, struct store_objects
 int store_record_job(struct store *store, const char *kind, const char *state, int64_t started_us, const char *result)
     __attribute__((warn_unused_result));
 
-/* Repairs of what is kept beside the rows (job/recount.h). Counts all rows, corrects the counters while others write, and
- * returns for how many days of a collection they were wrong. */
+/* Repairs of what is kept beside the rows (job/recount.h). Counts all rows, corrects the counters while others write,
+ * and returns for how many days of a collection they were wrong. */
 int store_count_again(struct store *store, int64_t *ret_days, struct error *e) __attribute__((warn_unused_result));
 
 /* 1 when the counters are wrong as far as that can be seen without counting, else 0. */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "migrations.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 #include "tier/tier_redis.h"
@@ -9,6 +10,20 @@
 static void copy(char *dst, size_t size, const char *text)
 {
     snprintf(dst, size, "%.*s", (int)size - 1, text ? text : "");
+}
+
+/* `versions` (NULL: none) are separated by spaces. */
+static void read_schema(struct store_status *status, const char *versions)
+{
+    char word[DB_VERSION_SIZE];
+    int n;
+    status->migration_known = migrations[MIGRATIONS - 1].version;
+    status->schema = status->migration > status->migration_known   ? STORE_SCHEMA_NEWER
+                     : status->migration < status->migration_known ? STORE_SCHEMA_OLDER
+                                                                   : STORE_SCHEMA_CURRENT;
+    for (const char *at = versions; at && sscanf(at, "%63s%n", word, &n) == 1; at += n)
+        if (db_version_forbids(word, NULL) < 0)
+            status->schema = STORE_SCHEMA_FORBIDS;
 }
 
 static int read_server(struct store *store, struct store_status *status, struct error *e)
@@ -21,6 +36,7 @@ static int read_server(struct store *store, struct store_status *status, struct 
     status->stored_bytes = db_int(rows, 0, 1);
     status->migration = db_int(rows, 0, 2);
     status->listeners = db_int(rows, 0, 3);
+    read_schema(status, db_text(rows, 0, 4));
     db_result_free(rows);
     return 0;
 }

@@ -187,7 +187,7 @@ def test_store_is_migrated_while_the_old_version_writes(old: Perdura, new: Perdu
 def test_both_versions_write_to_one_database(old: Perdura, new: Perdura) -> None:
     assert old.database
     ledger = filled(old.database)
-    old_http = Served(old, {})
+    old_http = Served(old, {"PERDURA_RESTORE": "none"})
     new_http = Served(new, {"PERDURA_RESTORE": "none"})
     with writing(
         (put_for_a_while, old_http, ledger, "old-put"),

@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import images
 import pytest
-from conftest import TESTS, Database, Perdura
+from conftest import TESTS, Database, Perdura, Served
 from pooler import PgBouncer
 from servers import wait_until
 from test_01_config import NEEDS_DATABASE
@@ -373,3 +374,42 @@ def test_tables_may_lie_in_a_schema_of_their_own(unmigrated: Perdura) -> None:
     # Whoever writes by hand has another search path; the counters must find their table all the same.
     unmigrated.database.query("DELETE FROM perdura.image_cache")
     assert unmigrated.run("status", "--json").json["images"] == 0
+
+
+def future(perdura: Perdura, compatible_from: str | None) -> None:
+    perdura.database.query(
+        "INSERT INTO schema_migration (version, name, checksum, compatible_from) VALUES (9001, '9001_future', 'x', %s)",
+        compatible_from,
+    )
+
+
+@pytest.mark.parametrize("compatible_from", [None, "0.0.1"])
+def test_newer_schema_is_reported_and_files_are_stored(
+    perdura: Perdura, serve: Callable[..., Served], compatible_from: str | None
+) -> None:
+    future(perdura, compatible_from)
+    http = serve()
+    wait_until(lambda: "schema newer than this program" in http.shown(), 60, "the log line")
+    ready = http.get("/ready")
+    assert (ready.status, ready.json["ready"], ready.json["schema"]) == (200, True, "newer")
+    assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    assert "newer than this program" in perdura.run("status").stdout
+    assert perdura.run("status", "--json").json["schema"] == "newer"
+
+
+def test_schema_that_forbids_older_programs_to_write(perdura: Perdura, serve: Callable[..., Served]) -> None:
+    image = images.make("png", 1)
+    (perdura.folder / "b.png").write_bytes(image)
+    perdura.run("put", perdura.folder / "b.png", "a.png")
+    future(perdura, "99.0")
+    http = serve()
+    wait_until(lambda: "writes refused" in http.shown(), 60, "the log line")
+    ready = http.get("/ready")
+    assert (ready.status, ready.json["schema"]) == (503, "newer, writes refused")
+    assert "99.0" in http.put("/media/c.png", image).problem(503)
+    assert http.get("/media/a.png").body == image
+    http.stop()
+    (perdura.media / "b.png").write_bytes(image)
+    result = perdura.run("cache-all", check=False)
+    assert result.code != 0 and "99.0" in result.stderr
+    assert perdura.database.query("SELECT original_path FROM image_cache") == [("a.png",)]
