@@ -1,10 +1,10 @@
--- Puts a batch of images not accessed since $1 into the trash, the coldest first. $2 limit. Rows that someone else is
--- writing are left for the next batch.
+-- Puts a batch of images not accessed since $1 into the trash, the coldest first. $2 limit. Those that were changed since
+-- $3 stay: nobody announced them. Rows that someone else is writing are left for the next batch.
 -- Returns one row: bigint bigint
 WITH cold AS (
     SELECT id
     FROM image_cache
-    WHERE deleted_at IS NULL AND last_accessed < $1::timestamptz
+    WHERE deleted_at IS NULL AND last_accessed < $1::timestamptz AND updated_at < $3::timestamptz
     ORDER BY last_accessed, access_count, id
     LIMIT $2::bigint
     FOR UPDATE SKIP LOCKED

@@ -9,7 +9,7 @@ WITH touched AS (
                   WITH ORDINALITY AS t (id, mtime, ns, seen, number)
 ), revived AS (
     UPDATE image_cache i
-    SET source_mtime = touched.mtime, source_mtime_ns = touched.ns, deleted_at = NULL
+    SET source_mtime = touched.mtime, source_mtime_ns = touched.ns, deleted_at = NULL, last_accessed = now()
     FROM touched
     WHERE i.id = touched.id AND i.deleted_at IS NOT NULL
           AND (extract(epoch FROM i.updated_at) * 1000000)::bigint = touched.seen

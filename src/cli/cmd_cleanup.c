@@ -6,6 +6,7 @@
 #include "job/cleanup.h"
 
 static long days;
+static int requests_only;
 
 static void print_summary(const struct report *r)
 {
@@ -26,7 +27,7 @@ static void print_summary(const struct report *r)
 static int run_job(struct job *job, const struct cli *cli)
 {
     (void)cli;
-    return cleanup_run(job, (int)days);
+    return cleanup_run(job, (int)days, requests_only ? CLEANUP_REQUESTS : CLEANUP_ALL_USES);
 }
 
 static int run(struct cli *cli)
@@ -43,6 +44,7 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"days", CLI_NUMBER, &days, 1, 36500, "how long an image was not used (PERDURA_CLEANUP_DAYS)"},
+    {"requests-only", CLI_FLAG, &requests_only, 0, 0, "do not look at the access times of files"},
     {0},
 };
 
@@ -51,6 +53,9 @@ const struct command command_cleanup = {
     .arguments = "",
     .summary = "Move images that were not used for a long time into the trash",
     .details =
+        "A use is a request through Perdura, or an access to the file by the app. Where access times tell nothing, as "
+        "on\n"
+        "a filesystem that is mounted with noatime, the command fails; --requests-only counts requests alone.\n"
         "What has been in the trash for PERDURA_TRASH_DAYS is deleted for good, and later its object. Files on disk\n"
         "stay. Until then `perdura restore PATH` brings an image back.",
     .options = options,

@@ -6,12 +6,15 @@
 #include "cli/report.h"
 #include "job/restore.h"
 
-static int all, force;
+static int all, cleaned_up, force;
 static long parallelism;
 
 static void print_summary(const struct report *r)
 {
     struct job *job = r->job;
+    if (cleaned_up)
+        printf("%s %lld images out of the trash\n", job->dry_run ? "would take" : "took",
+               (long long)atomic_load(&job->done));
     char restored[OUTPUT_SIZE], bytes[OUTPUT_SIZE], present[OUTPUT_SIZE], n[OUTPUT_SIZE];
     printf("%s %s files (%s) in %.1f s, %s were there", job->dry_run ? "would restore" : "restored",
            output_number(restored, job_counted(job, RESTORE_RESTORED)), output_bytes(bytes, atomic_load(&job->bytes)),
@@ -31,10 +34,11 @@ static struct image_key *keys_of(const struct cli *cli)
 
 static int run_job(struct job *job, const struct cli *cli)
 {
-    struct image_key *keys = all ? NULL : keys_of(cli);
+    struct image_key *keys = all || cleaned_up ? NULL : keys_of(cli);
     struct restore_options options = {.keys = keys,
                                       .keys_len = cli->argc,
                                       .collections = cli_collections(cli),
+                                      .cleaned_up = cleaned_up,
                                       .force = force,
                                       .threads = (int)parallelism};
     int r = restore_run(job, &options);
@@ -46,13 +50,14 @@ static int run_job(struct job *job, const struct cli *cli)
 static int run(struct cli *cli)
 {
     static const struct report_job job = {restore_init, run_job, print_summary, RESTORE_FAILED};
-    if (!all == !cli->argc)
-        return cli_usage(cli, "name the images to restore, or say --all");
+    if (!!all + !!cleaned_up + !!cli->argc != 1)
+        return cli_usage(cli, "name the images to restore, or say --all or --cleaned-up");
     return report_run(cli, &job);
 }
 
 static const struct cli_option options[] = {
     {"all", CLI_FLAG, &all, 0, 0, "every stored image, the most recently used first"},
+    {"cleaned-up", CLI_FLAG, &cleaned_up, 0, 0, "every image that a cleaning has moved into the trash"},
     {"force", CLI_FLAG, &force, 0, 0, "replace files that are newer than what is stored"},
     {"parallelism", CLI_NUMBER, &parallelism, 1, 100, "connections to use (PERDURA_DB_POOL less one)"},
     {0},
@@ -63,7 +68,8 @@ const struct command command_restore = {
     .arguments = "[PATH...]",
     .summary = "Put stored images back on disk",
     .details =
-        "Files that are there and identical are left alone. An image in the trash that is named comes out of it.",
+        "Files that are there and identical are left alone. An image in the trash that is named comes out of it;\n"
+        "with --cleaned-up all those do that nobody deleted, but that were moved there because they were not used.",
     .options = options,
     .run = run,
 };

@@ -36,8 +36,23 @@ static void print_objects(const struct store_objects_status *objects)
         printf("objects    down: %s\n", objects->why);
 }
 
+static void print_cleanup(const struct store_cleanup_status *s)
+{
+    char n[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
+    if (s->days && *s->use_error)
+        printf("cleaning   refused, because the use of files is not known: %s\n", s->use_error);
+    else if (s->announced)
+        printf("cleaning   %s images not used for %lld days will be moved into the trash from %s on\n",
+               output_number(n, s->announced), (long long)s->days, clock_iso(when, s->announced_from_us));
+    if (s->undecided)
+        printf("cleaning   %s images that nobody deleted are in the trash, moved there by an earlier version: perdura "
+               "restore --cleaned-up\n",
+               output_number(n, s->undecided));
+}
+
 static void print_text(const struct store_status *s, const struct store_redis_status *redis,
-                       const struct store_objects_status *objects, const struct uploads_count *uploads)
+                       const struct store_objects_status *objects, const struct uploads_count *uploads,
+                       const struct store_cleanup_status *cleanup)
 {
     char n[OUTPUT_SIZE], b[OUTPUT_SIZE], tn[OUTPUT_SIZE], tb[OUTPUT_SIZE], when[CLOCK_ISO_SIZE];
     struct store_status_collection sum = describe_total(s);
@@ -49,6 +64,7 @@ static void print_text(const struct store_status *s, const struct store_redis_st
            s->schema == STORE_SCHEMA_CURRENT ? "" : " than this program's)");
     if (sum.linked_images)
         printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
+    print_cleanup(cleanup);
     print_uploads(uploads);
     print_redis(redis);
     print_objects(objects);
@@ -71,24 +87,27 @@ static int run(struct cli *cli)
     struct store_redis_status redis;
     struct uploads_counts uploads;
     struct store_objects_status objects;
+    struct store_cleanup_status cleanup;
     struct error e;
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     struct store *store = cli_store(cli, &e);
     if (!store)
         return cli_fail_settings(&e);
-    if (store_status(store, &status, &e) < 0 || uploads_counts(store, &uploads, &e) < 0)
+    if (store_status(store, &status, &e) < 0 || uploads_counts(store, &uploads, &e) < 0 ||
+        store_cleanup_status(store, &cleanup, &e) < 0)
         return cli_fail(&e);
     store_redis_status(store, REDIS_MS, &redis);
     store_objects_status(store, OBJECTS_MS, &objects);
     if (cli->json) {
         json_t *body = describe_status(&status);
         json_object_set_new(body, "uploads", sync_stats_describe_uploads(&uploads.all));
+        json_object_set_new(body, "cleanup", describe_cleanup(&cleanup));
         json_object_set_new(body, "redis", describe_redis(&redis));
         json_object_set_new(body, "object_storage", describe_objects(&objects));
         output_json(body);
     } else {
-        print_text(&status, &redis, &objects, &uploads.all);
+        print_text(&status, &redis, &objects, &uploads.all, &cleanup);
     }
     return CLI_OK;
 }

@@ -17,6 +17,7 @@
 #include "job/access.h"
 #include "job/adaptive.h"
 #include "job/feed.h"
+#include "job/instance.h"
 #include "job/schedule.h"
 #include "job/watch.h"
 
@@ -42,6 +43,7 @@ struct service {
     struct feed *feed;
     struct access *access;
     struct adaptive *adaptive; /* NULL: PERDURA_ADAPTIVE_TTL is off */
+    struct instance *instance;
     struct schedule *schedule;
     struct http_server *http; /* NULL: none */
     int64_t started_ms;
@@ -119,10 +121,18 @@ static int start_adaptive(struct service *s, struct error *e)
     return r < 0 ? error_set(e, r, "no thread to look at the requests of the hour: %s", strerror(-r)) : 0;
 }
 
+static int start_instance(struct service *s, struct error *e)
+{
+    int r = instance_start(&s->instance, s->store);
+    return r < 0 ? error_set(e, r, "cannot start the thread that notes uses of files: %s", strerror(-r)) : 0;
+}
+
 static int start_schedule(struct service *s, struct error *e)
 {
-    const struct schedule_options options = {
-        .store = s->store, .interval_s = store_config(s->store)->sync_interval_s, .wake_fd = -1};
+    const struct schedule_options options = {.store = s->store,
+                                             .instance = s->instance,
+                                             .interval_s = store_config(s->store)->sync_interval_s,
+                                             .wake_fd = -1};
     int r = schedule_start(&s->schedule, &options);
     return r < 0 ? error_set(e, r, "no thread for what is done at its time: %s", strerror(-r)) : 0;
 }
@@ -173,6 +183,8 @@ int service_start(struct service **ret, struct store *store, unsigned parts, str
         r = start_access(s, &e);
     if (r == 0)
         r = start_adaptive(s, &e);
+    if (r == 0)
+        r = start_instance(s, &e);
     if (r == 0)
         r = start_schedule(s, &e);
     if (r == 0)
@@ -230,6 +242,9 @@ static int stop_parts(struct service *s, int64_t deadline_ms)
     if (schedule_stop(s->schedule, deadline_ms) < 0)
         return -ETIMEDOUT;
     s->schedule = NULL;
+    if (instance_stop(s->instance, deadline_ms) < 0)
+        return -ETIMEDOUT;
+    s->instance = NULL;
     adaptive_stop(s->adaptive);
     s->adaptive = NULL;
     if (feed_stop(s->feed, deadline_ms) < 0)

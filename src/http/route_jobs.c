@@ -90,7 +90,8 @@ static int restore_hottest(struct job *job, const char *collection, struct resto
 
 static int run_restore(struct job *job, const json_t *arguments)
 {
-    struct restore_options options = {.force = json_is_true(json_object_get(arguments, "force"))};
+    struct restore_options options = {.force = json_is_true(json_object_get(arguments, "force")),
+                                      .cleaned_up = json_is_true(json_object_get(arguments, "cleaned_up"))};
     if (json_object_get(arguments, "paths") || json_object_get(arguments, "content_type"))
         return restore_named(job, arguments, &options);
     return restore_hottest(job, http_argument_text(arguments, "collection"), &options);
@@ -112,7 +113,9 @@ static int run_warmup(struct job *job, const json_t *arguments)
 static int run_cleanup(struct job *job, const json_t *arguments)
 {
     const json_t *days = json_object_get(arguments, "days");
-    return cleanup_run(job, days ? (int)json_integer_value(days) : store_config(job->store)->cleanup_days);
+    int requests_only = json_is_true(json_object_get(arguments, "requests_only"));
+    return cleanup_run(job, days ? (int)json_integer_value(days) : store_config(job->store)->cleanup_days,
+                       requests_only ? CLEANUP_REQUESTS : CLEANUP_ALL_USES);
 }
 
 /* What differs is listed like an error, with what it is. */
@@ -189,6 +192,8 @@ static int agree(struct http_exchange *x, const json_t *arguments)
     int entity = json_object_get(arguments, "content_type") != NULL;
     if (collection && !config_collection(store_config(x->service->store), collection))
         http_answer_problem(x, 400, "there is no collection \"%.64s\" here; see PERDURA_COLLECTIONS", collection);
+    else if (json_is_true(json_object_get(arguments, "cleaned_up")) && (entity || json_object_get(arguments, "paths")))
+        http_answer_problem(x, 400, "\"cleaned_up\" means images by themselves: name no paths and no entity");
     else if (entity && (json_object_get(arguments, "paths") || collection))
         http_answer_problem(x, 400, "name paths, or an entity by \"content_type\" and \"object_id\", not both");
     else if (entity != (json_object_get(arguments, "object_id") != NULL) ||
@@ -217,8 +222,10 @@ void route_cache_all(struct http_exchange *x)
 
 void route_cleanup(struct http_exchange *x)
 {
-    static const struct http_argument known[] = {
-        {"dry_run", HTTP_ARGUMENT_FLAG}, {"days", HTTP_ARGUMENT_DAYS}, {NULL, 0}};
+    static const struct http_argument known[] = {{"dry_run", HTTP_ARGUMENT_FLAG},
+                                                 {"days", HTTP_ARGUMENT_DAYS},
+                                                 {"requests_only", HTTP_ARGUMENT_FLAG},
+                                                 {NULL, 0}};
     json_t *arguments = http_arguments(x, known);
     if (!arguments)
         return;
@@ -233,10 +240,9 @@ void route_cleanup(struct http_exchange *x)
 void route_restore(struct http_exchange *x)
 {
     static const struct http_argument known[] = {
-        {"dry_run", HTTP_ARGUMENT_FLAG},      {"force", HTTP_ARGUMENT_FLAG},
-        {"collection", HTTP_ARGUMENT_TEXT},   {"paths", HTTP_ARGUMENT_PATHS},
-        {"object_id", HTTP_ARGUMENT_TEXT},    {"variant", HTTP_ARGUMENT_TEXT},
-        {"content_type", HTTP_ARGUMENT_TEXT}, {NULL, 0},
+        {"dry_run", HTTP_ARGUMENT_FLAG},      {"force", HTTP_ARGUMENT_FLAG},      {"collection", HTTP_ARGUMENT_TEXT},
+        {"paths", HTTP_ARGUMENT_PATHS},       {"object_id", HTTP_ARGUMENT_TEXT},  {"variant", HTTP_ARGUMENT_TEXT},
+        {"content_type", HTTP_ARGUMENT_TEXT}, {"cleaned_up", HTTP_ARGUMENT_FLAG}, {NULL, 0},
     };
     start(x, &restore, known);
 }

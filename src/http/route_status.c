@@ -112,6 +112,12 @@ static json_t *uploads_state(struct store *store)
     return uploads_counts(store, &counts, NULL) < 0 ? json_null() : sync_stats_describe_uploads(&counts.all);
 }
 
+static json_t *cleanup_state(struct store *store)
+{
+    struct store_cleanup_status status;
+    return store_cleanup_status(store, &status, NULL) < 0 ? json_null() : describe_cleanup(&status);
+}
+
 static json_t *redis_state(struct http_exchange *x)
 {
     struct store_redis_status s;
@@ -198,6 +204,7 @@ void route_status(struct http_exchange *x)
     add_instance(x, body);
     json_object_set_new(body, "object_storage", objects_state(x));
     json_object_set_new(body, "watch", describe_watch(x->service->watch));
+    json_object_set_new(body, "cleanup", cleanup_state(x->service->store));
     json_object_set_new(body, "adaptive", describe_adaptive(x->service->adaptive));
     json_object_set_new(body, "feed", describe_feed(x->service->feed));
     add_files(x->service->watch, body);

@@ -98,6 +98,16 @@ json_t *describe_objects(const struct store_objects_status *s)
     return json_pack("{s:s, s:s, s:s}", "state", s->up ? "up" : "down", "where", s->where, "detail", s->why);
 }
 
+json_t *describe_cleanup(const struct store_cleanup_status *s)
+{
+    json_t *days = s->days ? json_integer(s->days) : json_null();
+    json_t *refused = s->days && *s->use_error ? json_string(s->use_error) : json_null();
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:I}", "days", days, "last", describe_time(s->at_us),
+                     "use_known_since", describe_time(s->use_since_us), "refused", refused, "announced_images",
+                     (json_int_t)s->announced, "announced_from", describe_time(s->announced_from_us),
+                     "cleaned_up_images", (json_int_t)s->cleaned_up, "undecided_images", (json_int_t)s->undecided);
+}
+
 json_t *describe_problem(const struct image_key *key, const struct error *why)
 {
     return json_pack("{s:s?, s:s, s:s}", "collection", key->collection, "path", key->path, "error", why->text);

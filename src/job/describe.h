@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "job/job.h"
+#include "store/store_cleanup.h"
 
 /* A point in time as RFC 3339 text, or null for 0. */
 json_t *describe_time(int64_t us);
@@ -23,6 +24,8 @@ json_t *describe_redis(const struct store_redis_status *s);
 
 /* null where there is none. */
 json_t *describe_objects(const struct store_objects_status *s);
+
+json_t *describe_cleanup(const struct store_cleanup_status *s);
 
 /* One element of "errors". */
 json_t *describe_problem(const struct image_key *key, const struct error *why);

@@ -11,6 +11,7 @@
 #include "fs/staging.h"
 #include "job/fetch.h"
 #include "job/restore_files.h"
+#include "store/store_cleanup.h"
 #include "tier/tier_disk.h"
 
 #define PAGE 1000
@@ -158,6 +159,7 @@ static void restore_into(struct restore *o, int root, const struct image_meta *m
     } else if ((tag = malloc(sizeof *tag))) {
         *tag = target;
         tag->mark = mark;
+        tag->atime_ns = tier_disk_atime_ns(meta);
         tag->withheld = &o->withheld;
         fetch_add(o->fetch, meta, tag);
     } else {
@@ -229,6 +231,58 @@ static int restore_all(struct restore *o, struct error *e)
         seen = restore_pass(o, until_us, &until_us, e);
     while (seen > 0 && !job_stopped(o->job));
     return seen < 0 ? (int)seen : 0;
+}
+
+/* Out of the trash, a page; *mark is taken behind this change. */
+static int untrash(struct restore *o, struct store_page *page, uint64_t *mark, struct error *e)
+{
+    struct job *job = o->job;
+    int64_t ids[PAGE], count, deadline_ms = 0;
+    struct image_meta meta;
+    int r = 0;
+    for (int i = 0; i < store_page_count(page); i++) {
+        store_page_meta(page, i, &meta);
+        ids[i] = meta.id;
+    }
+    if (!job->dry_run)
+        do
+            r = store_untrash_cleaned(job->store, ids, store_page_count(page), &count, e);
+        while (job_ask_again(job, r, &deadline_ms));
+    for (int i = 0; r == 0 && !job->dry_run && i < store_page_count(page); i++) {
+        store_page_meta(page, i, &meta);
+        (void)store_forget(job->store, &meta.key);
+    }
+    *mark = tier_disk_mark(store_disk(job->store));
+    return r;
+}
+
+static int restore_cleaned_up(struct restore *o, struct error *e)
+{
+    struct job *job = o->job;
+    int64_t after = 0, deadline_ms = 0;
+    int count;
+    do {
+        struct store_page *page;
+        struct image_meta meta;
+        uint64_t mark;
+        int r;
+        do
+            r = store_list_cleaned(job->store, o->options->collections, after, PAGE, &page, e);
+        while (job_ask_again(job, r, &deadline_ms));
+        if (r < 0)
+            return r;
+        r = untrash(o, page, &mark, e);
+        count = store_page_count(page);
+        for (int i = 0; r == 0 && i < count && !job_stopped(job); i++) {
+            store_page_meta(page, i, &meta);
+            after = meta.id;
+            restore_one(o, &meta, mark);
+        }
+        store_page_free(page);
+        if (r < 0)
+            return r;
+    } while (count == PAGE && !job_stopped(job));
+    return 0;
 }
 
 static int restore_collections(struct restore *o, struct error *e)
@@ -384,7 +438,9 @@ int restore_run(struct job *job, const struct restore_options *options)
     int r = start_fetch(&o, &why);
     for (int i = 0; r == 0 && options->keys && i < options->keys_len && !job_stopped(job); i++)
         restore_key(&o, &options->keys[i]);
-    if (r == 0 && !options->keys)
+    if (r == 0 && options->cleaned_up)
+        r = restore_cleaned_up(&o, &why);
+    else if (r == 0 && !options->keys)
         r = restore_collections(&o, &why);
     finish(&o, r, &why);
     if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)

@@ -13,6 +13,7 @@ struct restore_options {
     int keys_len;
     const char *const *collections; /* or all of these, ended by NULL, where keys is NULL */
     const int64_t *places;          /* of each of these no more than the hottest so many; NULL: all */
+    int cleaned_up;                 /* of these, only what a cleaning has moved into the trash; it comes out of there */
     int force;                      /* replace newer files too */
     int only_replace;               /* put no file where there is none */
     int threads;                    /* 0: as many as there are connections */

@@ -168,7 +168,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
                                 .seen = target->seen,
                                 .gate = tier_disk_copies(store_disk(t->job->store), g->collection),
                                 .mark = target->mark,
-                                .atime_ns = tier_disk_atime_ns(&image->meta)};
+                                .atime_ns = target->atime_ns};
     r = image_is_linked(image)
             ? download(t, g, file, &image->meta, e)
             : atomicfile_write(g->staging, file, image->bytes, (size_t)image->meta.size, image->meta.mtime_ns, e);

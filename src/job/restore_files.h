@@ -23,6 +23,7 @@ struct restore_withheld {
 struct restore_target {
     int replace;      /* 0: nothing */
     struct stat seen; /* else this file */
+    int64_t atime_ns; /* as in struct atomicfile */
     uint64_t mark;    /* tier_disk_mark, before its row was read */
     struct restore_withheld *withheld;
 };

@@ -16,17 +16,20 @@
 #include "job/cache_copies.h"
 #include "job/cleanup.h"
 #include "sql.h"
+#include "store/store_cleanup.h"
 
-#define LOOK_MS  15000 /* clocks are set, and the database comes back: nothing is slept through for longer */
-#define RETRY_MS 3000  /* while the database does not answer */
-#define QUERY_MS 5000
-#define HOUR_S   3600
-#define NOON     12
+#define LOOK_MS          15000 /* clocks are set, and the database comes back: nothing is slept through for longer */
+#define RETRY_MS         3000  /* while the database does not answer */
+#define QUERY_MS         5000
+#define LOOK_CLEANING_MS 300000
+#define HOUR_S           3600
+#define NOON             12
 
 struct schedule {
     struct schedule_options options;
     pthread_t thread;
     int64_t next_sync_ms;
+    int64_t next_look_ms; /* at what the cleaning has announced */
     int64_t rounds;
     char day[16];              /* for which the database was asked who cleans */
     struct error last_problem; /* of a sync, told to the log; the same is not told again */
@@ -151,6 +154,19 @@ static void measure(struct store *store)
 
 /* Cleaning */
 
+/* What the daily cleaning has announced, for the metrics. */
+static void measure_cleaning(struct schedule *s)
+{
+    struct store_cleanup_status status;
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < s->next_look_ms || store_cleanup_status(s->options.store, &status, NULL) < 0)
+        return;
+    s->next_look_ms = now_ms + LOOK_CLEANING_MS;
+    metric_set(METRIC_cleanup_announced, METRIC_none, METRIC_none, status.announced);
+    metric_set(METRIC_cleanup_refused, METRIC_none, METRIC_none, status.days && *status.use_error);
+    metric_set(METRIC_cleaned_up_undecided, METRIC_none, METRIC_none, status.undecided);
+}
+
 /* 1: this instance cleans today; 0: another one does, or has. */
 static int take_day(struct schedule *s, const struct schedule_day *day)
 {
@@ -182,7 +198,7 @@ static void clean_images(struct schedule *s)
     struct job job;
     cleanup_init(&job, s->options.store, NULL, NULL);
     if (begin_job(s, &job)) {
-        int code = cleanup_run(&job, store_config(s->options.store)->cleanup_days);
+        int code = cleanup_daily(&job, s->options.instance);
         end_job(s);
         if (code < 0)
             log_event(LOG_WARN, "the daily cleaning has failed", LOG_STR("why", job.failure.text));
@@ -219,8 +235,10 @@ static int64_t clean_if_due(struct schedule *s)
         if (taken < 0)
             return RETRY_MS;
         memcpy(s->day, day.day, sizeof s->day);
-        if (taken)
+        if (taken) {
             clean(s);
+            s->next_look_ms = 0;
+        }
     }
     return day.next_s * 1000 - now_us / 1000;
 }
@@ -269,6 +287,9 @@ static void *run(void *arg)
         measure(s->options.store);
         db_deadline(INT64_MAX);
         clean_ms = clean_if_due(s);
+        db_deadline(clock_monotonic_ms() + QUERY_MS);
+        measure_cleaning(s);
+        db_deadline(INT64_MAX);
     } while (wait_for_look(s, clean_ms));
     announce_end(s);
     return NULL;

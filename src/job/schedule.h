@@ -8,12 +8,14 @@
 #ifndef JOB_SCHEDULE_H
 #define JOB_SCHEDULE_H
 
+#include "job/instance.h"
 #include "job/sync.h"
 
 struct schedule;
 
 struct schedule_options {
     struct store *store;
+    struct instance *instance;                           /* this process in the table of instances; NULL: it is none */
     int interval_s;                                      /* from the start of a sync to the start of the next */
     int64_t rounds;                                      /* so many syncs; 0: until it is stopped */
     sync_told_fn *told;                                  /* NULL: the log is told */

@@ -273,23 +273,10 @@ int store_counters_are_wrong(struct store *store, struct error *e) __attribute__
 /* Corrects sequences that are behind their rows; the client warns of each. */
 int store_advance_sequences(struct store *store, struct error *e) __attribute__((warn_unused_result));
 
-/* What cleaning up would do, and doing it a batch at a time. cold: live images not accessed for `days`; old: images
- * in the trash for longer than PERDURA_TRASH_DAYS. */
+/* A number of images and their bytes. */
 struct store_tally {
     int64_t images, bytes;
 };
-
-/* *ret_limit_us: what was accessed before this moment is cold. */
-int store_cleanup_cold(struct store *store, int days, int64_t *ret_limit_us, struct store_tally *ret, struct error *e)
-    __attribute__((warn_unused_result));
-int store_cleanup_old(struct store *store, struct store_tally *ret, struct error *e)
-    __attribute__((warn_unused_result));
-/* Moves up to 1,000 cold images into the trash; ret->images is 0 when none are left. */
-int store_cleanup_trash(struct store *store, int64_t limit_us, struct store_tally *ret, struct error *e)
-    __attribute__((warn_unused_result));
-/* Deletes up to 1,000 old images from the trash for good. */
-int store_cleanup_purge(struct store *store, struct store_tally *ret, struct error *e)
-    __attribute__((warn_unused_result));
 
 /* Takes an image out of the trash. -ENOENT: it is not in there. */
 int store_undelete(struct store *store, const struct image_key *key, struct error *e)
@@ -302,5 +289,9 @@ int store_lookup(struct store *store, const char *collection, const char *const 
 /* Everything stored, in the trash or not, in order of id. */
 int store_list_by_id(struct store *store, int64_t after, int limit, struct store_page **ret, struct error *e)
     __attribute__((warn_unused_result));
+
+/* What cleanings have moved into the trash, in order of id. */
+int store_list_cleaned(struct store *store, const char *const *collections, int64_t after, int limit,
+                       struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
 
 #endif

@@ -152,6 +152,28 @@ int store_list_hottest(struct store *store, const char *const *collections, cons
     return r;
 }
 
+int store_list_cleaned(struct store *store, const char *const *collections, int64_t after, int limit,
+                       struct store_page **ret, struct error *e)
+{
+    struct db_params params;
+    struct db_array names;
+    int r = 0;
+    db_array_init(&names, DB_TEXT, 1 << 16);
+    for (size_t i = 0; collections[i] && r == 0; i++)
+        r = db_array_add_text(&names, collections[i]);
+    if (r == 0) {
+        db_params_init(&params);
+        db_param_array(&params, &names);
+        db_param_int(&params, after);
+        db_param_int(&params, limit);
+        r = query_page(store, &sql_image_list_cleaned, &params, ret, e);
+    } else {
+        error_set(e, r, "out of memory");
+    }
+    db_array_release(&names);
+    return r;
+}
+
 int store_list_trash(struct store *store, const char *collection, const struct image_meta *after, int limit,
                      struct store_page **ret, struct error *e)
 {

@@ -1,0 +1,2 @@
+DROP TABLE cleanup_day;
+DROP TABLE instance;
