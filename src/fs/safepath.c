@@ -123,7 +123,7 @@ static int open_component(int at_fd, const char *start, size_t len, int flags, i
     return fd;
 }
 
-static int open_stepwise(int root_fd, const char *path, int flags, int make)
+static int open_stepwise(int root_fd, const char *path, int flags)
 {
     if (strcmp(path, ".") == 0) {
         int fd = openat(root_fd, ".", flags | O_CLOEXEC);
@@ -134,7 +134,7 @@ static int open_stepwise(int root_fd, const char *path, int flags, int make)
     for (;;) {
         size_t len = strcspn(path, "/");
         int is_last = path[len] == '\0';
-        int fd = open_component(at_fd, path, len, is_last ? flags : O_PATH | O_DIRECTORY, make);
+        int fd = open_component(at_fd, path, len, is_last ? flags : O_PATH | O_DIRECTORY, 0);
         if (at_fd != root_fd)
             close(at_fd);
         if (fd < 0 || is_last)
@@ -160,7 +160,7 @@ int safepath_open(int root_fd, const char *path, int flags, enum safepath_links 
 {
     assert(!(flags & O_CREAT));
     if (!safepath_follows_links())
-        return open_stepwise(root_fd, path, flags, 0);
+        return open_stepwise(root_fd, path, flags);
 
     unsigned long long resolve = resolve_for(links, &flags);
     int fd = -EAGAIN;
@@ -187,6 +187,31 @@ int safepath_confirm(int root_fd, const char *path)
     return fd == -ENOENT ? -ENOENT : 0;
 }
 
+/* Opens a folder, and makes it and those above it where they are missing. */
+static int open_made(int root_fd, char *folder, enum safepath_make make)
+{
+    int first = make != SAFEPATH_MAKE_ANEW || strcmp(folder, ".") == 0;
+    int fd = first ? safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_BENEATH) : -ENOENT;
+    if (fd != -ENOENT)
+        return fd;
+    char *slash = strrchr(folder, '/');
+    int above = root_fd;
+    if (slash) {
+        *slash = '\0';
+        above = open_made(root_fd, folder, make);
+        *slash = '/';
+    }
+    if (above < 0)
+        return above;
+    const char *name = slash ? slash + 1 : folder;
+    fd = open_component(above, name, strlen(name), O_RDONLY | O_DIRECTORY, 1);
+    if (above != root_fd)
+        close(above);
+    if (fd == -ELOOP && !first)
+        fd = safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_BENEATH);
+    return fd;
+}
+
 int safepath_open_parent(int root_fd, const char *path, enum safepath_make make, const char **ret_name)
 {
     const char *slash = strrchr(path, '/');
@@ -199,10 +224,8 @@ int safepath_open_parent(int root_fd, const char *path, enum safepath_make make,
         folder[len] = '\0';
     }
 
-    int fd = make == SAFEPATH_MAKE_ANEW ? -ENOENT
-                                        : safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_NO_LINKS);
-    if (fd == -ENOENT && make)
-        fd = open_stepwise(root_fd, folder, O_RDONLY | O_DIRECTORY, 1);
+    int fd = make ? open_made(root_fd, folder, make)
+                  : safepath_open(root_fd, folder, O_RDONLY | O_DIRECTORY, SAFEPATH_BENEATH);
     if (fd >= 0)
         *ret_name = slash ? slash + 1 : path;
     return fd;

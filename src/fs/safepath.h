@@ -51,8 +51,9 @@ enum safepath_make {
     SAFEPATH_MAKE_ANEW /* likewise; a filesystem's cache is not believed: the making of each folder is tried */
 };
 
-/* Opens the folder that `path` lies in, making folders on the way as `make` says, following no links. Sets *ret_name to
- * the last component, inside `path`. Returns a descriptor (O_PATH is not used: it can be fsynced) or -errno. */
+/* Opens the folder that `path` lies in, making folders on the way as `make` says. Links to folders are followed as
+ * long as they stay beneath the root (SAFEPATH_BENEATH). Sets *ret_name to the last component, inside `path`. Returns a
+ * descriptor (O_PATH is not used: it can be fsynced) or -errno. */
 int safepath_open_parent(int root_fd, const char *path, enum safepath_make make, const char **ret_name)
     __attribute__((warn_unused_result));
 

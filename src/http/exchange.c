@@ -96,6 +96,12 @@ static int status_of(int code)
     case -EMEDIUMTYPE:
         return 415;
     case -EBUSY:
+    case -EACCES:
+    case -EPERM:
+    case -EXDEV:
+    case -ELOOP:
+    case -EISDIR:
+    case -ENOTDIR:
         return 409;
     case -ENOTSUP:
         return 501;

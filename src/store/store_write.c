@@ -294,10 +294,23 @@ static int remove_deleted(struct store *store, const struct image_meta *core, in
         if (file == 0 && (seen->st_size != core->size || clock_ns(seen->st_mtim) != core->mtime_ns))
             return 0;
     }
-    int r = file < 0 && file != -ENOENT ? error_set(e, file, "can't be removed: %s", strerror(-file)) : file;
-    if (r == 0)
-        r = tier_disk_remove(store->disk, &core->key, seen, e);
-    return r == -ENOENT || r == -EEXIST ? 0 : r;
+    int r = file < 0 ? file : tier_disk_remove(store->disk, &core->key, seen, e);
+    return r == -ENOENT || r == -ENOTDIR || r == -EEXIST ? 0 : r;
+}
+
+/* Whether the file can be removed, if there is one: a row whose file would stay is not put into the trash. */
+static int check_file(struct store *store, const struct image_key *key, int *file, struct error *e)
+{
+    if (*file == -ENOTDIR) /* what was a folder is a file now */
+        *file = -ENOENT;
+    if (*file == 0)
+        return tier_disk_check_removal(store->disk, key, e);
+    if (*file == -ENOENT)
+        return 0;
+    if (*file == -EXDEV)
+        return error_set(e, *file,
+                         "cannot be removed: a symbolic link in its path leads out of the collection's folder");
+    return error_set(e, *file, "cannot be removed: %s", strerror(-*file));
 }
 
 int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
@@ -308,6 +321,8 @@ int store_delete(struct store *store, const struct image_key *key, enum store_de
     tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
     int file = tier_disk_look(store->disk, key, &seen);
     int r = check_deletable(store, key, how, &core, e);
+    if (r == 0)
+        r = check_file(store, key, &file, e);
     if (r < 0) {
         tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
         return r;

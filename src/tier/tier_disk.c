@@ -335,12 +335,26 @@ int tier_disk_look(struct tier_disk *disk, const struct image_key *key, struct s
 {
     int root = -1;
     int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, NULL);
-    int fd = r < 0 ? r : safepath_open(root, key->path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
+    int fd = r < 0 ? r : safepath_open(root, key->path, O_PATH | O_NOFOLLOW, SAFEPATH_BENEATH);
     if (fd < 0)
         return fd;
     r = fstat(fd, ret) < 0 ? -errno : 0;
     close(fd);
     return r;
+}
+
+int tier_disk_check_removal(struct tier_disk *disk, const struct image_key *key, struct error *e)
+{
+    const char *name;
+    int root = -1;
+    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &root, e);
+    if (r < 0)
+        return r;
+    int folder = safepath_open_parent(root, key->path, SAFEPATH_MAKE_NONE, &name);
+    r = folder < 0 ? folder : faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+    if (folder >= 0)
+        close(folder);
+    return r < 0 ? error_set(e, r, "cannot be removed: its folder: %s", strerror(-r)) : 0;
 }
 
 int tier_disk_remove(struct tier_disk *disk, const struct image_key *key, const struct stat *seen, struct error *e)

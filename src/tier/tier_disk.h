@@ -48,8 +48,12 @@ int tier_disk_read_into(const struct image *file, const struct filestate *state,
 int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
     __attribute__((warn_unused_result));
 
-/* What has this name now, links not followed. -ENOENT: nothing, or another -errno. */
+/* What has this name now; a link is not followed if it is the last component. -ENOENT: nothing, or another -errno. */
 int tier_disk_look(struct tier_disk *disk, const struct image_key *key, struct stat *ret)
+    __attribute__((warn_unused_result));
+
+/* Whether files can be removed from its folder: 0, -EROFS, -EACCES or another -errno. */
+int tier_disk_check_removal(struct tier_disk *disk, const struct image_key *key, struct error *e)
     __attribute__((warn_unused_result));
 
 /* Removes what tier_disk_look saw, and nothing that was written there since. -EEXIST: that is there now; -ENOENT:

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "fs/atomicfile.h"
+#include "fs/safepath.h"
 #include "scratch.h"
 
 static int setup(void **state)
@@ -137,7 +138,7 @@ static void test_never_replaces(void **state)
     assert_false(scratch_exists(s, "nothing"));
     assert_int_equal(put(st, "dir", "new"), -EISDIR);
     assert_int_equal(put(st, "there/x", "new"), -ENOTDIR);
-    assert_int_equal(put(st, "out/x", "new"), -ELOOP);
+    assert_int_equal(put(st, "out/x", "new"), safepath_follows_links() ? -EXDEV : -ELOOP);
     staging_close(st);
     assert_false(scratch_exists(s, ".perdura")); /* no temporary was left */
 }
