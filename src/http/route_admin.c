@@ -216,6 +216,11 @@ void route_admin_logout(struct http_exchange *x)
     if (r == 0)
         http_answer_empty(x, 204);
     else
-        http_answer_error(x, "this browser and this instance have forgotten the session; others have not:", &why);
+        http_answer_error(
+            x,
+            "the logout is not complete. This browser and this instance have forgotten the session; other "
+            "instances will when the database is reached again, unless this one is restarted before. The "
+            "database:",
+            &why);
     http_add_header(x, "Set-Cookie", COOKIE_FORMAT, "", 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "client/db.h"
 #include "codec/base64.h"
 
@@ -15,6 +16,7 @@
 #define FRESH_MS      2000   /* for so long the database is not asked again */
 #define TRUSTED_MS    120000 /* likewise, when it can't be asked */
 #define LEFT_ALONE_MS 2000   /* for so long it is not, after it could not be */
+#define END_AGAIN_MS  1000   /* between attempts to end in the database what has ended here */
 
 /* What the database has said of one. */
 struct remembered {
@@ -33,6 +35,11 @@ struct sessions {
     unsigned char link[DIGEST_SHA256_LEN];
     int64_t link_until_ms; /* 0: there is none */
     int link_made;
+    struct admin_session_key unended[REMEMBERED]; /* those that the database does not know to have ended */
+    int unended_count;
+    int ending, stopped; /* their thread runs; it is to end */
+    pthread_cond_t stop;
+    pthread_t ender;
 };
 
 int sessions_open(struct sessions **ret, struct store *store)
@@ -44,14 +51,27 @@ int sessions_open(struct sessions **ret, struct store *store)
     s->store = store;
     s->password = password ? password : "";
     pthread_mutex_init(&s->lock, NULL);
+    clock_cond_init(&s->stop);
     *ret = s;
     return 0;
 }
 
 void sessions_close(struct sessions *s)
 {
-    if (s)
-        pthread_mutex_destroy(&s->lock);
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stopped = 1;
+    pthread_cond_signal(&s->stop);
+    int ending = s->ending;
+    pthread_mutex_unlock(&s->lock);
+    if (ending)
+        pthread_join(s->ender, NULL);
+    if (s->unended_count)
+        log_event(LOG_WARN, "logouts not completed", LOG_INT("sessions", s->unended_count),
+                  LOG_STR("error", "the database was not reached; they stay valid until they expire"));
+    pthread_cond_destroy(&s->stop);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -245,6 +265,37 @@ int sessions_ask(struct sessions *s, const char *token, int64_t *ret_expires_us,
     return r;
 }
 
+static void *end_them(void *arg)
+{
+    struct sessions *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopped) {
+        struct timespec until = clock_timespec((clock_monotonic_ms() + END_AGAIN_MS) * 1000000);
+        (void)pthread_cond_timedwait(&s->stop, &s->lock, &until);
+        while (s->unended_count && !s->stopped) {
+            struct admin_session_key key = s->unended[0];
+            pthread_mutex_unlock(&s->lock);
+            db_deadline(clock_monotonic_ms() + END_AGAIN_MS);
+            int r = admin_session_end(s->store, &key, NULL);
+            pthread_mutex_lock(&s->lock);
+            if (r < 0)
+                break;
+            s->unended[0] = s->unended[--s->unended_count];
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* With the lock held. Of more than there is room for, the others expire. */
+static void end_later(struct sessions *s, const struct admin_session_key *key)
+{
+    if (s->unended_count < REMEMBERED)
+        s->unended[s->unended_count++] = *key;
+    if (!s->ending)
+        s->ending = pthread_create(&s->ender, NULL, end_them, s) == 0;
+}
+
 int sessions_end(struct sessions *s, const char *token, struct error *e)
 {
     struct admin_session_key key;
@@ -254,7 +305,13 @@ int sessions_end(struct sessions *s, const char *token, struct error *e)
     pthread_mutex_lock(&s->lock);
     place(s, &key)->ended = 1;
     pthread_mutex_unlock(&s->lock);
-    return admin_session_end(s->store, &key, e);
+    r = admin_session_end(s->store, &key, e);
+    if (r == 0)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    end_later(s, &key);
+    pthread_mutex_unlock(&s->lock);
+    return r;
 }
 
 /* Links */

@@ -49,7 +49,8 @@ int sessions_known(struct sessions *s, const char *token, int64_t *ret_expires_u
 int sessions_ask(struct sessions *s, const char *token, int64_t *ret_expires_us, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Ends one: here at once, on other instances within seconds. When it fails, it has ended here alone. */
+/* Ends one: here at once, on other instances within seconds. When it fails, it has ended here
+ * alone for now; that is made up for as soon as the database can be reached, as long as this process lives. */
 int sessions_end(struct sessions *s, const char *token, struct error *e) __attribute__((warn_unused_result));
 
 /* The token of a link that lets whoever has it log in, once, within SESSION_LINK_LASTS_S. An earlier one counts no

@@ -549,6 +549,32 @@ def test_logout_without_a_database(admin: AdminClient) -> None:
     assert admin.get("/metrics").problem(401)
 
 
+def test_a_logout_without_a_database_is_made_up_for(serve: Serve) -> None:
+    """Neither other instances nor a restart bring the session back."""
+    one = serve(PERDURA_ADMIN_PASSWORD=PASSWORD)
+    admin = AdminClient(one).login()
+    database = one.perdura.database
+    assert database.value("SELECT count(*) FROM admin_session") == 1
+    database.server.stop()
+    assert "not complete" in admin.request("POST", "/admin/logout").problem(503)
+    database.server.start()
+    wait_until(lambda: database.value("SELECT count(*) FROM admin_session") == 0, 60, "the end of the session")
+    one.stop()
+    assert "not completed" not in one.shown()
+    admin.http = serve(PERDURA_ADMIN_PASSWORD=PASSWORD)
+    admin.get("/metrics").problem(401)
+
+
+def test_a_logout_that_could_not_be_completed_is_logged(serve: Serve) -> None:
+    one = serve(PERDURA_ADMIN_PASSWORD=PASSWORD)
+    admin = AdminClient(one).login()
+    one.perdura.database.server.stop()
+    assert "not complete" in admin.request("POST", "/admin/logout").problem(503)
+    one.terminate()
+    assert one.wait() in (0, 75)
+    assert "logouts not completed" in one.shown()
+
+
 # Hashing
 
 
