@@ -11,7 +11,7 @@ const AGAIN_MS = 2000;
 const ERRORS_SHOWN = 100;
 
 // What describes a job rather than counts what it did.
-const NOT_COUNTS = new Set(["id", "kind", "state", "done", "expected", "started_at", "finished_at", "seconds", "failure", "dry_run", "host", "output", "success"]);
+const NOT_COUNTS = new Set(["id", "kind", "state", "done", "expected", "started_at", "finished_at", "seconds", "failure", "failures", "dry_run", "host", "output", "success"]);
 
 // Asks, runs and shows a job of the API: POST `path` with `body`. With `preview` it runs with dry_run first and shows what
 // would be done. `action`: the button's text; `danger`: it takes something away; `typed`: a word to be typed before.
@@ -211,7 +211,7 @@ export function jobResult(job) {
 
 // The class of a badge or notice about a job in that state.
 export function stateClass(state) {
-  return { done: "good", failed: "error", cancelled: "warning" }[state] ?? "";
+  return { done: "good", done_with_failures: "warning", failed: "error", cancelled: "warning" }[state] ?? "";
 }
 
 export function jobName(kind) {

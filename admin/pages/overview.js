@@ -72,6 +72,7 @@ function concerns(status) {
   }
   for (const job of latestOfKind(status.jobs)) {
     if (job.state === "failed") list.push(["error", t("attention.job", { job: jobName(job.kind), when: ago(job.finished_at ?? job.started_at) }), job.result?.failure, "#/jobs"]);
+    if (job.state === "done_with_failures") list.push(["warning", t("attention.job.partly", { job: jobName(job.kind), when: ago(job.finished_at ?? job.started_at) }), undefined, "#/jobs"]);
   }
   if (watch?.oldest_pending_seconds > LATE_SECONDS) {
     list.push(["warning", t("attention.pending", { count: watch.pending, age: duration(watch.oldest_pending_seconds) }), null, "#files"]);

@@ -80,6 +80,7 @@ export default {
   "job.errors.more.other": "and {count} more",
   "job.state.running": "Running",
   "job.state.done": "Done",
+  "job.state.done_with_failures": "Done with failures",
   "job.state.failed": "Failed",
   "job.state.cancelled": "Stopped",
 
@@ -107,6 +108,7 @@ export default {
   "attention.job": "The last job “{job}” failed {when}",
   "attention.notkept.one": "{count} file is not kept, because it is not an image",
   "attention.notkept.other": "{count} files are not kept, because they are not images",
+  "attention.job.partly": "{job} was done with failures ({when})",
   "attention.polling": "Folders are not watched but searched now and then: new files are stored later than they could be",
   "attention.feed": "Changes made on other instances are heard of late",
   "attention.setting": "A setting deserves a look",

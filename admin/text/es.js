@@ -80,6 +80,7 @@ export default {
   "job.errors.more.other": "y {count} más",
   "job.state.running": "En curso",
   "job.state.done": "Terminada",
+  "job.state.done_with_failures": "Terminada con fallos",
   "job.state.failed": "Fallida",
   "job.state.cancelled": "Detenida",
 
@@ -107,6 +108,7 @@ export default {
   "attention.job": "La última tarea «{job}» falló {when}",
   "attention.notkept.one": "{count} archivo no se conserva porque no es una imagen",
   "attention.notkept.other": "{count} archivos no se conservan porque no son imágenes",
+  "attention.job.partly": "{job} terminó con fallos ({when})",
   "attention.polling": "Las carpetas no se vigilan, solo se revisan de vez en cuando: los archivos nuevos se guardan más tarde de lo que podrían",
   "attention.feed": "Los cambios hechos en otras instancias llegan con retraso",
   "attention.setting": "Conviene revisar un ajuste",

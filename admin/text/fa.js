@@ -80,6 +80,7 @@ export default {
   "job.errors.more.other": "و {count} مورد دیگر",
   "job.state.running": "در حال اجرا",
   "job.state.done": "انجام شد",
+  "job.state.done_with_failures": "انجام شد، با خطا",
   "job.state.failed": "ناموفق",
   "job.state.cancelled": "متوقف شد",
 
@@ -107,6 +108,7 @@ export default {
   "attention.job": "آخرین اجرای «{job}» ناموفق بود ({when})",
   "attention.notkept.one": "{count} فایل نگه‌داری نمی‌شود، چون تصویر نیست",
   "attention.notkept.other": "{count} فایل نگه‌داری نمی‌شوند، چون تصویر نیستند",
+  "attention.job.partly": "{job} با خطا انجام شد ({when})",
   "attention.polling": "پوشه‌ها پیوسته پایش نمی‌شوند و فقط گاه‌به‌گاه بررسی می‌شوند؛ فایل‌های تازه دیرتر از حد ممکن ذخیره می‌شوند",
   "attention.feed": "تغییرهای نمونه‌های دیگر با تأخیر می‌رسد",
   "attention.setting": "یکی از تنظیمات نیاز به بررسی دارد",

@@ -158,7 +158,7 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
     if (verdict == TAKE_IN_FAIL) {
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, &why);
     } else if (verdict == TAKE_IN_STORE_WINS) {
-        job_problem(job, CACHE_ALL_OLDER, &item->file.key, &why);
+        job_differs(job, CACHE_ALL_OLDER, &item->file.key, &why);
     } else if (job->dry_run && verdict == TAKE_IN_WRITE) {
         job_moved(job, CACHE_ALL_CACHED, meta.size);
     } else if (job->dry_run || (verdict != TAKE_IN_TOUCH && verdict != TAKE_IN_WRITE)) {

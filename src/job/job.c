@@ -48,13 +48,26 @@ int64_t job_counted(struct job *job, int counter)
     return atomic_load_explicit(&job->counters[counter].value, memory_order_relaxed);
 }
 
-void job_tell(struct job *job, const struct image_key *key, const struct error *why)
+static void tell(struct job *job, const struct image_key *key, const struct error *why)
 {
     if (!job->problem)
         return;
     pthread_mutex_lock(&job->lock);
     job->problem(job->arg, key, why);
     pthread_mutex_unlock(&job->lock);
+}
+
+void job_tell(struct job *job, const struct image_key *key, const struct error *why)
+{
+    atomic_fetch_add(&job->failures, 1);
+    tell(job, key, why);
+}
+
+void job_differs(struct job *job, int counter, const struct image_key *key, const struct error *why)
+{
+    job_count(job, counter, 1);
+    atomic_store(&job->eventful, 1);
+    tell(job, key, why);
 }
 
 void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why)
@@ -121,7 +134,9 @@ void job_turn_end(const struct job *job)
 
 const char *job_state(const struct job *job)
 {
-    return !job->failure.code ? "done" : job->failure.code == -ECANCELED ? "cancelled" : "failed";
+    if (job->failure.code)
+        return job->failure.code == -ECANCELED ? "cancelled" : "failed";
+    return atomic_load(&job->failures) ? "done_with_failures" : "done";
 }
 
 static void count_end(const struct job *job)
@@ -132,6 +147,8 @@ static void count_end(const struct job *job)
     metric_add(METRIC_job_seconds, kind, METRIC_none, us > 0 ? us : 0);
     if (job->failure.code && job->failure.code != -ECANCELED)
         metric_add(METRIC_jobs_failed, kind, METRIC_none, 1);
+    else if (!job->failure.code && atomic_load(&job->failures))
+        metric_add(METRIC_jobs_incomplete, kind, METRIC_none, 1);
 }
 
 /* Why it failed, as a member of the object. */
@@ -163,11 +180,15 @@ void job_record(struct job *job)
         r = buf_addf(&result, "%s\"%s\": %lld", i ? ", " : "", job->counters[i].name, (long long)job_counted(job, i));
     if (r == 0 && job->dry_run)
         r = buf_addstr(&result, ", \"dry_run\": true");
+    if (r == 0 && atomic_load(&job->failures))
+        r = buf_addf(&result, ", \"failures\": %lld", (long long)atomic_load(&job->failures));
     if (r == 0 && strcmp(job_state(job), "failed") == 0)
         r = add_failure(job, &result);
     if (r == 0)
         r = buf_addstr(&result, "}");
+    /* The column knows "done" alone; "failures" tells them apart (sql/job_list.sql). */
+    const char *state = strcmp(job_state(job), "done_with_failures") == 0 ? "done" : job_state(job);
     if (r == 0)
-        (void)!store_record_job(job->store, job->kind, job_state(job), job->started_us, result.data);
+        (void)!store_record_job(job->store, job->kind, state, job->started_us, result.data);
     buf_release(&result);
 }

@@ -31,6 +31,7 @@ struct job {
     atomic_llong done;                         /* images looked at */
     atomic_llong expected;                     /* of so many; 0: unknown */
     atomic_llong bytes;                        /* moved */
+    atomic_llong failures;                     /* problems with single images, that did not end it */
     job_problem_fn *problem;
     void *arg;
     pthread_mutex_t lock; /* over problem, ended and, until then, failure */
@@ -53,10 +54,13 @@ void job_moved(struct job *job, int counter, int64_t bytes);
 
 int64_t job_counted(struct job *job, int counter);
 
+/* Likewise, and tells of a difference that is in order. */
+void job_differs(struct job *job, int counter, const struct image_key *key, const struct error *why);
+
 /* Counts a problem and tells it. */
 void job_problem(struct job *job, int counter, const struct image_key *key, const struct error *why);
 
-/* Tells a problem that is nobody's failure. */
+/* Tells a problem that has no counter. */
 void job_tell(struct job *job, const struct image_key *key, const struct error *why);
 
 /* Ends the job for the first reason given; later ones are ignored. From any thread, until job_release. -ECANCELED: it
@@ -64,7 +68,7 @@ void job_tell(struct job *job, const struct image_key *key, const struct error *
 void job_fail(struct job *job, const struct error *why);
 int job_stopped(const struct job *job);
 
-/* How one that is over has ended: "done", "failed", "cancelled". */
+/* How one that is over has ended: "done", "done_with_failures" (of single images), "failed", "cancelled". */
 const char *job_state(const struct job *job);
 
 /* How long a job waits for a database that it had reached and lost. */

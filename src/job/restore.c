@@ -153,7 +153,7 @@ static void restore_into(struct restore *o, int root, const struct image_meta *m
         job_count(job, RESTORE_PRESENT, 1);
     } else if (verdict == VERDICT_NEWER) {
         error_set(&why, 0, "is newer on disk than what is stored, and stays; --force replaces it");
-        job_problem(job, RESTORE_NEWER, &meta->key, &why);
+        job_differs(job, RESTORE_NEWER, &meta->key, &why);
     } else if (!o->fetch) {
         job_moved(job, RESTORE_RESTORED, meta->size);
     } else if ((tag = malloc(sizeof *tag))) {

@@ -225,7 +225,7 @@ struct store_status {
     } collections[STORE_STATUS_COLLECTIONS];
     int jobs_len;
     struct store_status_job {
-        char kind[32], state[16], host[64];
+        char kind[32], state[24], host[64];
         int64_t started_us, finished_us;
         char result[512];      /* JSON */
     } jobs[STORE_STATUS_JOBS]; /* the last one of each kind */

@@ -718,3 +718,26 @@ def test_without_a_database_each_route_says_so(http: Served) -> None:
     metrics(http)
     assert http.get("/media/000.png").status == 200
     http.perdura.database.server.start()
+
+
+def test_a_job_that_failed_in_part_is_not_simply_done(http: Served) -> None:
+    """Done, done with failures and failed are three states: in the answer, the history, the status and the metrics."""
+    fill(http, 2)
+    (http.perdura.media / "text.png").write_bytes(b"this is no image")
+    http.perdura.database.query("UPDATE image_cache SET sha256 = decode(repeat('ab', 32), 'hex') WHERE original_path = '001.png'")
+
+    def counted(metric: str, kind: str) -> int:
+        found = re.search(rf'^perdura_{metric}{{kind="{kind}"}} (\d+)$', http.get("/metrics").body.decode(), re.M)
+        assert found, metric
+        return int(found[1])
+
+    for kind, label in (("cache-all", "cache_all"), ("fsck", "fsck")):
+        answer = http.post(f"/image-cache/{kind}").json
+        assert answer["state"] == "done_with_failures" and answer["errors"], answer
+        (last,) = http.get(f"/image-cache/jobs?kind={kind}&limit=1").json["recent"]
+        assert last["state"] == "done_with_failures" and last["result"]["failures"] == 1, last
+        assert {job["kind"]: job["state"] for job in http.get("/image-cache/status").json["jobs"]}[kind] == last["state"]
+        assert counted("jobs_incomplete_total", label) == 1 and counted("jobs_failed_total", label) == 0
+    (http.perdura.media / "text.png").unlink()
+    assert http.post("/image-cache/cache-all").json["state"] == "done"
+    assert counted("jobs_incomplete_total", "cache_all") == 1

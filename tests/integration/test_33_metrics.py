@@ -131,6 +131,7 @@ HAPPENED = [
     ("PerduraUploadsFailed", {"perdura_uploads_failed": "1x5 0x30"}, False),
     ("PerduraJobsFailed", {'perdura_jobs_failed_total{kind="restore"}': "0x5 1x20"}, True),
     ("PerduraJobsFailed", {'perdura_jobs_failed_total{kind="restore"}': "3x30"}, False),
+    ("PerduraJobsFailed", {'perdura_jobs_incomplete_total{kind="sync"}': "0x5 1x20"}, True),
     ("PerduraMissRate", {'perdura_reads_total{tier="disk"}': "0+40x40",
                          'perdura_reads_total{tier="db"}': "0+60x40"}, True),
     ("PerduraMissRate", {'perdura_reads_total{tier="memory"}': "0+60x40",
