@@ -36,20 +36,39 @@ static void copy_params(struct db_params *to, const struct db_params *from)
             to->values[i] = to->numbers[i];
 }
 
+/* Without a Sync. *ret_prepares: a Parse went ahead. */
+static int send_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *p, int *ret_prepares)
+{
+    const char *name = conn->s.is_named ? query->name : "";
+    *ret_prepares = !conn->s.is_named || !conn->s.prepared[query->index];
+    if (*ret_prepares && !PQsendPrepare(conn->s.pq, name, query->text, 0, NULL))
+        return 0;
+    return PQsendQueryPrepared(conn->s.pq, name, p->count, p->values, p->lengths, p->formats, 1);
+}
+
+static int send_limits(struct db_conn *conn, struct statement *s)
+{
+    struct db_params p;
+    int prepares;
+    s->limits = 0;
+    if (!s->lock_ms)
+        return 1;
+    db_params_init(&p);
+    db_param_int(&p, s->lock_ms);
+    db_param_int(&p, s->statement_ms);
+    int sent = send_query(conn, &sql_statement_limits, &p, &prepares);
+    conn->s.prepared[sql_statement_limits.index] = conn->s.is_named != 0;
+    s->limits = 1 + prepares;
+    return sent;
+}
+
 static int send_statement(struct db_conn *conn, struct statement *s, struct error *e)
 {
     const struct sql_query *query = s->query;
-    const struct db_params *p = &s->params;
-    const char *name = conn->s.is_named ? query->name : "";
-    int sent = 1;
 
     metric_inc(METRIC_db_queries);
-    s->prepares = !conn->s.is_named || !conn->s.prepared[query->index];
     db_session_arm(conn);
-    if (s->prepares)
-        sent = PQsendPrepare(conn->s.pq, name, query->text, 0, NULL);
-    sent = sent && PQsendQueryPrepared(conn->s.pq, name, p->count, p->values, p->lengths, p->formats, 1) &&
-           PQpipelineSync(conn->s.pq);
+    int sent = send_limits(conn, s) && send_query(conn, query, &s->params, &s->prepares) && PQpipelineSync(conn->s.pq);
     int r = db_session_disarm(conn, e);
     if (r == 0 && !sent)
         r = db_session_lose(conn, e);
@@ -103,6 +122,8 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
         return r;
     struct statement *s = statement_at(conn, conn->in_flight);
     s->query = query;
+    s->lock_ms = conn->lock_ms;
+    s->statement_ms = conn->statement_ms;
     db_params_init(&s->params);
     if (params)
         copy_params(&s->params, params);
@@ -188,20 +209,43 @@ static enum repeat repeat_after(const struct db_conn *conn, const PGresult *res)
     return REPEAT_NOT;
 }
 
+/* What was sent ahead of a statement. When it failed, the rest was skipped. */
+static int receive_limits(struct db_conn *conn, const struct statement *s, enum repeat *ret_repeat, struct error *e)
+{
+    PGresult *res = NULL;
+    int outcome = 0;
+    for (int parts = s->limits; parts && !conn->s.lost; parts--) {
+        int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
+        if (r < 0)
+            return outcome < 0 ? outcome : r;
+        if (outcome == 0 && (outcome = judge(conn, res, &sql_statement_limits, e)) < 0)
+            *ret_repeat = repeat_after(conn, res);
+        PQclear(res);
+    }
+    if (outcome < 0) {
+        conn->s.prepared[sql_statement_limits.index] = 0;
+        conn->s.prepared[s->query->index] &= !s->prepares;
+    }
+    return outcome;
+}
+
 /* The results of one statement: of its Parse if it had one, its own, that of its Sync. *ret is its own, when all went
  * well. */
 static int receive(struct db_conn *conn, const struct statement *s, PGresult **ret, enum repeat *ret_repeat,
                    struct error *e)
 {
     PGresult *res = NULL;
-    int outcome = 0;
+    int outcome = receive_limits(conn, s, ret_repeat, e);
+    if (conn->s.lost)
+        return outcome < 0 ? outcome : db_session_lose(conn, e);
     for (int parts = s->prepares ? 2 : 1; parts; parts--) {
         int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
         if (r < 0)
             return outcome < 0 ? outcome : r;
         if (outcome == 0 && (outcome = judge(conn, res, s->query, e)) < 0) {
             *ret_repeat = repeat_after(conn, res);
-            conn->s.prepared[s->query->index] = 0;
+            if (parts > 1) /* else the server knows it */
+                conn->s.prepared[s->query->index] = 0;
         }
         if (outcome == 0 && parts == 1)
             outcome = db_result_check(res, s->query, e);

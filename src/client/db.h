@@ -70,6 +70,11 @@ int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms
 /* For as long as it is held: no query may take longer than this, or than the pool's own limit. */
 void db_limit(struct db_conn *conn, int timeout_ms);
 
+/* For as long as it is held, or until set anew: the server itself ends a statement that waits longer than lock_ms for a
+ * lock, or takes longer than statement_ms in all. It fails alone then, and the connection stays. Works behind poolers,
+ * too: the limits are sent with each statement and end with its transaction. 0, 0: no such limits. */
+void db_statement_limits(struct db_conn *conn, int lock_ms, int statement_ms);
+
 /* For as long as it is held: its session has a state (LISTEN), so that it is not replaced by another one. */
 void db_pin(struct db_conn *conn);
 

@@ -261,9 +261,16 @@ void db_limit(struct db_conn *conn, int timeout_ms)
         conn->timeout_ms = timeout_ms;
 }
 
+void db_statement_limits(struct db_conn *conn, int lock_ms, int statement_ms)
+{
+    conn->lock_ms = lock_ms;
+    conn->statement_ms = statement_ms;
+}
+
 void db_conn_reset(struct db_conn *conn)
 {
     conn->timeout_ms = conn->options->timeout_ms;
+    db_statement_limits(conn, 0, 0);
     conn->is_pinned = 0;
 }
 

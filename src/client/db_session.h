@@ -11,6 +11,8 @@ struct statement {
     const struct sql_query *query;
     struct db_params params;
     int prepares; /* a Parse goes ahead and is answered first */
+    int lock_ms, statement_ms;
+    int limits; /* how many answers come before that: of the server's limits, and of their Parse */
 };
 
 /* What is replaced with a lost connection. */
@@ -32,11 +34,12 @@ struct db_conn {
     const struct db_options *options;
     struct db_watch *watch;
     int timeout_ms;
-    int is_pinned;      /* its session has a state */
-    int in_transaction; /* of a script */
-    int notified;       /* since that was asked last */
-    int unconfirmed;    /* the server said that the standby did not confirm the commit */
-    int repeated;       /* what is in flight was sent twice */
+    int lock_ms, statement_ms; /* the server's limits; 0: none of ours */
+    int is_pinned;             /* its session has a state */
+    int in_transaction;        /* of a script */
+    int notified;              /* since that was asked last */
+    int unconfirmed;           /* the server said that the standby did not confirm the commit */
+    int repeated;              /* what is in flight was sent twice */
     int first, in_flight;
     struct statement statements[DB_IN_FLIGHT_MAX]; /* a ring */
 };

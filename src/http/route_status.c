@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "client/db_fault.h"
 #include "http/routes.h"
 #include "http/server.h"
 #include "job/adaptive.h"
@@ -189,6 +190,21 @@ static void add_instance(struct http_exchange *x, json_t *body)
     json_object_set_new(body, "settings_warnings", warnings_json(store_config(x->service->store)));
 }
 
+/* What the watcher has met with goes beyond what the database itself tells: its disk may be full. */
+static json_t *database_state(struct http_exchange *x, const struct store_status *status)
+{
+    struct watch_status watch = {0};
+    if (x->service->watch)
+        watch_status(x->service->watch, &watch);
+    /* That it could be reached is known by now. */
+    const struct error *why =
+        db_fault_state(watch.database.code) > DB_STATE_UNREACHABLE ? &watch.database : &status->writing;
+    json_t *body = describe_database(why);
+    if (!why->code)
+        json_object_set_new(body, "detail", json_string(status->server_version));
+    return body;
+}
+
 void route_status(struct http_exchange *x)
 {
     struct store_status status;
@@ -198,6 +214,7 @@ void route_status(struct http_exchange *x)
         return;
     }
     json_t *body = describe_status(&status);
+    json_object_set_new(body, "database", database_state(x, &status));
     json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "tiers", tiers_json(x, &status, json_object_get(body, "redis")));
@@ -245,9 +262,7 @@ void route_ready(struct http_exchange *x)
     json_t *body = json_pack("{s:b, s:I, s:I, s:I, s:I, s:f}", "ready", r == 0, "pending", (json_int_t)watch.pending,
                              "failed", (json_int_t)watch.failed, "not_kept", (json_int_t)watch.not_kept, "older",
                              (json_int_t)watch.older, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
-    add_part(
-        x, body, "database",
-        json_pack("{s:s, s:s}", "state", r == 0 ? "up" : "down", "detail", r == 0 ? status.server_version : why.text));
+    add_part(x, body, "database", r < 0 ? describe_database(&why) : database_state(x, &status));
     add_part(x, body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     add_part(x, body, "redis", redis_state(x));
     add_part(x, body, "object_storage", objects_state(x));

@@ -29,6 +29,9 @@ static const char *const counters[] = {
     NULL,
 };
 
+/* Longer than the server takes to find a deadlock, which is tried again at once. */
+static const struct tier_db_patience patience = {.connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .split_ms = 10000};
+
 /* A file to be read, and what is stored under its path. */
 struct item {
     struct take_in_file file;                /* its path stands in `name` */
@@ -126,7 +129,7 @@ static int ready_writer(struct job *job, struct tier_db_writer **writer, struct 
     int r = *writer ? 0 : job_turn(job, e);
     if (r < 0 || *writer)
         return r;
-    r = tier_db_writer_open(store_db(job->store), JOB_PATIENCE_MS, written, job, writer, e);
+    r = tier_db_writer_open(store_db(job->store), &patience, written, job, writer, e);
     if (r < 0)
         job_turn_end(job);
     return r;

@@ -1,6 +1,7 @@
 #include "job/describe.h"
 
 #include "base/clock.h"
+#include "client/db_fault.h"
 
 json_t *describe_time(int64_t us)
 {
@@ -75,11 +76,20 @@ const char *describe_schema(enum store_schema schema)
 json_t *describe_status(const struct store_status *s)
 {
     struct store_status_collection sum = describe_total(s);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:s, s:I, s:o, s:o}", "images", (json_int_t)sum.images,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:s, s:I, s:s, s:I, s:o, s:o}", "images", (json_int_t)sum.images,
                      "bytes", (json_int_t)sum.bytes, "trash_images", (json_int_t)sum.trash_images, "trash_bytes",
-                     (json_int_t)sum.trash_bytes, "stored_bytes", (json_int_t)s->stored_bytes, "server_version",
-                     s->server_version, "migration", (json_int_t)s->migration, "schema", describe_schema(s->schema),
-                     "listeners", (json_int_t)s->listeners, "collections", collections_json(s), "jobs", jobs_json(s));
+                     (json_int_t)sum.trash_bytes, "stored_bytes", (json_int_t)s->stored_bytes, "database",
+                     describe_database(&s->writing), "server_version", s->server_version, "migration",
+                     (json_int_t)s->migration, "schema", describe_schema(s->schema), "listeners",
+                     (json_int_t)s->listeners, "collections", collections_json(s), "jobs", jobs_json(s));
+}
+
+json_t *describe_database(const struct error *why)
+{
+    enum db_state state = db_fault_state(why->code);
+    if (why->code && state == DB_STATE_UP) /* a question alone has failed, but there was an answer to none */
+        state = DB_STATE_UNREACHABLE;
+    return json_pack("{s:s, s:s}", "state", db_state_name(state), "detail", why->code ? why->text : "");
 }
 
 json_t *describe_redis(const struct store_redis_status *s)

@@ -19,6 +19,9 @@ const char *describe_schema(enum store_schema schema);
 
 json_t *describe_status(const struct store_status *s);
 
+/* The state of the database ("up", "read-only" ...: db_state_name) after a failure, or none (code 0). */
+json_t *describe_database(const struct error *why);
+
 /* null where images are not cached in Redis. */
 json_t *describe_redis(const struct store_redis_status *s);
 

@@ -90,6 +90,8 @@ static void unlist(struct pending *p, struct slot *s)
         DL_DELETE(p->ready, s);
     else if (s->place == PLACE_FOUND)
         DL_DELETE(p->found, s);
+    else if (s->place == PLACE_SUSPECT)
+        DL_DELETE(p->suspects, s);
     else if (s->place == PLACE_LATER)
         DL_DELETE(p->later, s);
     if (s->place != PLACE_TAKEN)
@@ -98,6 +100,8 @@ static void unlist(struct pending *p, struct slot *s)
 
 void pending_place(struct pending *p, struct slot *s, enum place place)
 {
+    if (s->file.suspect && (place == PLACE_READY || place == PLACE_FOUND))
+        place = PLACE_SUSPECT;
     unlist(p, s);
     s->place = place;
     if (place != PLACE_TAKEN)
@@ -107,6 +111,9 @@ void pending_place(struct pending *p, struct slot *s, enum place place)
         pthread_cond_signal(&p->due);
     } else if (place == PLACE_FOUND) {
         DL_APPEND(p->found, s);
+        pthread_cond_signal(&p->due);
+    } else if (place == PLACE_SUSPECT) {
+        DL_APPEND(p->suspects, s);
         pthread_cond_signal(&p->due);
     } else if (place == PLACE_LATER) {
         DL_APPEND(p->later, s);
@@ -125,7 +132,9 @@ size_t pending_remembered(const struct pending *p)
 void pending_remove(struct pending *p, struct slot *s)
 {
     unlist(p, s);
+    p->backlog -= s->backlog;
     HASH_DEL(p->slots, s);
+    free(s->file.row);
     free(s->why);
     free(s);
 }
@@ -170,7 +179,7 @@ static int note(struct pending *p, const struct image_key *key, int64_t size, in
         s->file.check = 0;
         s->file.unclosed = unclosed;
         s->file.size = size;
-        if (s->place != PLACE_READY)
+        if (s->place != PLACE_READY && s->place != PLACE_SUSPECT)
             queue(p, s, delay_ms, PLACE_READY);
     }
     pthread_mutex_unlock(&p->lock);

@@ -6,6 +6,9 @@
  *                                  |     `---- retry --------|                          times, until the file changes
  *                                  `---------- check --------'   (stored; a second look is due)
  *
+ * A suspect, which has failed by itself before, is handed out alone, and one suspect at a time: however long it takes,
+ * other takers have the other files.
+ *
  * What is noted again while it is taken waits again afterwards. The table holds at most as many files as it was made
  * for: what does not fit is not lost but has to be found by a scan (pending_overflowed). All calls lock. */
 #ifndef JOB_PENDING_H
@@ -18,6 +21,7 @@
 #include "job/watch.h"
 
 struct pending;
+struct take_in_row;
 
 /* What tells that a file or its row has changed since it was judged. */
 struct pending_stamp {
@@ -37,7 +41,12 @@ struct pending_file {
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
     void *tag;
-    int held; /* it is being read and committed */
+    int held;                /* it is being read and committed */
+    int alone;               /* it was handed out alone, as a suspect or during a hold; set by pending*.c */
+    int suspect;             /* its last failure was its own, or may have been */
+    int refused;             /* how often the database refused it as it would have refused any */
+    int64_t refused_at;      /* how many files had been written by the last time */
+    struct take_in_row *row; /* as it was then; owned; NULL: to be asked for */
 };
 
 struct pending *pending_new(size_t max); /* NULL when out of memory */
@@ -61,7 +70,8 @@ int pending_failed(struct pending *p, const struct image_key *key, const struct 
 /* A file went, or is what its row says: what was remembered of it is forgotten. */
 void pending_forget(struct pending *p, const struct image_key *key);
 
-/* For takers: up to `max` files of one collection, a `share`th of those due, waiting for the first. 0 once stopped. */
+/* For takers: up to `max` files of one collection, a `share`th of those due, waiting for the first. A suspect, and any
+ * file during a hold, comes alone. 0 once stopped. */
 int pending_take(struct pending *p, struct pending_file **files, int max, int share);
 
 /* Whether it waits or is taken. */
@@ -74,14 +84,22 @@ enum pending_end {
     PENDING_OLDER,    /* differs from what is stored, which counts (PERDURA_CONFLICT); with the reason */
     PENDING_NOT_KEPT, /* is no image, and only images are kept */
     PENDING_FAILED,   /* with its reason */
-    PENDING_RETRY     /* to be taken again, in a while when there is a reason */
+    PENDING_RETRY     /* to be taken again, in a while when there is a reason, which is kept */
 };
 
 /* Hands one back. `why` may be NULL but where a reason is asked for above. 1 when a failure is news. */
 int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why);
 
-/* Nothing is handed out for this time (the database is gone). */
+/* One that takes long and is no database's fault (an upload) keeps nothing else from being handed out alone. */
+void pending_release(struct pending *p, struct pending_file *f);
+
+/* Nothing is handed out for this time (the database is gone); then one file at a time, until a hold of 0. */
 void pending_hold(struct pending *p, int64_t ms);
+
+/* Marks the files that wait now, and returns how many. pending_backlog: how many of them were not taken in since, each
+ * once at least, and how many were stored. */
+int64_t pending_backlog_begin(struct pending *p);
+int64_t pending_backlog(struct pending *p, int64_t *ret_stored);
 
 /* Scans: what had failed in `collection` and was not met from begin to end is gone. */
 void pending_scan_begin(struct pending *p);

@@ -11,6 +11,10 @@
 #define RETRY_FIRST_MS   500
 #define RETRY_LONGEST_MS 60000
 
+/* Of one file while the database refuses all: it costs less than another file, of which nothing is known yet. Then
+ * comes another one, in case that this one is the reason. */
+#define TRIES_IN_A_ROW 8
+
 void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms)
 {
     if (deadline_ms == INT64_MAX) {
@@ -37,7 +41,17 @@ static void wake_due(struct pending *p, int64_t now_ms)
     }
 }
 
-/* The list whose turn it is; waits until one has something. NULL once stopped. */
+/* The list whose turn it is: of suspects, one at a time, and then of new files before those that a scan found. */
+static struct slot **next_list(struct pending *p)
+{
+    if (p->one_at_a_time && p->alone_out)
+        return NULL;
+    if (p->suspects && !p->alone_out && !p->one_at_a_time)
+        return &p->suspects;
+    return p->ready ? &p->ready : p->found ? &p->found : p->suspects && !p->alone_out ? &p->suspects : NULL;
+}
+
+/* Waits until one has something. NULL once stopped. */
 static struct slot **wait_for_list(struct pending *p)
 {
     while (!p->stopped) {
@@ -47,10 +61,9 @@ static struct slot **wait_for_list(struct pending *p)
             continue;
         }
         wake_due(p, now_ms);
-        if (p->ready)
-            return &p->ready;
-        if (p->found)
-            return &p->found;
+        struct slot **list = next_list(p);
+        if (list)
+            return list;
         pending_wait_until(p, &p->due, p->next_due_ms);
     }
     return NULL;
@@ -62,15 +75,18 @@ int pending_take(struct pending *p, struct pending_file **files, int max, int sh
     pthread_mutex_lock(&p->lock);
     struct slot **list = wait_for_list(p);
     if (list) {
+        int alone = p->one_at_a_time || list == &p->suspects;
         int part = (int)p->counts[list == &p->ready ? PLACE_READY : PLACE_FOUND] / share;
-        int wanted = part < 1 ? 1 : part < max ? part : max;
+        int wanted = alone || part < 1 ? 1 : part < max ? part : max;
         for (struct slot *s; n < wanted && (s = *list);) {
             if (n && strcmp(files[0]->key.collection, s->file.key.collection) != 0)
                 break;
             pending_place(p, s, PLACE_TAKEN);
             s->file.urgent = s->noted <= p->mark;
+            s->file.alone = alone;
             files[n++] = &s->file;
         }
+        p->alone_out |= alone;
         pthread_cond_broadcast(&p->done); /* a scan may have found no room */
     }
     pthread_mutex_unlock(&p->lock);
@@ -115,9 +131,13 @@ static void retry(struct pending *p, struct slot *s, int in_a_while)
     }
     s->due_ms = clock_monotonic_ms() + delay_ms;
     pending_place(p, s, delay_ms ? PLACE_LATER : PLACE_READY);
+    if (s->place == PLACE_READY && p->one_at_a_time && s->file.refused % TRIES_IN_A_ROW) {
+        DL_DELETE(p->ready, s);
+        DL_PREPEND(p->ready, s);
+    }
 }
 
-/* A new note came while it was taken: whatever became of the old content, there is new one. */
+/* A new note came while it was taken, and the old content was dealt with: there is new one. */
 static void again(struct pending *p, struct slot *s)
 {
     s->noted = s->again;
@@ -127,6 +147,39 @@ static void again(struct pending *p, struct slot *s)
     s->file.unclosed = 0;
     s->since_ms = clock_monotonic_ms();
     pending_place(p, s, PLACE_READY);
+}
+
+static void end_alone(struct pending *p, struct pending_file *f)
+{
+    if (!f->alone)
+        return;
+    f->alone = 0;
+    p->alone_out = 0;
+    pthread_cond_broadcast(&p->due);
+}
+
+void pending_release(struct pending *p, struct pending_file *f)
+{
+    pthread_mutex_lock(&p->lock);
+    end_alone(p, f);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* One that the database refuses as a whole stays in the backlog: it was not taken in. */
+static void count_backlog(struct pending *p, struct slot *s, enum pending_end end, const struct error *why)
+{
+    if (!s->backlog || (end == PENDING_RETRY && !why))
+        return;
+    s->backlog = 0;
+    p->backlog--;
+    p->backlog_stored += end == PENDING_STORED || end == PENDING_CHECK;
+}
+
+static void keep_reason(struct slot *s, const struct error *why)
+{
+    free(s->why);
+    s->why = why ? strdup(why->text) : NULL;
+    s->why_code = why ? why->code : 0;
 }
 
 static void count_stored(struct pending *p, const struct slot *s)
@@ -146,7 +199,17 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
         count_stored(p, s);
     else if (end == PENDING_FAILED)
         metric_inc(METRIC_persist_failures);
-    if (s->again) {
+    end_alone(p, f);
+    count_backlog(p, s, end, why);
+    if (end == PENDING_RETRY)
+        keep_reason(s, why);
+    if (end == PENDING_STORED || end == PENDING_CHECK)
+        f->suspect = f->refused = 0;
+    if (s->again && end == PENDING_RETRY) { /* neither was: its number and its age are those of the old one */
+        s->again = 0;
+        f->unclosed = 0;
+        retry(p, s, f->suspect);
+    } else if (s->again) {
         again(p, s);
     } else if (end == PENDING_STORED || end == PENDING_NOTHING) {
         pending_remove(p, s);
@@ -170,6 +233,7 @@ void pending_hold(struct pending *p, int64_t ms)
 {
     pthread_mutex_lock(&p->lock);
     p->hold_until_ms = ms ? clock_monotonic_ms() + ms : 0;
+    p->one_at_a_time = ms > 0;
     if (!ms)
         pthread_cond_broadcast(&p->due);
     pthread_mutex_unlock(&p->lock);

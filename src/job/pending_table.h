@@ -12,7 +12,16 @@
 #include "job/pending.h"
 
 /* From PLACE_FAILED on: judged, and remembered until the file changes. */
-enum place { PLACE_READY, PLACE_FOUND, PLACE_LATER, PLACE_TAKEN, PLACE_FAILED, PLACE_OLDER, PLACE_NOT_KEPT };
+enum place {
+    PLACE_READY,
+    PLACE_FOUND,
+    PLACE_SUSPECT,
+    PLACE_LATER,
+    PLACE_TAKEN,
+    PLACE_FAILED,
+    PLACE_OLDER,
+    PLACE_NOT_KEPT
+};
 #define PLACES (PLACE_NOT_KEPT + 1)
 
 struct slot {
@@ -26,7 +35,8 @@ struct slot {
     uint64_t noted; /* the order of notes: the oldest one that is not dealt with */
     int64_t since_ms, due_ms;
     int why_code;
-    char *why; /* NULL: nothing went wrong */
+    int backlog; /* it waited at the last pending_backlog_begin, and was not taken in since */
+    char *why;   /* NULL: nothing went wrong */
     size_t id_len;
     char id[]; /* collection '/' path; the key's strings lie behind it */
 };
@@ -38,12 +48,15 @@ struct pending {
     size_t max;
     int stopped, overflowed;
     struct slot *slots; /* by id, in the order of since_ms */
-    struct slot *ready, *found, *later;
+    struct slot *ready, *found, *suspects, *later;
     size_t counts[PLACES];  /* but of PLACE_TAKEN */
     int64_t untold[PLACES]; /* judged in the present scan, and no room to remember */
     int64_t untold_before[PLACES];
     int64_t next_due_ms; /* of those in `later`, or before */
     int64_t hold_until_ms;
+    int one_at_a_time; /* after a hold, until it ends */
+    int alone_out;     /* a file that was handed out alone is not back yet */
+    int64_t backlog, backlog_stored;
     uint64_t notes, mark; /* mark: of the last flush */
     unsigned scan;
     int64_t stored;

@@ -69,6 +69,28 @@ int pending_overflowed(struct pending *p)
     return yes;
 }
 
+int64_t pending_backlog_begin(struct pending *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->backlog = p->backlog_stored = 0;
+    for (struct slot *s = p->slots; s; s = s->hh.next) {
+        s->backlog = pending_waits(s) && !s->file.check;
+        p->backlog += s->backlog;
+    }
+    int64_t n = p->backlog;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+int64_t pending_backlog(struct pending *p, int64_t *ret_stored)
+{
+    pthread_mutex_lock(&p->lock);
+    int64_t left = p->backlog;
+    *ret_stored = p->backlog_stored;
+    pthread_mutex_unlock(&p->lock);
+    return left;
+}
+
 uint64_t pending_mark(struct pending *p)
 {
     struct slot *s, *next;
@@ -144,8 +166,8 @@ static enum watch_state state_of(const struct slot *s)
 static const char *why_of(const struct slot *s)
 {
     return s->place == PLACE_NOT_KEPT ? "is not an image, and only images are kept"
-           : pending_waits(s)         ? ""
            : s->why                   ? s->why
+           : pending_waits(s)         ? ""
                                       : "out of memory";
 }
 

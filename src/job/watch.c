@@ -1,6 +1,7 @@
 #include "job/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,11 +38,12 @@ void watch_tell_failure(struct watch *w, const struct image_key *key, const stru
 }
 
 /* One connection is the feed's, and one for all who need one for a moment: with what a job may hold as well, that one
- * is always left. A job that holds one may wait for another. */
+ * is always left. A job that holds one may wait for another; intake threads hold none while they wait for one, so that
+ * there may be two of them in the smallest pool, where one waits while the other has a connection. */
 static int intake_threads(const struct config *config)
 {
     int n = (config->db_pool - 2) / 2;
-    return n < 1 ? 1 : n > WATCH_INTAKE_MAX ? WATCH_INTAKE_MAX : n;
+    return n < WATCH_INTAKE_MIN ? WATCH_INTAKE_MIN : n > WATCH_INTAKE_MAX ? WATCH_INTAKE_MAX : n;
 }
 
 static void open_folder(struct watch_folder *f)
@@ -210,6 +212,8 @@ void watch_status(struct watch *w, struct watch_status *ret)
     ret->rescans = w->rescans;
     ret->overflows = w->overflows;
     ret->deletes_stopped = w->deletes_stopped;
+    if (w->outage.state != DB_STATE_UP)
+        ret->database = w->outage.why;
     pthread_mutex_unlock(&w->lock);
     ret->pending = count.waiting;
     ret->pending_bytes = count.waiting_bytes;
@@ -220,9 +224,35 @@ void watch_status(struct watch *w, struct watch_status *ret)
     ret->persisted = count.stored;
 }
 
+/* Adds the reason that the files without one of their own have in common. */
+struct listing {
+    watch_file_fn *tell;
+    void *arg;
+    const char *why;
+};
+
+static void tell_with_reason(void *arg, const struct watch_file *file)
+{
+    const struct listing *l = arg;
+    struct watch_file one = *file;
+    if (one.state == WATCH_PENDING && !one.why[0])
+        one.why = l->why;
+    l->tell(l->arg, &one);
+}
+
+static struct error outage_of(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct error why = w->outage.state != DB_STATE_UP ? w->outage.why : (struct error){0};
+    pthread_mutex_unlock(&w->lock);
+    return why;
+}
+
 void watch_list(struct watch *w, unsigned states, int limit, watch_file_fn *tell, void *arg)
 {
-    pending_list(w->pending, states, limit, tell, arg);
+    struct error why = outage_of(w);
+    struct listing l = {tell, arg, why.text};
+    pending_list(w->pending, states, limit, tell_with_reason, &l);
 }
 
 int watch_kinds(struct watch *w, struct watch_kind *ret, int max)
@@ -262,21 +292,40 @@ static int scan_once_more(struct watch *w, int64_t deadline_ms)
     return done ? 0 : r == ETIMEDOUT ? -ETIMEDOUT : -ECANCELED;
 }
 
+static void set_first_reason(void *arg, const struct watch_file *file)
+{
+    char path[FIRST_NAME_MAX];
+    struct error *e = arg;
+    if (!e->code && file->why[0])
+        error_set(e, -EAGAIN, "%s: %s: %s", file->key.collection, printable(path, sizeof path, file->key.path),
+                  file->why);
+}
+
+/* Why files are pending: for a reason that the database has, or one of them. */
+static struct error pending_reason(struct watch *w)
+{
+    struct error why = outage_of(w);
+    if (!why.code)
+        pending_list(w->pending, WATCH_PENDING, INT_MAX, set_first_reason, &why);
+    return why;
+}
+
 static int say_late(struct watch *w, int r, struct error *e)
 {
     struct pending_count count;
-    struct error why;
+    struct error why = pending_reason(w);
     pending_count(w->pending, &count);
-    pthread_mutex_lock(&w->lock);
-    why = w->outage;
-    pthread_mutex_unlock(&w->lock);
     if (r == -ECANCELED)
         return error_set(e, r, "the watcher was stopped");
+    pthread_mutex_lock(&w->lock);
+    if (!why.code)
+        why = w->scan_error;
+    pthread_mutex_unlock(&w->lock);
+    const char *colon = why.code ? ": " : "", *text = why.code ? why.text : "";
     if (!count.waiting)
-        return error_set(e, r, "whether all files are persisted could not be found out in time%s%s",
-                         why.code ? ": " : "", why.code ? why.text : "");
-    return error_set(e, r, "%lld files are not persisted yet, the oldest since %.1f s%s%s", (long long)count.waiting,
-                     (double)count.oldest_ms / 1000, why.code ? ": " : "", why.code ? why.text : "");
+        return error_set(e, r, "whether all files are persisted could not be found out in time%s%s", colon, text);
+    return error_set(e, r, "%lld %s not persisted yet, pending for up to %.1f s%s%s", (long long)count.waiting,
+                     count.waiting == 1 ? "file is" : "files are", (double)count.oldest_ms / 1000, colon, text);
 }
 
 static void set_first(void *arg, const struct watch_file *file)

@@ -30,7 +30,8 @@ struct watch_status {
     int64_t oldest_pending_ms; /* age of the oldest one not persisted; 0: none */
     int64_t persisted;         /* since the start */
     int64_t rescans, overflows;
-    int deletes_stopped; /* PERDURA_ON_DELETE=trash: too many vanished at once, nothing was trashed */
+    struct error database; /* why the database takes no files (client/db_fault.h); code 0: it does, or was not asked */
+    int deletes_stopped;   /* PERDURA_ON_DELETE=trash: too many vanished at once, nothing was trashed */
 };
 
 void watch_status(struct watch *w, struct watch_status *ret);
@@ -46,7 +47,7 @@ struct watch_file {
     struct image_key key;
     enum watch_state state;
     int64_t age_ms;
-    const char *why; /* empty: there is no reason but time */
+    const char *why; /* empty: there is no reason but time, or that of the database as a whole */
 };
 
 typedef void watch_file_fn(void *arg, const struct watch_file *file);

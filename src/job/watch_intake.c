@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,11 +16,12 @@
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 
-#define BATCH_FILES     64
-#define PATIENCE_MS     500 /* for one lost connection; a database that is gone is waited for without holding a batch */
-#define OUTAGE_FIRST_MS 100
-#define OUTAGE_LAST_MS  3000
-#define TRUST_AGE_NS    INT64_C(2000000000)
+#define BATCH_FILES  64
+#define TRUST_AGE_NS INT64_C(2000000000)
+
+/* A database that is gone, or a row that is locked, is waited for without holding a batch. */
+static const struct tier_db_patience patience = {.connection_ms = 500, .lock_ms = 500};
+static const struct tier_db_patience suspect_patience = {.connection_ms = 500, .lock_ms = 50};
 
 struct intake {
     struct watch *w;
@@ -47,38 +49,6 @@ static void finish(struct intake *in, struct pending_file *f, enum pending_end e
         watch_tell_failure(in->w, &key, why);
 }
 
-/* The database, not the file, is the reason. */
-static int is_outage(int code)
-{
-    return db_fault_state(code) != DB_STATE_UP;
-}
-
-static void note_outage(struct watch *w, const struct error *why)
-{
-    pthread_mutex_lock(&w->lock);
-    int64_t pause_ms = w->outage_pause_ms ? w->outage_pause_ms * 2 : OUTAGE_FIRST_MS;
-    int news = !w->outage_pause_ms;
-    w->outage_pause_ms = pause_ms < OUTAGE_LAST_MS ? pause_ms : OUTAGE_LAST_MS;
-    pause_ms = w->outage_pause_ms;
-    w->outage = *why;
-    pthread_mutex_unlock(&w->lock);
-    pending_hold(w->pending, pause_ms);
-    if (news)
-        log_event(LOG_WARN, "files wait for the database", LOG_STR("reason", why->text));
-}
-
-static void note_answer(struct watch *w)
-{
-    pthread_mutex_lock(&w->lock);
-    int news = w->outage_pause_ms > 0;
-    w->outage_pause_ms = 0;
-    pthread_mutex_unlock(&w->lock);
-    if (!news)
-        return;
-    pending_hold(w->pending, 0);
-    log_event(LOG_INFO, "the database answers again");
-}
-
 /* A file that could not be taken, for a reason that the file or the folder has. */
 static void fail(struct intake *in, struct pending_file *f, const struct error *why)
 {
@@ -95,22 +65,76 @@ static void fail(struct intake *in, struct pending_file *f, const struct error *
     }
 }
 
-/* A failure that the database has told. */
-static void fail_stored(struct intake *in, struct pending_file *f, const struct error *outcome)
+static void forget_row(struct pending_file *f)
 {
-    struct error why = *outcome;
-    if (is_outage(why.code)) {
-        note_outage(in->w, &why);
-        finish(in, f, PENDING_RETRY, NULL);
-    } else if (why.code == -ESTALE) { /* who changed the row may have changed the file as well: look at both again */
-        finish(in, f, PENDING_RETRY, NULL);
-    } else if (why.code == -ENOMEM || (db_fault_http(why.code) && db_fault_retry(why.code) != DB_RETRY_NEVER)) {
-        finish(in, f, PENDING_RETRY, &why);
-    } else {
-        if (why.code == -EINVAL) /* refused for who knows what: the next scan tries again */
-            why.code = -EIO;
-        finish(in, f, PENDING_FAILED, &why);
+    free(f->row);
+    f->row = NULL;
+}
+
+/* The database could not be asked at all: no file's fault. Other failures of a question than a state of the database
+ * are a lock on the whole table, say. */
+static void wait_for_database(struct intake *in, struct pending_file *f, const struct error *why)
+{
+    enum db_state state = db_fault_state(why->code);
+    watch_outage_note(in->w, state == DB_STATE_UP ? DB_STATE_UNREACHABLE : state, why);
+    finish(in, f, PENDING_RETRY, NULL);
+}
+
+/* It is tried again by itself, after growing pauses. */
+static void suspect(struct intake *in, struct pending_file *f, const struct error *why)
+{
+    if (!f->suspect)
+        log_event(db_fault_level(why->code), "file not stored yet", LOG_STR("collection", f->key.collection),
+                  LOG_STR("path", f->key.path), LOG_STR("error", why->text));
+    f->suspect = 1;
+    finish(in, f, PENDING_RETRY, why);
+}
+
+/* A constraint or a trigger may change while the file stays as it is: the next scan tries again. */
+static void refuse(struct intake *in, struct pending_file *f, const struct error *why)
+{
+    struct error refused = *why;
+    if (why->code != DB_BAD_ENCODING)
+        refused.code = DB_REFUSED;
+    finish(in, f, PENDING_FAILED, &refused);
+}
+
+/* Its write failed for a reason that the whole database seems to have. So it was before, and other files were written
+ * since: then it is this one's. What is sent alone and takes the connection along waits longer each time. */
+static void fail_with_database(struct intake *in, struct pending_file *f, int i, const struct error *why)
+{
+    enum db_state state = db_fault_state(why->code);
+    int64_t writes = watch_outage_writes(in->w);
+    int own = f->refused && f->refused_at < writes;
+    f->refused++;
+    f->refused_at = writes;
+    if (own) {
+        suspect(in, f, why);
+        return;
     }
+    if (!f->row && (f->row = malloc(sizeof *f->row)))
+        *f->row = in->takes[i].row;
+    watch_outage_note(in->w, state, why);
+    finish(in, f, PENDING_RETRY, f->alone && state == DB_STATE_UNREACHABLE ? why : NULL);
+}
+
+/* A failure that the database has told of file `i`. */
+static void fail_stored(struct intake *in, int i, const struct error *why)
+{
+    struct pending_file *f = in->files[i];
+    if (db_fault_state(why->code) != DB_STATE_UP) {
+        fail_with_database(in, f, i, why);
+        return;
+    }
+    forget_row(f);
+    if (why->code == -ESTALE) /* who changed the row may have changed the file as well: look at both again */
+        finish(in, f, PENDING_RETRY, NULL);
+    else if (why->code == -ENOMEM)
+        finish(in, f, PENDING_RETRY, why);
+    else if (db_fault_retry(why->code) != DB_RETRY_NEVER)
+        suspect(in, f, why);
+    else
+        refuse(in, f, why);
 }
 
 /* The outcome of a write; `tag` is the file's place in the batch. */
@@ -118,15 +142,18 @@ static void written(void *arg, void *tag, const struct error *outcome)
 {
     struct intake *in = arg;
     int *fresh = tag;
-    struct pending_file *f = in->files[fresh - in->fresh];
-    if (outcome->code == 0) {
-        struct image_meta row = {.key = f->key, .size = f->stamp.size};
-        memcpy(row.sha256, f->sha256, sizeof row.sha256);
-        store_committed(in->w->store, &row);
-        finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
-    } else {
-        fail_stored(in, f, outcome);
+    int i = (int)(fresh - in->fresh);
+    struct pending_file *f = in->files[i];
+    if (outcome->code < 0) {
+        fail_stored(in, i, outcome);
+        return;
     }
+    struct image_meta row = {.key = f->key, .size = f->stamp.size};
+    memcpy(row.sha256, f->sha256, sizeof row.sha256);
+    store_committed(in->w->store, &row);
+    forget_row(f);
+    watch_outage_written(in->w);
+    finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
 }
 
 static int look_at(const struct take_in_file *file, int flags, struct stat *st)
@@ -237,65 +264,87 @@ static int upload(struct intake *in, struct tier_db_writer **writer, const struc
         return 0;
     tier_db_writer_close(*writer);
     *writer = NULL;
-    return take_in_upload(in->w->store, file, meta, url, &in->w->stopping, e);
+    int r = take_in_upload(in->w->store, file, meta, url, &in->w->stopping, e);
+    if (r == 0)
+        watch_storage_written(in->w);
+    return r;
 }
 
 /* Object storage that is away holds up large files only: each is tried again, after growing pauses. So is one of which
  * it kept something else than what it was sent; nothing but the log tells that of a storage that is up. */
-static void fail_upload(struct intake *in, struct pending_file *f, const struct error *why)
+static void fail_upload(struct intake *in, int i, const struct error *why)
 {
+    struct pending_file *f = in->files[i];
     if (why->code == -EREMOTEIO)
         watch_tell_failure(in->w, &f->key, why);
+    if (why->code == -EHOSTDOWN)
+        watch_storage_note(in->w, why);
     if (why->code == -EHOSTDOWN || why->code == -EREMOTEIO)
         finish(in, f, PENDING_RETRY, why);
     else if (why->code == -ECANCELED) /* the end */
         finish(in, f, PENDING_RETRY, NULL);
-    else if (is_outage(why->code) || why->code == -EAGAIN)
-        fail_stored(in, f, why);
+    else if (db_fault_http(why->code))
+        fail_stored(in, i, why);
     else
         fail(in, f, why);
 }
 
-static void take(struct intake *in, struct tier_db_writer **writer, int i, const struct image_meta *row)
+/* Limits of a lock on one that was locked before: others need the connection, too. */
+static int open_writer(struct intake *in, struct tier_db_writer **writer, const struct pending_file *f, struct error *e)
+{
+    const struct tier_db_patience *p = f->suspect ? &suspect_patience : &patience;
+    return *writer ? 0 : tier_db_writer_open(store_db(in->w->store), p, written, in, writer, e);
+}
+
+/* What take_in wants to be written. */
+static void store(struct intake *in, struct tier_db_writer **writer, int i, enum take_in verdict,
+                  struct image_meta *meta)
+{
+    struct pending_file *f = in->files[i];
+    const struct take_in_file *file = &in->takes[i];
+    char url[TIER_OBJECT_URL_SIZE];
+    struct error why = {0};
+    if (!store_is_current(in->w->store, meta)) {
+        error_set(&why, -EBUSY, "is being written");
+        finish(in, f, PENDING_RETRY, &why);
+    } else if (verdict == TAKE_IN_WRITE && upload(in, writer, file, meta, url, &why) < 0) {
+        fail_upload(in, i, &why);
+    } else if (open_writer(in, writer, f, &why) < 0) {
+        wait_for_database(in, f, &why);
+    } else {
+        memcpy(f->sha256, meta->sha256, sizeof f->sha256);
+        if (verdict == TAKE_IN_WRITE)
+            tier_db_writer_add(*writer, meta, meta->url ? NULL : in->bytes.data, file->row.updated_us, &in->fresh[i]);
+        else
+            tier_db_writer_touch(*writer, file->row.id, meta->mtime_ns, file->row.updated_us, &in->fresh[i]);
+    }
+}
+
+/* Reads the file and compares it with its row, which stands in in->takes[i]. same_stat: size and time are the row's. */
+static void take(struct intake *in, struct tier_db_writer **writer, int i, int same_stat)
 {
     struct pending_file *f = in->files[i];
     struct take_in_file *file = &in->takes[i];
     const struct stat *st = &in->stats[i];
-    char url[TIER_OBJECT_URL_SIZE];
     struct image_meta meta;
     struct error why = {0};
-    int same_stat = take_in_unchanged(st, row);
     /* An old file with its row's size and time needs no reading. A young one may have been written twice in one tick of
      * the clock. */
     if (same_stat && clock_realtime_us() * 1000 - clock_ns(st->st_mtim) > TRUST_AGE_NS) {
         finish(in, f, PENDING_NOTHING, NULL);
         return;
     }
-    take_in_row(&file->row, row);
     f->stamp = (struct pending_stamp){st->st_size, clock_ns(st->st_mtim), clock_ns(st->st_ctim),
-                                      row ? row->mtime_ns : INT64_MIN};
+                                      file->row.id ? file->row.mtime_ns : INT64_MIN};
     in->fresh[i] = 0;
     f->held = 1;
     tier_disk_begin(store_disk(in->w->store), &f->key, TIER_DISK_TAKING);
     enum take_in verdict = take_in(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
-    int wanted = verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH;
-    if (wanted && !store_is_current(in->w->store, &meta)) {
-        error_set(&why, -EBUSY, "is being written");
-        finish(in, f, PENDING_RETRY, &why);
-        return;
-    }
-    if (verdict == TAKE_IN_WRITE && upload(in, writer, file, &meta, url, &why) < 0) {
-        fail_upload(in, f, &why);
-        return;
-    }
-    if (wanted && !*writer && tier_db_writer_open(store_db(in->w->store), PATIENCE_MS, written, in, writer, &why) < 0) {
-        fail_stored(in, f, &why);
-    } else if (wanted) {
-        memcpy(f->sha256, meta.sha256, sizeof f->sha256);
-        if (verdict == TAKE_IN_WRITE)
-            tier_db_writer_add(*writer, &meta, meta.url ? NULL : in->bytes.data, file->row.updated_us, &in->fresh[i]);
-        else
-            tier_db_writer_touch(*writer, row->id, meta.mtime_ns, row->updated_us, &in->fresh[i]);
+    if (verdict == TAKE_IN_WRITE || verdict == TAKE_IN_TOUCH) {
+        store(in, writer, i, verdict, &meta);
+    } else if (f->row) { /* what was judged by an old row does not count */
+        forget_row(f);
+        finish(in, f, PENDING_RETRY, NULL);
     } else if (verdict == TAKE_IN_FAIL) {
         fail_read(in, f, file, st, &why);
     } else if (verdict == TAKE_IN_STORE_WINS) {
@@ -305,8 +354,8 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, const
     }
 }
 
-/* Asks for the rows of files `first` to `end` and takes them. A path that the database's encoding can't hold fails the
- * question for all: each is asked for alone then. */
+/* Asks for the rows of files `first` to `end` and takes them. A path that the database can't hold fails the question
+ * for all: each is asked for alone then. */
 static void take_part(struct intake *in, struct tier_db_writer **writer, int first, int end)
 {
     const char *paths[BATCH_FILES];
@@ -319,24 +368,36 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
     *writer = NULL;
     int r =
         store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
-    if (r < 0 && !is_outage(r) && end - first > 1) {
+    if (r < 0 && db_fault_retry(r) == DB_RETRY_NEVER && end - first > 1) {
         for (int i = first; i < end; i++)
             take_part(in, writer, i, i + 1);
         return;
     }
-    if (r < 0) {
-        for (int i = first; i < end; i++)
-            fail_stored(in, in->files[i], &why);
-        return;
+    for (int i = first; i < end && r < 0; i++) {
+        if (db_fault_http(r) && db_fault_retry(r) != DB_RETRY_NEVER)
+            wait_for_database(in, in->files[i], &why);
+        else
+            fail_stored(in, i, &why);
     }
-    note_answer(in->w);
+    if (r < 0)
+        return;
     for (int i = first; i < end; i++) {
         struct image_meta row;
         if (rows[i] >= 0)
             store_page_meta(page, rows[i], &row);
-        take(in, writer, i, rows[i] >= 0 ? &row : NULL);
+        take_in_row(&in->takes[i].row, rows[i] >= 0 ? &row : NULL);
+        forget_row(in->files[i]);
+        take(in, writer, i, rows[i] >= 0 && take_in_unchanged(&in->stats[i], &row));
     }
     store_page_free(page);
+}
+
+/* While the database as a whole is the reason, a file is tried with one statement: its row is the one that was seen
+ * before, and if it has changed since, nothing is written. */
+static void take_known(struct intake *in, struct tier_db_writer **writer)
+{
+    in->takes[0].row = *in->files[0]->row;
+    take(in, writer, 0, 0);
 }
 
 /* 1: an upload thread looks after it. */
@@ -345,6 +406,7 @@ static int hand_over(struct intake *in, struct pending_file *f, const struct sta
     struct error why;
     if (in->uploads || !in->w->uploads || st->st_size <= tier_db_inline_max(store_db(in->w->store)))
         return 0;
+    pending_release(in->w->pending, f);
     if (workers_push_now(in->w->uploads, f) < 0) {
         error_set(&why, -EAGAIN, "has to wait for too many uploads");
         finish(in, f, PENDING_RETRY, &why);
@@ -363,9 +425,12 @@ static void take_batch(struct intake *in, int count)
         if (look(in, in->files[i], &in->takes[in->count], &in->stats[in->count]) &&
             !hand_over(in, in->files[i], &in->stats[in->count]))
             in->files[in->count++] = in->files[i];
-    if (in->count)
+    if (in->count && in->files[0]->alone && in->files[0]->row)
+        take_known(in, &writer);
+    else if (in->count)
         take_part(in, &writer, 0, in->count);
     tier_db_writer_close(writer);
+    watch_outage_settle(in->w);
     if (in->bytes.room > (size_t)1 << 20)
         buf_release(&in->bytes);
 }

@@ -14,11 +14,14 @@
 #include <stdatomic.h>
 
 #include "base/workers.h"
+#include "client/db_fault.h"
 #include "fs/watch.h"
 #include "job/expected.h"
 #include "job/pending.h"
 #include "job/watch.h"
 
+/* One of them may be busy with a file that the server takes long for. */
+#define WATCH_INTAKE_MIN 2
 #define WATCH_INTAKE_MAX 8
 
 /* Uploads may take minutes each: nobody else waits for them. */
@@ -52,6 +55,21 @@ struct watch_folder {
 struct vanished;
 struct kept;
 
+/* What the database as a whole has against files; state DB_STATE_UP: nothing. */
+struct watch_outage {
+    enum db_state state;
+    struct error why;
+    int64_t since_ms, pause_ms;
+    unsigned logged; /* states, as bits */
+    int64_t writes;  /* files that were written since the start */
+};
+
+/* What waited at the end of an outage is taken in. */
+struct watch_drain {
+    int active;
+    int64_t since_ms, waited;
+};
+
 struct watch {
     struct store *store;
     struct pending *pending;
@@ -73,8 +91,11 @@ struct watch {
     int scanning, hurry;             /* hurry: flushes under way */
     int64_t rescans, overflows;
     int deletes_stopped;
-    int64_t outage_pause_ms; /* 0: the database answers */
-    struct error outage;     /* its last reason */
+    struct error scan_error; /* why the last scan came to no end; code 0: it did not fail */
+    struct watch_outage outage;
+    struct watch_drain drain;
+    struct error storage; /* why object storage takes nothing; code 0: it does, as far as is known */
+    int64_t storage_since_ms;
 
     size_t folders_len;
     struct watch_folder folders[];
@@ -95,6 +116,14 @@ void *watch_scan_run(void *arg);
 /* watch_intake.c */
 void *watch_intake_run(void *arg);
 void watch_upload_run(void *arg, struct workers *uploads);
+
+/* watch_outage.c */
+void watch_outage_note(struct watch *w, enum db_state state, const struct error *why);
+void watch_outage_written(struct watch *w); /* a file was committed */
+int64_t watch_outage_writes(struct watch *w);
+void watch_outage_settle(struct watch *w); /* after each batch */
+void watch_storage_note(struct watch *w, const struct error *why);
+void watch_storage_written(struct watch *w);
 
 /* watch_vanish.c: PERDURA_ON_DELETE=trash */
 struct vanished *watch_vanish_new(void);

@@ -162,8 +162,7 @@ static int scan(struct watch *w, int64_t *missed)
     w->rescans++;
     if (r == 0)
         w->scan_done = wanted;
-    else
-        w->outage = why;
+    w->scan_error = r == 0 ? (struct error){0} : why;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     return r;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/turns.h"
+#include "client/db_grants.h"
 #include "store/memo.h"
 #include "store/store_proxy.h"
 #include "store/store_tiers.h"
@@ -164,6 +165,8 @@ int store_query(struct store *store, const struct sql_query *query, const struct
     if (r < 0)
         return r;
     r = db_query(conn, query, params, ret, e);
+    if (r < 0)
+        r = db_name_grants(conn, r, e);
     db_put(conn);
     return r;
 }

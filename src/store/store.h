@@ -215,7 +215,8 @@ struct store_status {
     int64_t migration;       /* the newest one applied */
     int64_t migration_known; /* the newest one of this program */
     enum store_schema schema;
-    int64_t listeners; /* instances that hear of changes at once */
+    int64_t listeners;    /* instances that hear of changes at once */
+    struct error writing; /* why nothing can be written, as far as the database tells; code 0: it can */
     int collections_len;
     struct store_status_collection {
         char name[IMAGE_COLLECTION_MAX + 1];

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "client/db_fault.h"
+#include "client/db_grants.h"
 #include "migrations.h"
 #include "sql.h"
 #include "store/store_tiers.h"
@@ -26,6 +28,16 @@ static void read_schema(struct store_status *status, const char *versions)
             status->schema = STORE_SCHEMA_FORBIDS;
 }
 
+static void name_missing_grants(struct store *store, struct error *e)
+{
+    struct db_conn *conn;
+    error_set(e, DB_NO_PRIVILEGE, "%s", db_sqlstate_find("42501")->advice);
+    if (db_get(store->pool, &conn, NULL) < 0)
+        return;
+    (void)db_name_grants(conn, DB_NO_PRIVILEGE, e);
+    db_put(conn);
+}
+
 static int read_server(struct store *store, struct store_status *status, struct error *e)
 {
     struct db_result *rows;
@@ -37,6 +49,10 @@ static int read_server(struct store *store, struct store_status *status, struct 
     status->migration = db_int(rows, 0, 2);
     status->listeners = db_int(rows, 0, 3);
     read_schema(status, db_text(rows, 0, 4));
+    if (db_int(rows, 0, 5))
+        error_set(&status->writing, DB_READ_ONLY, "%s", db_sqlstate_find("25006")->advice);
+    else if (!db_int(rows, 0, 6))
+        name_missing_grants(store, &status->writing);
     db_result_free(rows);
     return 0;
 }

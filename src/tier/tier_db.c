@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/db_grants.h"
 #include "codec/base64.h"
 #include "sql.h"
 
 /* Somebody waits for a single read: a database that takes longer counts as gone. */
 #define READ_LIMIT_MS 10000
+
+/* Likewise for a single write: a connection is tried once, and a lock is waited for as long as a request may. */
+static const struct tier_db_patience write_patience = {.connection_ms = 0, .lock_ms = 2000};
+#define WRITE_STATEMENT_MS 20000
 
 /* The columns that all queries for images begin with, then those of sql/image_info.sql. */
 enum column {
@@ -159,8 +164,8 @@ static int whole_image(const struct db_result *rows, struct image **ret, struct 
     return decode_image(rows, 0, &meta, ret, e);
 }
 
-/* Runs a query whose parameters are a key. */
-static int query_key(struct tier_db *db, const struct sql_query *query, const struct image_key *key,
+/* Runs a query that changes the row of a key. */
+static int change_key(struct tier_db *db, const struct sql_query *query, const struct image_key *key,
                      struct db_result **ret, struct error *e)
 {
     struct db_conn *conn;
@@ -171,7 +176,10 @@ static int query_key(struct tier_db *db, const struct sql_query *query, const st
     db_params_init(&params);
     db_param_text(&params, key->collection);
     db_param_text(&params, key->path);
+    db_statement_limits(conn, write_patience.lock_ms, WRITE_STATEMENT_MS);
     r = db_query(conn, query, &params, ret, e);
+    if (r < 0)
+        r = db_name_grants(conn, r, e);
     db_put(conn);
     return r;
 }
@@ -257,7 +265,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     struct error outcome = {0};
     int r = image->bytes ? tier_db_accepts(self, image->meta.size, e) : 0; /* else its bytes are at its URL */
     if (r == 0)
-        r = tier_db_writer_open(self, 0, keep_outcome, &outcome, &writer, e);
+        r = tier_db_writer_open(self, &write_patience, keep_outcome, &outcome, &writer, e);
     if (r < 0)
         return r;
     tier_db_writer_add(writer, &image->meta, image->bytes, TIER_DB_SEEN_ANY, NULL);
@@ -270,7 +278,7 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
 static int drop_image(void *self, const struct image_key *key, struct error *e)
 {
     struct db_result *rows;
-    int r = query_key(self, &sql_image_trash, key, &rows, e);
+    int r = change_key(self, &sql_image_trash, key, &rows, e);
     if (r < 0)
         return r;
     if (!db_rows(rows))

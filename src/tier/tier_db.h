@@ -43,11 +43,18 @@ void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got
 
 /* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
  * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for
- * `patience_ms` are its images told -ENOTCONN. A batch that the server refuses is sent image by image. */
+ * connection_ms are its images told -ENOTCONN. A batch that fails for a reason that may be one image's (a lock, a refusal,
+ * a connection that is lost again and again) is sent image by image, so that the others are stored. */
 struct tier_db_writer;
 typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
 
-int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *done, void *arg,
+struct tier_db_patience {
+    int connection_ms; /* for a lost connection */
+    int lock_ms;       /* for locks of other transactions on what is written */
+    int split_ms;      /* likewise, for all images of a batch that is sent image by image; 0: hardly any */
+};
+
+int tier_db_writer_open(struct tier_db *db, const struct tier_db_patience *patience, tier_db_done_fn *done, void *arg,
                         struct tier_db_writer **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Takes one image over: meta (described, with key and mtime) and its bytes are encoded before the return; NULL: the

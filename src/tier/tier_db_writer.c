@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "client/db_fault.h"
+#include "client/db_grants.h"
 #include "codec/base64.h"
 #include "sql.h"
 #include "tier/tier_db.h"
@@ -13,6 +14,17 @@
 #define TRIES     5 /* of a batch that lost against another transaction */
 #define DATA_MAX  ((size_t)80 << 20)
 #define SMALL_MAX ((size_t)1 << 20)
+#define TOUCHES   256
+
+/* How often a connection may be lost with the same batch under way, and with the same image alone. */
+#define BATCH_LOSSES 4
+#define IMAGE_LOSSES 10
+
+/* The server's limits. Of a batch that failed, each image has less: those that need more are tried again later, alone.
+ */
+#define STATEMENT_MS       20000
+#define SPLIT_LOCK_MS      10
+#define SPLIT_STATEMENT_MS 2000
 
 /* The parameters of sql/image_put.sql, in their order. */
 enum column {
@@ -34,58 +46,69 @@ enum column {
     COLUMNS
 };
 
-static const enum db_type column_types[COLUMNS] = {
-    DB_TEXT,  DB_TEXT, DB_TEXT, DB_TEXT,        DB_TEXT, DB_TEXT, DB_INT8, DB_TEXT,
-    DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8, DB_TEXT,
+/* Images whose modification time is all that changes: the parameters of sql/image_touch.sql. */
+enum touch_column { TOUCH_ID, TOUCH_MTIME, TOUCH_MTIME_NS, TOUCH_SEEN, TOUCH_COLUMNS };
+
+struct batch_kind {
+    const struct sql_query *query; /* returns a row for each image that it wrote */
+    int columns;
+    enum db_type types[COLUMNS];
+};
+
+static const struct batch_kind put_kind = {
+    &sql_image_put,
+    COLUMNS,
+    {DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_TEXT, DB_INT8, DB_TEXT, DB_BYTEA, DB_INT8, DB_INT8, DB_TIMESTAMPTZ,
+     DB_INT8, DB_INT8, DB_TEXT},
+};
+
+static const struct batch_kind touch_kind = {
+    &sql_image_touch,
+    TOUCH_COLUMNS,
+    {DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8},
 };
 
 struct batch {
+    const struct batch_kind *kind;
     struct db_array columns[COLUMNS];
     int count;
     int64_t bytes;
-    void *tags[TIER_DB_BATCH_IMAGES];
-};
-
-/* Images whose modification time is all that changes: the parameters of sql/image_touch.sql. */
-#define TOUCHES 256
-
-struct touches {
-    struct db_array ids, mtimes, nanos, seen;
-    int count;
     void *tags[TOUCHES];
-    int written[TOUCHES];
 };
+_Static_assert(TIER_DB_BATCH_IMAGES <= TOUCHES, "tags has room for both kinds");
 
 struct tier_db_writer {
     struct db_pool *pool;
     struct db_conn *conn; /* NULL after the database was given up */
-    int patience_ms;
+    struct tier_db_patience patience;
+    int lock_ms, statement_ms; /* of the next statement */
     tier_db_done_fn *done;
     void *arg;
     struct batch batches[2];
     struct batch *filling;
     struct batch *flying;    /* sent, its result not received; NULL: none */
     struct error send_error; /* of the flying batch; code 0 when it went out */
-    struct touches touches;
+    struct batch touches;
 };
 
-static void batch_init(struct batch *b)
+static void batch_init(struct batch *b, const struct batch_kind *kind)
 {
-    for (int i = 0; i < COLUMNS; i++)
-        db_array_init(&b->columns[i], column_types[i], i == COL_DATA ? DATA_MAX : SMALL_MAX);
+    b->kind = kind;
+    for (int i = 0; i < kind->columns; i++)
+        db_array_init(&b->columns[i], kind->types[i], kind == &put_kind && i == COL_DATA ? DATA_MAX : SMALL_MAX);
     b->count = 0;
     b->bytes = 0;
 }
 
 static void batch_release(struct batch *b)
 {
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < b->kind->columns; i++)
         db_array_release(&b->columns[i]);
 }
 
 static void batch_reset(struct batch *b)
 {
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < b->kind->columns; i++)
         db_array_reset(&b->columns[i]);
     b->count = 0;
     b->bytes = 0;
@@ -129,23 +152,31 @@ static int add_columns(struct db_array *c, const struct image_meta *m, const voi
     return 0;
 }
 
-/* All of it or, without memory, nothing: else what comes next would get the bytes of this one. */
-static int batch_add(struct batch *b, const struct image_meta *m, const void *bytes, int64_t seen_us, void *tag)
+static int add_touch(struct db_array *c, int64_t id, int64_t mtime_ns, int64_t seen_us)
 {
-    int r = add_columns(b->columns, m, bytes, seen_us);
-    for (int i = 0; i < COLUMNS && r < 0; i++)
+    int r = db_array_add_int(&c[TOUCH_ID], id);
+    if (r == 0)
+        r = add_mtime(&c[TOUCH_MTIME], &c[TOUCH_MTIME_NS], mtime_ns);
+    return r < 0 ? r : db_array_add_int(&c[TOUCH_SEEN], seen_us);
+}
+
+/* Ends the adding of an image with the outcome `r`. All of it is there or, without memory, nothing: else what comes
+ * next would get the bytes of this one. */
+static int batch_added(struct batch *b, int r, int64_t bytes, void *tag)
+{
+    for (int i = 0; i < b->kind->columns && r < 0; i++)
         db_array_cut(&b->columns[i], b->count);
     if (r < 0)
         return r;
     b->tags[b->count++] = tag;
-    b->bytes += bytes ? m->size : 0;
+    b->bytes += bytes;
     return 0;
 }
 
 static int batch_copy_one(struct batch *b, const struct batch *from, int index)
 {
     batch_reset(b);
-    for (int i = 0; i < COLUMNS; i++) {
+    for (int i = 0; i < b->kind->columns; i++) {
         int r = db_array_copy(&b->columns[i], &from->columns[i], index);
         if (r < 0)
             return r;
@@ -167,32 +198,10 @@ static int send_batch(struct tier_db_writer *w, struct batch *b, struct error *e
     if (!w->conn)
         return error_set(e, -ENOTCONN, "the database connection was lost");
     db_params_init(&params);
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < b->kind->columns; i++)
         db_param_array(&params, &b->columns[i]);
-    return db_send(w->conn, &sql_image_put, &params, e);
-}
-
-/* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
- * one when another transaction won. Else *r is final, and whoever waited in vain was the last to wait: what follows is
- * told at once. */
-static int send_again(struct tier_db_writer *w, int *r, int tries, int64_t deadline_ms, struct error *e)
-{
-    if (db_unavailable(*r) && w->conn && clock_left_ms(deadline_ms)) {
-        *r = db_reconnect(&w->conn, w->pool, deadline_ms, e);
-        return *r == 0 || *r == -EAGAIN;
-    }
-    if (*r == -EAGAIN && tries < TRIES)
-        return 1;
-    if (db_unavailable(*r)) {
-        db_put(w->conn);
-        w->conn = NULL;
-    }
-    return 0;
-}
-
-static int say_changed(struct error *e)
-{
-    return error_set(e, -ESTALE, "was changed in the table meanwhile");
+    db_statement_limits(w->conn, w->lock_ms, w->statement_ms);
+    return db_send(w->conn, b->kind->query, &params, e);
 }
 
 static int receive(struct tier_db_writer *w, const struct batch *b, struct error *e)
@@ -203,56 +212,135 @@ static int receive(struct tier_db_writer *w, const struct batch *b, struct error
         return r;
     int written = db_rows(rows);
     db_result_free(rows);
-    return written == b->count ? 0 : say_changed(e);
+    return written == b->count ? 0 : error_set(e, -ESTALE, "was changed in the table meanwhile");
+}
+
+/* What became of a batch so far. */
+struct attempt {
+    int64_t deadline_ms;
+    int tries, losses;
+};
+
+/* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
+ * one when another transaction won. Else *r is final, and whoever waited in vain was the last to wait: what follows is
+ * told at once. */
+static int send_again(struct tier_db_writer *w, const struct batch *b, struct attempt *a, int *r, struct error *e)
+{
+    a->tries++;
+    a->losses += *r == DB_UNREACHABLE;
+    if (db_unavailable(*r) && w->conn && clock_left_ms(a->deadline_ms)) {
+        struct error lost = *e;
+        *r = db_reconnect(&w->conn, w->pool, a->deadline_ms, e);
+        if (*r == 0 && a->losses >= (b->count > 1 ? BATCH_LOSSES : IMAGE_LOSSES)) {
+            *r = error_set(e, -ECONNRESET, "the connection is lost each time when it is stored: %s", lost.text);
+            return 0;
+        }
+        return *r == 0 || *r == DB_REPEAT;
+    }
+    if (*r == DB_REPEAT && a->tries < TRIES)
+        return 1;
+    if (db_unavailable(*r)) {
+        db_put(w->conn);
+        w->conn = NULL;
+    }
+    return 0;
 }
 
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
 static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + w->patience_ms;
-    for (int tries = 1;; tries++) {
+    struct attempt attempt = {.deadline_ms = clock_monotonic_ms() + w->patience.connection_ms};
+    for (;;) {
         if (r == 0)
             r = receive(w, b, e);
-        if (r == DB_DUPLICATE && tries == 1 && db_advance_sequences(w->conn, NULL) == 1)
+        if (r == DB_DUPLICATE && !attempt.tries && db_advance_sequences(w->conn, NULL) == 1)
             r = DB_REPEAT;
-        if (!send_again(w, &r, tries, deadline_ms, e))
+        if (r == 0 || !send_again(w, b, &attempt, &r, e))
             return r;
         r = send_batch(w, b, e);
     }
 }
 
-/* One of them may be the reason: each gets a statement of its own. */
+static void set_limits(struct tier_db_writer *w, int lock_ms, int statement_ms)
+{
+    w->lock_ms = lock_ms;
+    w->statement_ms = statement_ms;
+}
+
+static int settle_alone(struct tier_db_writer *w, struct batch *one, const struct batch *from, int index,
+                        struct error *outcome)
+{
+    outcome->code = 0;
+    int r = batch_copy_one(one, from, index);
+    if (r < 0)
+        return error_set(outcome, r, "out of memory");
+    r = settle(w, one, send_batch(w, one, outcome), outcome);
+    outcome->code = r;
+    return r;
+}
+
+/* Whether the server says that no statement would be better off, which a trigger may say, too. */
+static int is_state(int code)
+{
+    enum db_state state = db_fault_state(code);
+    return state != DB_STATE_UP && state != DB_STATE_UNREACHABLE && state != DB_STATE_READ_ONLY;
+}
+
+/* One image may be the reason (a trigger of the user's, say), so each gets a statement of its own. Where the first two
+ * fail as if the database were the reason, it is; where another one is stored, it is not. */
 static void settle_one_by_one(struct tier_db_writer *w, const struct batch *b)
 {
+    struct error outcome, first = {0};
     struct batch one;
-    batch_init(&one);
-    for (int i = 0; i < b->count; i++) {
-        struct error outcome = {0};
-        int r = batch_copy_one(&one, b, i);
-        if (r < 0)
-            error_set(&outcome, r, "out of memory");
-        else if (settle(w, &one, send_batch(w, &one, &outcome), &outcome) == 0)
-            outcome.code = 0;
+    int stored = 0, i;
+    int64_t until_ms = clock_monotonic_ms() + w->patience.split_ms;
+    batch_init(&one, b->kind);
+    for (i = 0; i < b->count; i++) {
+        int patient = clock_left_ms(until_ms) > 0;
+        set_limits(w, patient ? w->patience.lock_ms : SPLIT_LOCK_MS, patient ? STATEMENT_MS : SPLIT_STATEMENT_MS);
+        int r = settle_alone(w, &one, b, i, &outcome);
+        stored |= r == 0;
+        if (i == 0 && is_state(r)) {
+            first = outcome;
+            continue;
+        }
+        if (!stored && is_state(r))
+            break;
+        if (is_state(r))
+            outcome.code = DB_REFUSED;
         w->done(w->arg, b->tags[i], &outcome);
     }
+    for (; i < b->count; i++)
+        w->done(w->arg, b->tags[i], &outcome);
+    if (first.code && stored)
+        first.code = DB_REFUSED;
+    if (first.code)
+        w->done(w->arg, b->tags[0], &first);
+    set_limits(w, w->patience.lock_ms, STATEMENT_MS);
     batch_release(&one);
+}
+
+/* Tells the outcome of each image of a batch that was sent, or of which `outcome` says why it was not. */
+static void finish(struct tier_db_writer *w, struct batch *b, struct error *outcome)
+{
+    int r = settle(w, b, outcome->code, outcome);
+    outcome->code = r;
+    if (is_state(r) && w->conn)
+        outcome->code = r = db_name_grants(w->conn, r, outcome);
+    if (b->count > 1 && (is_state(r) || (r < 0 && db_fault_splits(r))))
+        settle_one_by_one(w, b);
+    else
+        tell(w, b, outcome);
+    batch_reset(b);
 }
 
 static void land(struct tier_db_writer *w)
 {
     struct batch *b = w->flying;
-    if (!b)
-        return;
     struct error outcome = w->send_error;
-    int r = settle(w, b, outcome.code, &outcome);
-    if (r == 0)
-        outcome.code = 0;
-    if (r < 0 && db_fault_splits(r) && b->count > 1)
-        settle_one_by_one(w, b);
-    else
-        tell(w, b, &outcome);
-    batch_reset(b);
     w->flying = NULL;
+    if (b)
+        finish(w, b, &outcome);
 }
 
 static void launch(struct tier_db_writer *w)
@@ -266,78 +354,49 @@ static void launch(struct tier_db_writer *w)
     w->filling = w->filling == &w->batches[0] ? &w->batches[1] : &w->batches[0];
 }
 
-static int query_touches(struct tier_db_writer *w, const struct db_params *params, struct error *e)
-{
-    struct db_result *rows;
-    int r = db_query(w->conn, &sql_image_touch, params, &rows, e);
-    if (r < 0)
-        return r;
-    for (int row = 0; row < db_rows(rows); row++)
-        w->touches.written[db_int(rows, row, 0)] = 1;
-    db_result_free(rows);
-    return 0;
-}
-
 /* Nothing else is in flight then: these share the connection. */
-static int send_touches(struct tier_db_writer *w, struct error *e)
-{
-    struct db_params params;
-    int64_t deadline_ms = clock_monotonic_ms() + w->patience_ms;
-    db_params_init(&params);
-    db_param_array(&params, &w->touches.ids);
-    db_param_array(&params, &w->touches.mtimes);
-    db_param_array(&params, &w->touches.nanos);
-    db_param_array(&params, &w->touches.seen);
-    for (int tries = 1;; tries++) {
-        int r = w->conn ? query_touches(w, &params, e) : error_set(e, -ENOTCONN, "the database connection was lost");
-        if (!send_again(w, &r, tries, deadline_ms, e))
-            return r;
-    }
-}
-
 static void flush_touches(struct tier_db_writer *w)
 {
-    struct error outcome = {0}, changed;
+    struct error outcome = {0};
+    land(w);
     if (!w->touches.count)
         return;
-    land(w);
-    memset(w->touches.written, 0, sizeof w->touches.written);
-    if (send_touches(w, &outcome) == 0)
-        outcome.code = 0;
-    say_changed(&changed);
-    for (int i = 0; i < w->touches.count; i++)
-        w->done(w->arg, w->touches.tags[i], outcome.code || w->touches.written[i] ? &outcome : &changed);
-    db_array_reset(&w->touches.ids);
-    db_array_reset(&w->touches.mtimes);
-    db_array_reset(&w->touches.nanos);
-    db_array_reset(&w->touches.seen);
-    w->touches.count = 0;
+    outcome.code = send_batch(w, &w->touches, &outcome);
+    finish(w, &w->touches, &outcome);
 }
 
-int tier_db_writer_open(struct tier_db *db, int patience_ms, tier_db_done_fn *done, void *arg,
+int tier_db_writer_open(struct tier_db *db, const struct tier_db_patience *patience, tier_db_done_fn *done, void *arg,
                         struct tier_db_writer **ret, struct error *e)
 {
     struct tier_db_writer *w = calloc(1, sizeof *w);
     if (!w)
         return error_set(e, -ENOMEM, "out of memory");
     w->pool = tier_db_pool(db);
-    int r = db_get_again(w->pool, &w->conn, clock_monotonic_ms() + patience_ms, e);
+    int r = db_get_again(w->pool, &w->conn, clock_monotonic_ms() + patience->connection_ms, e);
     if (r < 0) {
         free(w);
         return r;
     }
-    w->patience_ms = patience_ms;
+    w->patience = *patience;
+    set_limits(w, patience->lock_ms, STATEMENT_MS);
     w->done = done;
     w->arg = arg;
-    batch_init(&w->batches[0]);
-    batch_init(&w->batches[1]);
+    batch_init(&w->batches[0], &put_kind);
+    batch_init(&w->batches[1], &put_kind);
     w->filling = &w->batches[0];
-    db_array_init(&w->touches.ids, DB_INT8, SMALL_MAX);
-    db_array_init(&w->touches.mtimes, DB_TIMESTAMPTZ, SMALL_MAX);
-    db_array_init(&w->touches.nanos, DB_INT8, SMALL_MAX);
-    db_array_init(&w->touches.seen, DB_INT8, SMALL_MAX);
+    batch_init(&w->touches, &touch_kind);
     *ret = w;
     return 0;
+}
+
+static void added(struct tier_db_writer *w, struct batch *b, int r, int64_t bytes, void *tag)
+{
+    struct error outcome;
+    r = batch_added(b, r, bytes, tag);
+    if (r == 0)
+        return;
+    error_set(&outcome, r, "out of memory");
+    w->done(w->arg, tag, &outcome);
 }
 
 void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
@@ -348,33 +407,14 @@ void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta,
         launch(w);
         b = w->filling;
     }
-    int r = batch_add(b, meta, bytes, seen_us, tag);
-    if (r < 0) {
-        struct error outcome;
-        error_set(&outcome, r, "out of memory");
-        w->done(w->arg, tag, &outcome);
-    }
+    added(w, b, add_columns(b->columns, meta, bytes, seen_us), bytes ? meta->size : 0, tag);
 }
 
 void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, int64_t seen_us, void *tag)
 {
-    struct touches *t = &w->touches;
-    int r = db_array_add_int(&t->ids, id);
-    if (r == 0)
-        r = add_mtime(&t->mtimes, &t->nanos, mtime_ns);
-    if (r == 0)
-        r = db_array_add_int(&t->seen, seen_us);
-    if (r < 0) {
-        struct error outcome;
-        db_array_cut(&t->ids, t->count);
-        db_array_cut(&t->mtimes, t->count);
-        db_array_cut(&t->nanos, t->count);
-        error_set(&outcome, r, "out of memory");
-        w->done(w->arg, tag, &outcome);
-        return;
-    }
-    t->tags[t->count++] = tag;
-    if (t->count == TOUCHES)
+    struct batch *b = &w->touches;
+    added(w, b, add_touch(b->columns, id, mtime_ns, seen_us), 0, tag);
+    if (b->count == TOUCHES)
         flush_touches(w);
 }
 
@@ -393,9 +433,6 @@ void tier_db_writer_close(struct tier_db_writer *w)
     db_put(w->conn);
     batch_release(&w->batches[0]);
     batch_release(&w->batches[1]);
-    db_array_release(&w->touches.ids);
-    db_array_release(&w->touches.mtimes);
-    db_array_release(&w->touches.nanos);
-    db_array_release(&w->touches.seen);
+    batch_release(&w->touches);
     free(w);
 }

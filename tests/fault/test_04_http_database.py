@@ -187,7 +187,7 @@ def test_an_outage(serve: Callable[..., Served], outage: Outage) -> None:
             for answer in writes:
                 unavailable(answer.result(), WRITE_LIMIT_S + busy_s)
         ready = http.get("/ready")
-        assert ready.status == 503 and not ready.json["ready"] and ready.json["database"]["state"] == "down"
+        assert ready.status == 503 and not ready.json["ready"] and ready.json["database"]["state"] == "unreachable"
         assert ready["Retry-After"] and ready.seconds < READ_LIMIT_S + MARGIN_S + busy_s
     written = images.make("png", "meanwhile")
     (http.perdura.media / "meanwhile.png").write_bytes(written)

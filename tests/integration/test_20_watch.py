@@ -275,11 +275,12 @@ def test_the_database_goes_and_comes_back(perdura: Perdura, serve: Callable[...,
     perdura.database.server.stop()
     for n in range(100):
         picture(perdura.media / f"{n}.png", seed=n)
-    served.says("files wait for the database")
+    served.says("database does not accept files")
     time.sleep(2)
     perdura.database.server.start()
     wait_for_all(perdura)
-    served.says("the database answers again")
+    served.says("database accepts files again")
+    served.says("files that waited are stored")
 
 
 def test_started_without_a_database(perdura: Perdura, serve: Callable[..., Served]) -> None:

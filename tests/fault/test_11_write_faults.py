@@ -1,0 +1,329 @@
+"""Files are written while the database locks rows, cancels statements, refuses images, is read-only, is full, or grants
+too little: what can be stored is stored at once, and everything else has its reason.
+
+FAULT_SECONDS is how long the database is read-only (6; the long form is 60).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import images
+import psycopg2
+import pytest
+from conftest import Database, Perdura, Served
+from http_client import url_of
+from servers import Postgres, wait_until, within
+
+SECONDS = int(os.environ.get("FAULT_SECONDS", "6"))
+SOON_S = 60
+SECONDS_S = 5  # what is promised
+LOCKED = "locked.png"
+
+Serve = Callable[..., Served]
+
+
+def picture(path: Path, seed: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(images.make("png", seed))
+
+
+def is_stored(database: Database, path: str) -> bool:
+    return database.value("SELECT count(*) FROM image_cache WHERE original_path = %s AND deleted_at IS NULL", path) == 1
+
+
+def content(database: Database, path: str) -> str:
+    return database.value("SELECT encode(sha256, 'hex') FROM image_cache WHERE original_path = %s", path)
+
+
+def store_first(http: Served, *paths: str) -> None:
+    """Files that have a row before anything happens to it."""
+    for path in paths:
+        picture(http.perdura.media / path, seed=("first", path))
+    within(lambda: all(is_stored(http.perdura.database, path) for path in paths), SOON_S, "the first rows")
+    assert http.post("/image-cache/flush").status == 200
+
+
+def write_many(http: Served, count: int, seed: str = "many") -> None:
+    for i in range(count):
+        picture(http.perdura.media / f"{seed}/{i}.png", seed=(seed, i))
+
+
+def all_many(http: Served, count: int, seed: str = "many") -> Callable[[], bool]:
+    query = "SELECT count(*) FROM image_cache WHERE original_path LIKE %s AND deleted_at IS NULL"
+    return lambda: http.perdura.database.value(query, f"{seed}/%") == count
+
+
+def listed(http: Served) -> dict[str, dict[str, Any]]:
+    """The files that are not persisted, by path, as status has them."""
+    return {file["path"]: file for file in http.get("/image-cache/status").json["unpersisted"]}
+
+
+def has_reason(http: Served, path: str, *words: str) -> bool:
+    reason = listed(http).get(path, {}).get("reason", "")
+    return bool(reason) and all(word in reason for word in words)
+
+
+@contextmanager
+def transaction(database: Database, statement: str, *values: Any) -> Iterator[psycopg2.extensions.cursor]:
+    """One that has executed the statement and stays open."""
+    with closing(database.connect()) as connection:
+        connection.autocommit = False
+        cursor = connection.cursor()
+        cursor.execute(statement, values)
+        yield cursor
+        connection.rollback()
+
+
+def lock_row(database: Database, path: str) -> Any:
+    return transaction(database, "SELECT 1 FROM image_cache WHERE original_path = %s FOR UPDATE", path)
+
+
+# Locks
+
+
+@pytest.mark.parametrize("pool", ["4", "2"])
+def test_a_locked_row_delays_no_other_file(serve: Serve, pool: str) -> None:
+    http = serve(PERDURA_DB_POOL=pool)
+    store_first(http, LOCKED)
+    before = content(http.perdura.database, LOCKED)
+    with lock_row(http.perdura.database, LOCKED):
+        picture(http.perdura.media / LOCKED, seed="second")
+        write_many(http, 200)
+        within(all_many(http, 200), SECONDS_S, "the files that nobody locks")
+        wait_until(lambda: has_reason(http, LOCKED, "lock"), SOON_S, "the reason of the locked one")
+        assert listed(http)[LOCKED]["state"] == "pending"
+        assert http.get("/ready").json["pending"] == 1
+        assert content(http.perdura.database, LOCKED) == before
+        write_many(http, 20, "more")
+        within(all_many(http, 20, "more"), SECONDS_S, "files that are written while one is locked")
+    wait_until(lambda: content(http.perdura.database, LOCKED) != before, SOON_S, "the locked one")
+    assert http.post("/image-cache/flush").status == 200 and not listed(http)
+
+
+def test_many_locked_rows_delay_no_other_file(serve: Serve) -> None:
+    http = serve()
+    paths = [f"locked/{i}.png" for i in range(40)]
+    store_first(http, *paths)
+    database = http.perdura.database
+    before = {path: content(database, path) for path in paths}
+    with transaction(database, "SELECT 1 FROM image_cache WHERE original_path LIKE 'locked/%%' FOR UPDATE"):
+        for path in paths:
+            picture(http.perdura.media / path, seed=("second", path))
+        write_many(http, 200)
+        within(all_many(http, 200), 2 * SECONDS_S, "the files that nobody locks")
+        assert all(content(database, path) == before[path] for path in paths)
+        wait_until(lambda: all(has_reason(http, path, "lock") for path in paths), SOON_S, "the reasons")
+    wait_until(lambda: all(content(database, path) != before[path] for path in paths), SOON_S, "the locked ones")
+
+
+def test_an_uncommitted_insert_of_the_same_path(serve: Serve) -> None:
+    """Its key is taken by a transaction that is neither committed nor rolled back: there is no row to be locked."""
+    http = serve()
+    store_first(http, "template.png")
+    copy = (
+        "INSERT INTO image_cache (original_path, image_data, file_size, content_type_header, sha256)"
+        " SELECT %s, image_data, file_size, content_type_header, sha256 FROM image_cache"
+        " WHERE original_path = 'template.png'"
+    )
+    with transaction(http.perdura.database, copy, LOCKED):
+        picture(http.perdura.media / LOCKED, seed="mine")
+        write_many(http, 50)
+        within(all_many(http, 50), SECONDS_S, "the others")
+        wait_until(lambda: has_reason(http, LOCKED, "lock"), SOON_S, "its reason")
+    wait_until(lambda: is_stored(http.perdura.database, LOCKED), SOON_S, "the locked one")
+
+
+def test_a_touched_file_whose_row_is_locked_delays_no_other(serve: Serve) -> None:
+    """Files whose times alone are new."""
+    http = serve()
+    paths = [f"touched/{i}.png" for i in range(20)]
+    store_first(http, LOCKED, *paths)
+    database = http.perdura.database
+    late_ns = 1_900_000_000 * 10**9
+    new = "SELECT count(*) FROM image_cache WHERE source_mtime > '2030-01-01' AND original_path LIKE %s"
+    with lock_row(database, LOCKED):
+        for path in (LOCKED, *paths):
+            os.utime(http.perdura.media / path, ns=(late_ns, late_ns))
+            (http.perdura.media / path).open("r+b").close()  # an event: it was closed after writing
+        within(lambda: database.value(new, "touched/%") == len(paths), SECONDS_S, "the other times")
+        wait_until(lambda: has_reason(http, LOCKED, "lock"), SOON_S, "the reason of the locked one")
+    wait_until(lambda: database.value(new, LOCKED) == 1, SOON_S, "the time of the locked one")
+
+
+@pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "SHARE"])
+def test_a_locked_table_holds_all_files_until_it_is_free(serve: Serve, mode: str) -> None:
+    http = serve()
+    store_first(http, "first.png")
+    mine = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'perdura' AND datname = current_database()"
+    with transaction(http.perdura.database, f"LOCK TABLE image_cache IN {mode} MODE"):
+        write_many(http, 100)
+        wait_until(lambda: http.get("/metrics").body.count(b"\nperdura_pending_files 100\n"), SOON_S, "all files to wait")
+    within(all_many(http, 100), 2 * SECONDS_S, "all files")
+    assert http.perdura.database.value(mine) <= 5
+    assert http.post("/image-cache/flush").status == 200
+
+
+def test_http_on_a_locked_row(serve: Serve) -> None:
+    http = serve()
+    store_first(http, LOCKED)
+    with lock_row(http.perdura.database, LOCKED):
+        put = http.put(url_of(LOCKED), images.make("png", "put"))
+        assert "lock" in put.problem(503) and put.seconds < SOON_S
+        delete = http.request("DELETE", url_of(LOCKED))
+        assert "lock" in delete.problem(503)
+        assert http.put(url_of("other.png"), images.make("png", "other")).status == 201
+        assert http.get(url_of(LOCKED)).status == 200
+    assert http.put(url_of(LOCKED), images.make("png", "put")).status == 200
+    assert http.request("DELETE", url_of(LOCKED)).status == 204
+
+
+def test_cache_all_and_restore_with_a_locked_row(perdura: Perdura) -> None:
+    picture(perdura.media / LOCKED, seed="first")
+    perdura.run("cache-all")
+    picture(perdura.media / LOCKED, seed="second")
+    for i in range(100):
+        picture(perdura.media / f"other/{i}.png", seed=i)
+    with lock_row(perdura.database, LOCKED):
+        result = perdura.run("cache-all", "--json", check=False)
+        assert result.code == 1 and (result.json["cached"], result.json["failed"]) == (100, 1)
+        (error,) = result.json["errors"]
+        assert error["path"] == LOCKED and "lock" in str(error)
+        for path in perdura.media.rglob("*.png"):
+            path.unlink()
+        assert perdura.run("restore", "--all", "--json").json["restored"] == 101
+    picture(perdura.media / LOCKED, seed="second")
+    assert perdura.run("cache-all", "--json").json["cached"] == 1
+
+
+# Images that the server does not take
+
+
+def trigger(database: Database, body: str) -> None:
+    """A trigger of the user's on each row of a path that names `poison`."""
+    database.query(
+        "CREATE FUNCTION users_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.original_path LIKE '%poison%' THEN {body} END IF; RETURN NEW; END $$"
+    )
+    database.query(
+        "CREATE TRIGGER users_trigger BEFORE INSERT OR UPDATE ON image_cache FOR EACH ROW"
+        " EXECUTE FUNCTION users_trigger()"
+    )
+
+
+def drop_trigger(database: Database) -> None:
+    database.query("DROP TRIGGER users_trigger ON image_cache")
+
+
+POISONS = {
+    "canceled": "PERFORM pg_sleep(600);",
+    "check": "RAISE 'users: no' USING ERRCODE = '23514';",
+    "raise": "RAISE 'users: no';",
+    "internal": "RAISE 'users: no' USING ERRCODE = 'XX000';",
+    "limit": "RAISE 'users: no' USING ERRCODE = '54000';",
+    "value": "RAISE 'users: no' USING ERRCODE = '22003';",
+    "deadlock": "RAISE 'users: no' USING ERRCODE = '40P01';",
+    "memory": "RAISE 'users: no' USING ERRCODE = '53200';",
+    "lost": "PERFORM pg_terminate_backend(pg_backend_pid());",
+    # A trigger's own trouble that looks like the whole database's:
+    "privilege": "RAISE 'users: no' USING ERRCODE = '42501';",
+    "table": "PERFORM 1 FROM a_table_that_is_gone;",
+    "read-only": "RAISE 'users: no' USING ERRCODE = '25006';",
+    "full": "RAISE 'users: no' USING ERRCODE = '53100';",
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_an_image_that_the_server_does_not_take_delays_no_other(serve: Serve, poison: str) -> None:
+    http = serve()
+    store_first(http, "first.png")
+    database = http.perdura.database
+    trigger(database, POISONS[poison])
+    if poison == "canceled":
+        set_database(database, "statement_timeout = '1s'")
+    picture(http.perdura.media / "a poison.png", seed="poison")
+    write_many(http, 200)
+    within(all_many(http, 200), 3 * SECONDS_S, "the others")
+    wait_until(lambda: has_reason(http, "a poison.png"), SOON_S, "its reason")
+    write_many(http, 20, "more")
+    within(all_many(http, 20, "more"), 2 * SECONDS_S, "files that are written later")
+    assert not is_stored(database, "a poison.png")
+    assert len([line for line in http.log if "WARN" in line.upper() or "ERROR" in line.upper()]) < 20, http.shown()
+    drop_trigger(database)
+    wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
+    assert is_stored(database, "a poison.png")
+
+
+def test_cache_all_stores_what_a_poison_image_is_beside(perdura: Perdura) -> None:
+    trigger(perdura.database, POISONS["lost"])
+    for i in range(100):
+        picture(perdura.media / f"{i}.png", seed=i)
+    picture(perdura.media / "a poison.png", seed="poison")
+    result = perdura.run("cache-all", "--json", check=False)
+    assert result.code == 1 and (result.json["cached"], result.json["failed"]) == (100, 1)
+    assert result.json["errors"][0]["path"] == "a poison.png"
+
+
+# The database as a whole
+
+
+def elsewhere(database: Database, *statements: str) -> Any:
+    """Runs statements from a connection to another database, as this one may be read-only, and its transactions counted.
+    The first column of the last one's first row."""
+    with closing(database.server.connect()) as outside:
+        cursor = outside.cursor()
+        for statement in statements:
+            cursor.execute(statement.replace("$DATABASE", database.name))
+        return cursor.fetchone()[0] if cursor.description else None
+
+
+END_CONNECTIONS = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '$DATABASE'"
+    " AND application_name LIKE 'perdura%'"
+)
+TRANSACTIONS = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '$DATABASE'"
+
+
+def set_database(database: Database, setting: str) -> None:
+    """For all connections: those that there are end."""
+    elsewhere(database, f'ALTER DATABASE "$DATABASE" SET {setting}', END_CONNECTIONS)
+
+
+def state(http: Served) -> str:
+    return http.get("/ready").json["database"]["state"]
+
+
+def test_a_read_only_database_is_asked_seldom_and_then_gets_all(serve: Serve) -> None:
+    """Log lines and transactions are counted while it is read-only: files that wait are tried one at a time. New connections,
+    by which a new primary server would be found, are transactions as well."""
+    http = serve()
+    database = http.perdura.database
+    store_first(http, "first.png")
+    set_database(database, "default_transaction_read_only = on")
+    lines = len(http.log)
+    write_many(http, 100)
+    wait_until(lambda: "state=read-only" in "".join(http.log[lines:]), SOON_S, "the state in the log")
+    before = elsewhere(database, TRANSACTIONS)
+    time.sleep(SECONDS)  # what is measured is how often it is asked in this time
+    asked, said = elsewhere(database, TRANSACTIONS) - before, len(http.log) - lines
+    print(f"\n    read-only for {SECONDS} s: {asked} transactions, {said} log lines", flush=True)
+    assert said <= 5, http.shown()
+    assert asked <= 60 + SECONDS, http.shown()
+    ready = http.get("/ready").json
+    assert ready["database"]["state"] == "read-only" and "read-only" in ready["database"]["detail"]
+    assert ready["ready"] and ready["pending"] == 100  # what is stored can be served
+    status = http.get("/image-cache/status").json
+    assert status["database"]["state"] == "read-only" and "read-only" in status["unpersisted"][0]["reason"]
+    assert "read-only" in http.put(url_of("put.png"), images.make("png", "put")).problem(503)
+    set_database(database, "default_transaction_read_only = off")
+    began = time.monotonic()
+    within(all_many(http, 100), SECONDS_S, "all files")
+    print(f"    all stored {time.monotonic() - began:.1f} s after its end", flush=True)
+    wait_until(lambda: "stored=100" in http.shown(), SOON_S, "the count of what was stored")
+    assert state(http) == "up"
+    assert len(http.log) - lines <= 5, http.shown()
