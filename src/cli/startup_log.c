@@ -13,7 +13,8 @@
 #include "migrate/migrate.h"
 #include "tier/tier_disk.h"
 
-#define COUNT_MS      50 /* for the files of all folders */
+#define COUNT_MS      50   /* for the files of all folders */
+#define REDIS_MS      1000 /* for its first answer: a connection, and the lookup of its name */
 #define URL_MAX_BYTES 4096
 
 struct startup_log {
@@ -115,13 +116,13 @@ static void warn_of_created(const struct startup_log *l)
     }
 }
 
+/* One that is not reached has its line from the store, with the reason: the circuit breaker opens. */
 static void log_redis_state(struct store *store)
 {
     struct store_redis_status redis;
-    store_redis_status(store, store_config(store)->redis_timeout_ms, &redis);
-    if (redis.configured)
-        log_event(redis.up ? LOG_INFO : LOG_WARN, redis.up ? "redis reached" : "redis unavailable",
-                  LOG_STR("server", redis.server), LOG_STR("error", redis.why));
+    store_redis_status(store, REDIS_MS, &redis);
+    if (redis.configured && redis.up)
+        log_event(LOG_INFO, "redis reached", LOG_STR("server", redis.server));
 }
 
 void startup_log_services(struct startup_log *l)

@@ -14,7 +14,7 @@ from http_client import url_of
 from servers import Redis, free_port, wait_until
 
 WAIT_S = 60
-SETTINGS = {"PERDURA_REDIS_TIMEOUT": "500", "PERDURA_MEMORY_ITEMS": "0"}
+SETTINGS = {"PERDURA_REDIS_TIMEOUT": "2000", "PERDURA_MEMORY_ITEMS": "0"}  # a busy machine is no outage
 OTHER = images.make("png", "another")
 FIELDS = 18  # of a hash, as they are asked for
 
@@ -196,7 +196,7 @@ class Shop:
 
 @pytest.mark.parametrize("part", range(4))
 def test_rows(hostile: HostileRedis, redis: Redis, serve: Callable[..., Served], part: int) -> None:
-    http = serve(REDIS_URL=hostile.url, **SETTINGS)
+    http = serve(REDIS_URL=hostile.url, **{**SETTINGS, "PERDURA_REDIS_TIMEOUT": "500"})  # and 1 s is left for the database
     shop = Shop(http, redis, 3)
     shop.comes_from_redis("0.png")
     for name, mangle in list(ROWS.items())[part::4]:
@@ -208,7 +208,7 @@ def test_rows(hostile: HostileRedis, redis: Redis, serve: Callable[..., Served],
             assert shop.get("1.png") != "redis", name
         assert hostile.count("HMGET") > asked, f"{name}: Redis was not asked"
         assert http.process.poll() is None, f"{name}: {http.shown()}"
-        assert http.shown().count("redis unavailable") <= lines + 2, f"{name}: {http.shown()}"
+        assert http.shown().count("redis unavailable") <= lines + 4, f"{name}: {http.shown()}"
         hostile.mangle = lambda command, reply: [reply]
         wait_until(lambda: state(http)["state"] == "up", WAIT_S, f"Redis after {name}")
         shop.comes_from_redis("2.png")
@@ -244,6 +244,7 @@ def test_refused_writes(hostile: HostileRedis, redis: Redis, serve: Callable[...
     for _ in range(10):
         assert shop.get("0.png") in ("redis", "disk", "memory"), "what it has is read all the same"
         shop.get("2.png")
+    wait_until(lambda: "redis refuses writes" in http.shown(), WAIT_S, "the log")
     assert http.shown().count("redis refuses writes") == 1 and "redis unavailable" not in http.shown()
     assert http.get("/ready").status == 200
     assert "\nperdura_redis_writes_refused 1\n" in http.get("/metrics").body.decode()
@@ -251,7 +252,7 @@ def test_refused_writes(hostile: HostileRedis, redis: Redis, serve: Callable[...
         return
     hostile.mangle = lambda command, reply: [reply]
     wait_until(lambda: state(http)["state"] == "up", WAIT_S, "the end of it")
-    assert http.shown().count("redis accepts writes again") == 1
+    wait_until(lambda: http.shown().count("redis accepts writes again") == 1, WAIT_S, "the log")
     assert "\nperdura_redis_writes_refused 0\n" in http.get("/metrics").body.decode()
 
 
@@ -267,6 +268,7 @@ def test_a_full_redis(folder: Path, serve: Callable[..., Served]) -> None:
             assert http.get(url_of(path)).status == 200
         wait_until(lambda: state(http)["state"] == "full", WAIT_S, "the state")
         assert "maxmemory" in state(http)["detail"]
+        wait_until(lambda: "redis refuses writes" in http.shown(), WAIT_S, "the log")
         lines = [line for line in http.log if "redis" in line and "level=warn" in line]
         assert len(lines) == 1 and "maxmemory-policy" in lines[0], lines
         assert http.get("/image-cache/status").json["redis"]["state"] == "full"
