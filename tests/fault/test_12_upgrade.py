@@ -1,7 +1,8 @@
 """From the version that users run today to the present one, beside it, and back again: nothing that was acknowledged is
 lost, and no writer waits long.
 
-FAULT_ROUNDS as in faults.py: the long form has 100,000 rows and lets both versions write for ten minutes.
+FAULT_ROUNDS as in faults.py: the long form (FAULT_ROUNDS=200 TEST_LIMIT_S=3600) has 100,000 rows and lets both versions
+write for ten minutes.
 """
 
 from __future__ import annotations
