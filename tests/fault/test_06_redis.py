@@ -183,7 +183,7 @@ def test_full(patient: Served, redis: Redis) -> None:
         redis("CONFIG", "SET", "maxmemory", "1mb")
         redis("FLUSHALL")
         running.more("db", 100)
-        assert redis_state(patient) == "up"  # it reads and drops
+        await_state(patient, "full")  # it reads and drops
         assert patient.put(url_of("load0.png"), running.stored["load0.png"]).status == 200
         redis("CONFIG", "SET", "maxmemory", "0")
 
