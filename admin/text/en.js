@@ -275,6 +275,7 @@ export default {
   "job.count.sound": "sound",
   "job.count.linked": "in object storage",
   "job.count.damaged": "damaged",
+  "job.count.unreachable": "unreachable",
   "job.count.synced": "synced",
   "job.count.waiting": "waiting",
   "job.count.moved": "moved",

@@ -275,6 +275,7 @@ export default {
   "job.count.sound": "correctas",
   "job.count.linked": "en almacenamiento de objetos",
   "job.count.damaged": "dañadas",
+  "job.count.unreachable": "inaccesibles",
   "job.count.synced": "sincronizadas",
   "job.count.waiting": "en espera",
   "job.count.moved": "movidas",

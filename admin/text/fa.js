@@ -275,6 +275,7 @@ export default {
   "job.count.sound": "سالم",
   "job.count.linked": "در فضای اشیا",
   "job.count.damaged": "خراب",
+  "job.count.unreachable": "در دسترس نیست",
   "job.count.synced": "همگام‌شده",
   "job.count.waiting": "در انتظار",
   "job.count.moved": "جابه‌جاشده",

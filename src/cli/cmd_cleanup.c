@@ -32,7 +32,7 @@ static int run_job(struct job *job, const struct cli *cli)
 
 static int run(struct cli *cli)
 {
-    static const struct report_job job = {cleanup_init, run_job, print_summary, -1};
+    static const struct report_job job = {cleanup_init, run_job, print_summary, -1, 0};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (!days)

@@ -7,10 +7,13 @@
 
 static void print_summary(const struct report *r)
 {
-    char sound[OUTPUT_SIZE], linked[OUTPUT_SIZE], damaged[OUTPUT_SIZE];
-    printf("%s sound, %s kept elsewhere, %s damaged\n", output_number(sound, job_counted(r->job, FSCK_SOUND)),
+    char sound[OUTPUT_SIZE], linked[OUTPUT_SIZE], damaged[OUTPUT_SIZE], unreachable[OUTPUT_SIZE];
+    printf("%s sound, %s kept elsewhere, %s damaged", output_number(sound, job_counted(r->job, FSCK_SOUND)),
            output_number(linked, job_counted(r->job, FSCK_LINKED)),
            output_number(damaged, job_counted(r->job, FSCK_DAMAGED)));
+    if (job_counted(r->job, FSCK_UNREACHABLE))
+        printf(", %s unreachable", output_number(unreachable, job_counted(r->job, FSCK_UNREACHABLE)));
+    printf("\n");
 }
 
 static int run_job(struct job *job, const struct cli *cli)
@@ -21,7 +24,7 @@ static int run_job(struct job *job, const struct cli *cli)
 
 static int run(struct cli *cli)
 {
-    static const struct report_job job = {fsck_init, run_job, print_summary, FSCK_DAMAGED};
+    static const struct report_job job = {fsck_init, run_job, print_summary, FSCK_DAMAGED, FSCK_UNREACHABLE};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     return report_run(cli, &job);
@@ -31,7 +34,7 @@ const struct command command_fsck = {
     .name = "fsck",
     .arguments = "",
     .summary = "Read every stored image and compare it with its sha256",
-    .details = "Damaged ones are named. `perdura put` of an intact copy mends them.",
+    .details = "Damaged and unreachable ones are named. `perdura put` of an intact copy mends a damaged one.",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run,
 };

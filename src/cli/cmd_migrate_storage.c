@@ -31,7 +31,7 @@ static int run_job(struct job *job, const struct cli *cli)
 
 static int run(struct cli *cli)
 {
-    static const struct report_job job = {migrate_storage_init, run_job, print_summary, MIGRATE_STORAGE_FAILED};
+    static const struct report_job job = {migrate_storage_init, run_job, print_summary, MIGRATE_STORAGE_FAILED, 0};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (!to || (strcmp(to, "db") != 0 && strcmp(to, "s3") != 0))

@@ -49,7 +49,7 @@ static int run_job(struct job *job, const struct cli *cli)
 
 static int run(struct cli *cli)
 {
-    static const struct report_job job = {restore_init, run_job, print_summary, RESTORE_FAILED};
+    static const struct report_job job = {restore_init, run_job, print_summary, RESTORE_FAILED, 0};
     if (!!all + !!cleaned_up + !!cli->argc != 1)
         return cli_usage(cli, "name the images to restore, or say --all or --cleaned-up");
     return report_run(cli, &job);

@@ -30,7 +30,7 @@ static int run_job(struct job *job, const struct cli *cli)
 
 static int run(struct cli *cli)
 {
-    static const struct report_job job = {warmup_init, run_job, print_summary, RESTORE_FAILED};
+    static const struct report_job job = {warmup_init, run_job, print_summary, RESTORE_FAILED, 0};
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     return report_run(cli, &job);

@@ -73,6 +73,8 @@ int report_run(struct cli *cli, const struct report_job *what)
     if (what->run(&job, cli) == 0 && !cli->json)
         what->summary(&report);
     int code = report_end(&report, what->failed);
+    if (code == CLI_OK && what->also_failed && job_counted(&job, what->also_failed))
+        code = CLI_FAILED;
     job_release(&job);
     return code;
 }

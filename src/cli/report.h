@@ -21,6 +21,7 @@ struct report_job {
     int (*run)(struct job *job, const struct cli *cli);
     void (*summary)(const struct report *r); /* printed when it ran to its end and JSON was not asked for */
     int failed;                              /* as report_end has it */
+    int also_failed;                         /* another one; 0: none */
 };
 
 /* Runs it on the store. Returns the exit code. */

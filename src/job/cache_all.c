@@ -113,10 +113,10 @@ static enum take_in read_item(struct job *job, const struct item *item, struct b
     return TAKE_IN_FAIL;
 }
 
-/* Without the storage, or the database, no other could be stored either. */
+/* Without the database no other could be stored either; without object storage small ones can. */
 static void give_up(struct job *job, struct item *item, const struct error *why)
 {
-    if (store_unavailable(why->code))
+    if (db_fault_state(why->code) != DB_STATE_UP)
         job_fail(job, why);
     else if (why->code != -ECANCELED)
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, why);

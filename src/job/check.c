@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "client/db_fault.h"
 #include "codec/digest.h"
 #include "fs/fdio.h"
 #include "fs/fserror.h"
@@ -212,24 +213,29 @@ static int find_missing(struct check *c, struct error *e)
     return 0;
 }
 
+static int check_collection(struct check *c, struct error *e)
+{
+    int r = tier_disk_root(store_disk(c->job->store), c->collection, TIER_DISK_EXISTING, &c->root, e);
+    if (r == 0)
+        r = survey(c->job, c->collection, visit, c, e);
+    else if (r == -ENOENT)
+        r = 0; /* a wiped folder: everything is missing */
+    return r < 0 ? r : find_missing(c, e);
+}
+
 int check_run(struct job *job, const struct check_options *options)
 {
     struct check c = {.job = job, .options = options};
     struct error why = {0};
-    int r = 0;
+    int failed = 0;
     buf_init(&c.bytes, (size_t)1 << 30);
-    for (size_t i = 0; options->collections[i] && r == 0; i++) {
+    for (size_t i = 0; options->collections[i] && db_fault_state(failed) == DB_STATE_UP; i++) {
         c.collection = options->collections[i];
-        r = tier_disk_root(store_disk(job->store), c.collection, TIER_DISK_EXISTING, &c.root, &why);
-        if (r == 0)
-            r = survey(job, c.collection, visit, &c, &why);
-        else if (r == -ENOENT)
-            r = 0; /* a wiped folder: everything is missing */
-        if (r == 0)
-            r = find_missing(&c, &why);
+        int r = check_collection(&c, failed ? NULL : &why); /* one that can't be opened does not hide the others */
+        failed = r < 0 && (!failed || db_fault_state(r) != DB_STATE_UP) ? r : failed;
     }
     buf_release(&c.bytes);
-    if (r < 0)
+    if (failed)
         job_fail(job, &why);
     return job->failure.code;
 }

@@ -7,8 +7,11 @@
 #include "job/recount.h"
 #include "store/store_object.h"
 
-static const char *const counters[] = {
-    [FSCK_SOUND] = "sound", [FSCK_LINKED] = "linked", [FSCK_DAMAGED] = "damaged", NULL};
+static const char *const counters[] = {[FSCK_SOUND] = "sound",
+                                       [FSCK_LINKED] = "linked",
+                                       [FSCK_DAMAGED] = "damaged",
+                                       [FSCK_UNREACHABLE] = "unreachable",
+                                       NULL};
 
 void fsck_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
 {
@@ -24,7 +27,9 @@ static void *enter(struct job *job)
 static void check_linked(struct job *job, const struct image_meta *meta)
 {
     struct error why;
-    int r = store_download(job->store, meta, -1, &job->stopped, &why);
+    int r = store_reachable(job->store, meta, &why);
+    if (r == 0)
+        r = store_download(job->store, meta, -1, &job->stopped, &why);
     if (r == 0)
         job_count(job, FSCK_SOUND, 1);
     else if (r == -ENOTSUP)
@@ -32,7 +37,7 @@ static void check_linked(struct job *job, const struct image_meta *meta)
     else if (r == -EBADMSG)
         job_problem(job, FSCK_DAMAGED, &meta->key, &why);
     else if (r != -ECANCELED)
-        job_fail(job, &why);
+        job_problem(job, FSCK_UNREACHABLE, &meta->key, &why);
 }
 
 static void take_image(void *thread, void *tag, const struct image_meta *meta, struct image *image,
@@ -45,7 +50,7 @@ static void take_image(void *thread, void *tag, const struct image_meta *meta, s
     else if (image)
         job_count(job, FSCK_SOUND, 1);
     else if (meta)
-        job_problem(job, FSCK_DAMAGED, &meta->key, why);
+        job_problem(job, why->code == -EBADMSG ? FSCK_DAMAGED : FSCK_UNREACHABLE, &meta->key, why);
     atomic_fetch_add(&job->done, 1);
     if (meta)
         atomic_fetch_add(&job->bytes, meta->size);

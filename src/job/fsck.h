@@ -7,7 +7,8 @@
 enum fsck_counter {
     FSCK_SOUND,
     FSCK_LINKED, /* kept where nothing that is set up could ask: not looked at */
-    FSCK_DAMAGED
+    FSCK_DAMAGED,
+    FSCK_UNREACHABLE /* could not be read now: its host, or its row */
 };
 
 void fsck_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg);

@@ -5,11 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/db_fault.h"
 #include "fs/fdio.h"
 #include "job/each_row.h"
 #include "job/fetch.h"
 #include "store/store_object.h"
 #include "tier/tier_db.h"
+
+#define CHECK_MS 5000
 
 static const char *const counters[] = {
     [MIGRATE_STORAGE_MOVED] = "moved",
@@ -100,6 +103,14 @@ static void leave(void *thread)
     (void)thread;
 }
 
+/* Whether no other image could be moved either. */
+static int ends_all(struct job *job, int code, enum migrate_storage_to to)
+{
+    return db_fault_state(code) != DB_STATE_UP || code == -ENOSPC ||
+           (code == -EHOSTDOWN && to == MIGRATE_STORAGE_TO_S3 &&
+            tier_object_check(store_objects(job->store), CHECK_MS, NULL) < 0);
+}
+
 /* The tag says where to. */
 static void take_image(void *thread, void *tag, const struct image_meta *meta, struct image *image,
                        const struct error *why)
@@ -108,11 +119,13 @@ static void take_image(void *thread, void *tag, const struct image_meta *meta, s
     struct error e = *why;
     const enum migrate_storage_to *to = tag;
     int r = e.code;
-    if (image && !job_stopped(job))
+    if (image && image_is_linked(image))
+        r = store_reachable(job->store, meta, &e);
+    if (r == 0 && image && !job_stopped(job))
         r = *to == MIGRATE_STORAGE_TO_S3 ? to_s3(job, meta, image, &e) : to_db(job, meta, &e);
     if (image && r == 0)
         job_moved(job, MIGRATE_STORAGE_MOVED, meta->size);
-    else if (store_unavailable(r) || r == -ENOSPC)
+    else if (r < 0 && ends_all(job, r, *to))
         job_fail(job, &e);
     else if (r != -ECANCELED && r != -ENOENT && meta)
         job_problem(job, MIGRATE_STORAGE_FAILED, &meta->key, &e);

@@ -20,6 +20,10 @@
 #define CLAIM_MS       15000 /* how long a removal is waited for */
 #define CLAIM_PAUSE_US 200000
 #define REMOVE_MOST    100
+#define REACH_MS       5000
+
+/* In a row: the storage is the reason. */
+#define REMOVE_FAILURES 3
 
 struct tier_object *store_objects(struct store *store)
 {
@@ -124,6 +128,17 @@ struct writing {
     int fd;             /* -1: what comes is compared only */
     atomic_llong *came; /* NULL: nobody looks */
 };
+
+int store_reachable(struct store *store, const struct image_meta *meta, struct error *e)
+{
+    char base[TIER_OBJECT_URL_SIZE];
+    if (!tier_object_takes(store->objects))
+        return 0;
+    tier_object_base(store->objects, base);
+    if (strncmp(meta->url, base, strlen(base)) != 0)
+        return 0;
+    return tier_object_check(store->objects, REACH_MS, e);
+}
 
 static int write_file(void *arg, const void *bytes, size_t n)
 {
@@ -311,9 +326,12 @@ int store_objects_remove(struct store *store, int *ret, struct error *e)
     r = store_query(store, &sql_object_remove, &params, &rows, e);
     if (r < 0)
         return r;
-    for (int i = 0; i < db_rows(rows) && r == 0; i++) {
-        r = remove_one(store, db_text(rows, i, 0), e);
-        *ret += r == 0;
+    for (int i = 0, failed = 0; i < db_rows(rows) && failed < REMOVE_FAILURES;
+         i++) { /* one must not hold up the others */
+        int one = remove_one(store, db_text(rows, i, 0), r < 0 ? NULL : e);
+        *ret += one == 0;
+        failed = one < 0 ? failed + 1 : 0;
+        r = r < 0 ? r : one;
     }
     db_result_free(rows);
     return r;

@@ -59,6 +59,11 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
 int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
                      struct error *e) __attribute__((warn_unused_result));
 
+/* -EHOSTDOWN when meta->url leads to our bucket and that did not answer a moment ago: of many images each would wait
+ * for it. Another host is not asked: 0. */
+int store_reachable(struct store *store, const struct image_meta *meta, struct error *e)
+    __attribute__((warn_unused_result));
+
 /* Writes what is at meta->url to a descriptor; -1: only compares it. What was written counts when this returns 0. The
  * codes of tier_object.h, and those of write(2). */
 int store_download(struct store *store, const struct image_meta *meta, int fd, const atomic_int *cancel,

@@ -7,9 +7,11 @@ FAULT_SECONDS is how long the database is read-only (6; the long form is 60).
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +329,130 @@ def test_a_read_only_database_is_asked_seldom_and_then_gets_all(serve: Serve) ->
     wait_until(lambda: "stored=100" in http.shown(), SOON_S, "the count of what was stored")
     assert state(http) == "up"
     assert len(http.log) - lines <= 5, http.shown()
+
+
+# Missing privileges
+
+
+@pytest.fixture
+def role(perdura: Perdura) -> Iterator[str]:
+    """A role that may do everything with the tables, until a test takes something from it."""
+    name = f"app_{perdura.database.name[-8:]}".lower()
+    for statement in (
+        f'CREATE ROLE "{name}" LOGIN',
+        f'GRANT USAGE ON SCHEMA public TO "{name}"',
+        f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{name}"',
+    ):
+        perdura.database.query(statement)
+    yield name
+    perdura.end_started()
+    perdura.database.query(f'DROP OWNED BY "{name}"')
+    perdura.database.query(f'DROP ROLE "{name}"')
+
+
+MISSING = {
+    "INSERT": "INSERT ON image_cache",
+    "UPDATE": "UPDATE ON image_cache",
+    "count": "INSERT ON image_count",
+    "usage": "USAGE ON SCHEMA public",
+}
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_missing_privilege_is_named_and_its_grant_helps_at_once(
+    perdura: Perdura, role: str, serve: Serve, missing: str
+) -> None:
+    database, privilege = perdura.database, MISSING[missing]
+    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
+    store_first(http, "first.png")
+    if missing == "usage":
+        database.query("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    database.query(f'REVOKE {privilege} FROM "{role}"')
+    before = "GRANT " + privilege.split(" ON ")[0]
+    picture(perdura.media / "first.png", seed="again")
+    picture(perdura.media / "second.png", seed="new")
+    wait_until(lambda: before in "".join(http.log), SOON_S, "the GRANT in the log")
+    assert before in http.put(url_of("put.png"), images.make("png", "put")).problem(503)
+    assert state(http) == "missing privilege"
+    assert before in http.get("/ready").json["database"]["detail"]
+    database.query(f'GRANT {privilege} TO "{role}"')
+    within(lambda: is_stored(database, "second.png"), 2 * SECONDS_S, "the file")
+    wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
+    assert http.put(url_of("put.png"), images.make("png", "put")).status == 201 and state(http) == "up"
+
+
+# Object storage
+
+
+class Busy(BaseHTTPRequestHandler):
+    """Object storage that answers 503 to everything."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def busy_storage(perdura: Perdura) -> Iterator[dict[str, str]]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Busy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {
+        "PERDURA_S3_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "PERDURA_LARGE_BUCKET": "bucket",
+        "PERDURA_INLINE_MAX": "64 KiB",
+    }
+    server.shutdown()
+    server.server_close()
+
+
+def test_large_files_that_wait_for_object_storage_have_its_reason(
+    perdura: Perdura, busy_storage: dict[str, str]
+) -> None:
+    http = Served(perdura, {"PERDURA_SHUTDOWN_TIMEOUT": "2", **busy_storage})
+    began = time.monotonic()
+    for i in range(3):
+        (perdura.media / f"large {i}.jpg").write_bytes(images.sized("jpeg", 200_000, i))
+    wait_until(lambda: "object storage does not accept files" in http.shown(), SOON_S, "the log line")
+    picture(perdura.media / "small.png", seed="small")
+    within(lambda: is_stored(perdura.database, "small.png"), SECONDS_S, "the small one")
+    wait_until(lambda: all(has_reason(http, f"large {i}.jpg", "503") for i in range(3)), SOON_S, "the reasons")
+    (perdura.media / "large 0.jpg").write_bytes(images.sized("jpeg", 200_000, "again"))
+    http.terminate()
+    assert http.wait() == 75
+    waited_ms = (time.monotonic() - began) * 1000
+    log = http.shown()
+    assert log.count("object storage does not accept files") == 1
+    told = [line for line in log.splitlines() if 'event="not persisted"' in line]
+    assert len(told) == 3 and all("503" in line for line in told), log
+    assert all(1000 < int(line.partition("age_ms=")[2].split()[0]) <= waited_ms for line in told), told
+    (end,) = [line for line in log.splitlines() if "exiting with unpersisted files" in line]
+    assert "503" in end
+
+
+# One item of a job
+
+
+def test_fsck_goes_on_when_a_host_is_unreachable(perdura: Perdura) -> None:
+    for i in range(3):
+        picture(perdura.media / f"{i}.png", seed=i)
+    perdura.run("cache-all")
+    perdura.database.query(
+        "UPDATE image_cache SET image_data = NULL, image_url = 'https://nowhere.invalid/1.png'"
+        " WHERE original_path = '1.png'"
+    )
+    result = perdura.run("fsck", "--json", check=False, env={"PERDURA_ALLOWED_SOURCES": "nowhere.invalid"})
+    assert result.code == 1
+    assert (result.json["sound"], result.json["unreachable"], result.json["damaged"]) == (2, 1, 0)
+    assert [error["path"] for error in result.json["errors"]] == ["1.png"]
