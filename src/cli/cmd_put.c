@@ -64,20 +64,24 @@ static int put_file(struct cli *cli, struct image_meta *meta, enum store_written
     return r;
 }
 
-static void print_result(const struct cli *cli, const struct image_meta *meta, enum store_written written)
+static void print_result(const struct cli *cli, const struct image_meta *meta, enum store_written written,
+                         const struct error *disk)
 {
     static const char *const words[] = {"created", "replaced", "unchanged"};
     static const char *const would[] = {"would create", "would replace", "unchanged"};
     char sha256[DIGEST_HEX_SIZE], bytes[OUTPUT_SIZE], path[4 * SAFEPATH_MAX + 1];
     digest_hex(sha256, meta->sha256);
     if (cli->json)
-        output_json(json_pack("{s:s, s:b, s:s, s:s, s:s, s:I, s:s}", "result", words[written], "dry_run", cli->dry_run,
-                              "collection", meta->key.collection, "original_path", meta->key.path,
-                              "content_type_header", meta->mime, "file_size", (json_int_t)meta->size, "sha256",
-                              sha256));
+        output_json(json_pack("{s:s, s:b, s:s, s:s, s:s, s:I, s:s, s:b}", "result", words[written], "dry_run",
+                              cli->dry_run, "collection", meta->key.collection, "original_path", meta->key.path,
+                              "content_type_header", meta->mime, "file_size", (json_int_t)meta->size, "sha256", sha256,
+                              "on_disk", !cli->dry_run && !disk->code));
     else
         printf("%s %s (%s, %s)\n", cli->dry_run ? would[written] : words[written],
                printable(path, sizeof path, meta->key.path), meta->mime, output_bytes(bytes, meta->size));
+    if (!cli->dry_run && disk->code)
+        (void)fprintf(stderr, "perdura: %s is stored, but it %s\n", printable(path, sizeof path, meta->key.path),
+                      disk->text);
 }
 
 static int run(struct cli *cli)
@@ -106,7 +110,7 @@ static int run(struct cli *cli)
         return cli_fail_image(&meta.key, &e);
     if (put_file(cli, &meta, &written, &e) < 0)
         return cli_fail_image(&source, &e);
-    print_result(cli, &meta, written);
+    print_result(cli, &meta, written, &e);
     return CLI_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
 #include "http/body.h"
 #include "http/image_answer.h"
@@ -50,13 +51,29 @@ static int conditions_hold(struct http_exchange *x, const struct image_key *key)
     return image_conditions(x, CONDITIONAL_WRITE, &now);
 }
 
+/* The image is stored, and its file is where it belongs, or not. */
+static json_t *describe_written(const struct image_meta *meta, enum store_written written, const struct error *disk)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:b, s:b}", "collection", meta->key.collection,
+                               "original_path", meta->key.path, "content_type_header", meta->mime, "file_size",
+                               (json_int_t)meta->size, "state", "persisted", "width", meta->width, "height",
+                               meta->height, "unchanged", written == STORE_UNCHANGED, "on_disk", !disk->code);
+    if (disk->code) {
+        json_object_set_new(object, "disk_error", json_string(disk->text));
+        log_event(LOG_WARN, "upload not on disk", LOG_STR("collection", meta->key.collection),
+                  LOG_STR("path", meta->key.path), LOG_STR("error", disk->text));
+    }
+    return object;
+}
+
 static void put(struct http_exchange *x, struct image_meta *meta)
 {
-    struct error why;
+    struct error why, disk;
     enum store_written written;
     char etag[CONDITIONAL_ETAG_SIZE];
     int r = x->body_fd < 0 ? store_write(x->service->store, meta, x->body.data, &written, &why)
                            : store_write_file(x->service->store, meta, x->body_fd, &written, &why);
+    disk = why;
     if (r == 0 && written == STORE_UNCHANGED && meta->content_type) /* it may have been given another image since */
         r = store_assign(x->service->store, &meta->key, meta->content_type, meta->object_id, meta->variant, &why);
     if (r < 0) {
@@ -70,11 +87,7 @@ static void put(struct http_exchange *x, struct image_meta *meta)
         metric_add(METRIC_persisted_bytes, METRIC_none, METRIC_none, meta->size);
         metric_observe(METRIC_persist_seconds, METRIC_none, METRIC_none, clock_realtime_us() - x->started_us);
     }
-    http_answer_json(x, written == STORE_CREATED ? 201 : 200,
-                     json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:b}", "collection", meta->key.collection,
-                               "original_path", meta->key.path, "content_type_header", meta->mime, "file_size",
-                               (json_int_t)meta->size, "state", "persisted", "width", meta->width, "height",
-                               meta->height, "unchanged", written == STORE_UNCHANGED));
+    http_answer_json(x, written == STORE_CREATED ? 201 : 200, describe_written(meta, written, &disk));
     http_add_header(x, "ETag", "%s", conditional_etag(etag, meta->sha256));
 }
 

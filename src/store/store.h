@@ -122,8 +122,9 @@ enum store_written { STORE_CREATED, STORE_REPLACED, STORE_UNCHANGED };
 
 /* Commits the bytes under meta's key (and entity, if it names one), then puts the file on disk. meta->mtime_ns is set
  * by the caller; mime, size, sha256 and pixels are filled in. Content that is stored already is not written again.
- * -EINVAL: no image, or a path that can't name one; -EFBIG: too large, or above the inline limit. A disk that can't be
- * written is no failure: the image is stored, and the next restore or read puts the file there. */
+ * -EINVAL: no image, or a path that can't name one; -EFBIG: too large, or above the inline limit. A disk that
+ * cannot be written is no failure: the image is stored, and e (not NULL) tells why its file is not there; its code is 0
+ * if it is. */
 int store_write(struct store *store, struct image_meta *meta, const void *bytes, enum store_written *ret,
                 struct error *e) __attribute__((warn_unused_result));
 

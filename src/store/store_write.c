@@ -109,12 +109,11 @@ int store_would_accept_file(struct store *store, struct image_meta *meta, int fd
 
 /* What is committed is stored, even if a tier above can't take its copy now. The file that is there instead is not to
  * be served, and nobody waits for the feed to say so. */
-static void copy_upwards(struct store *store, const struct image *image)
+static void copy_upwards(struct store *store, const struct image *image, struct error *why)
 {
-    int failed = 0;
     for (int i = STORE_TIERS - 2; i >= 0; i--)
-        failed |= store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, NULL) < 0;
-    if (failed)
+        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, why);
+    if (why->code)
         (void)!store_changed(store, &image->meta, STORE_CHANGE_FILE);
 }
 
@@ -133,13 +132,13 @@ static struct image *image_from(const struct image_meta *meta, const struct cont
     return image;
 }
 
-static int commit(struct store *store, const struct image *image, struct error *e)
+static int commit(struct store *store, const struct image *image, struct error *ret_disk, struct error *e)
 {
     const struct tier *durable = &store->tiers[STORE_TIERS - 1];
     int r = durable->ops->write(durable->self, image, TIER_STORE, e);
     if (r < 0)
         return r;
-    copy_upwards(store, image);
+    copy_upwards(store, image, ret_disk);
     (void)store_forget_image(store, &image->meta.key, &image->meta);
     return 0;
 }
@@ -150,14 +149,17 @@ static int write_content(struct store *store, struct image_meta *meta, const str
     char url[TIER_OBJECT_URL_SIZE];
     struct stat since = {0};
     int64_t now_ns = meta->mtime_ns;
+    struct error disk = {0};
     if (from->fd >= 0 && fstat(from->fd, &since) < 0)
         return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
     int stored = accept(store, meta, from, ret, e);
     if (stored < 0)
         return stored;
     int matches = stored ? store_file_matches(store, meta) : 0;
-    if (matches == 1)
+    if (matches == 1) {
+        *e = disk;
         return 0;
+    }
     if (stored && matches == 0) { /* another file came since: the row has to be newer than that */
         meta->mtime_ns = now_ns;
         stored = 0;
@@ -170,13 +172,15 @@ static int write_content(struct store *store, struct image_meta *meta, const str
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     tier_disk_begin(store->disk, &meta->key, TIER_DISK_REPLACING);
     if (stored) {
-        copy_upwards(store, image);
+        copy_upwards(store, image, &disk);
         (void)store_forget_image(store, &meta->key, meta);
     } else {
-        r = commit(store, image, e);
+        r = commit(store, image, &disk, e);
     }
     tier_disk_end(store->disk, &meta->key, TIER_DISK_REPLACING);
     image_unref(image);
+    if (r == 0)
+        *e = disk;
     meta->url = NULL;
     return r;
 }

@@ -32,6 +32,7 @@ def test_put_stores_it_and_puts_it_into_the_media_folder(perdura: Perdura, sourc
         "content_type_header": "image/png",
         "file_size": len(data),
         "sha256": sha256(data),
+        "on_disk": True,
     }
     assert (perdura.media / "avatars/7/me.png").read_bytes() == data
     assert names(perdura.media) == {"avatars/7/me.png"}

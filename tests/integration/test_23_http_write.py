@@ -143,6 +143,7 @@ def test_put_creates_replaces_and_leaves_alone(http: Served) -> None:
         "width": 64,
         "height": 48,
         "unchanged": False,
+        "on_disk": True,
     }
     assert expected.items() <= created.json.items()
     assert_committed(http, "avatars/7/me.png", first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import images
 import pytest
@@ -98,3 +99,35 @@ def test_an_image_in_a_closed_folder_stays_in_the_store(perdura: Perdura) -> Non
     finally:
         (perdura.media / "d").chmod(0o755)
         http.stop()
+
+
+def can_mount() -> bool:
+    return subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def test_an_upload_into_another_filesystem_is_reported(perdura: Perdura) -> None:
+    """It is stored and served; that its file is not there is said in the answer and in the log."""
+    if os.geteuid() != 0 or not can_mount():
+        pytest.skip("needs root and a mount namespace")
+    (perdura.media / "mounted").mkdir()
+    script = perdura.folder / "with-a-mount"
+    script.write_text(
+        f'#!/bin/sh\n[ "$INSIDE" ] || INSIDE=1 exec unshare -m "$0" "$@"\n'
+        f'mount -t tmpfs none {perdura.media}/mounted || exit\nexec "{perdura.binary}" "$@"\n'
+    )
+    script.chmod(0o755)
+    binary, perdura.binary = perdura.binary, script
+    http = Served(perdura, {})
+    try:
+        answer = http.put(url_of("mounted/a.png"), OLD)
+        assert answer.status == 201 and answer.json["state"] == "persisted"
+        assert answer.json["on_disk"] is False and "filesystem" in answer.json["disk_error"]
+        assert http.get(url_of("mounted/a.png")).body == OLD
+        assert any("upload not on disk" in line and "mounted/a.png" in line for line in http.log), http.shown()
+        assert http.put(url_of("b.png"), OLD).json["on_disk"] is True
+        restore = http.post("/image-cache/restore").json
+        assert restore["state"] == "done_with_failures" and "filesystem" in restore["errors"][0]["error"], restore
+        assert http.request("DELETE", url_of("mounted/a.png")).status == 204
+    finally:
+        http.stop()
+        perdura.binary = binary
