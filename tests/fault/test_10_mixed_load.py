@@ -86,7 +86,7 @@ class Load:
             if rng.random() < 0.05:
                 assert served.post(f"/image-cache/{rng.choice(JOBS)}?async=1", {}).status in (202, 409)
             if rng.random() < 0.05:
-                assert served.post("/image-cache/flush", {}).status == 200
+                assert served.post("/image-cache/flush", {}).status in (200, 409)  # a file may be empty at the moment
 
     def run(self) -> None:
         kinds = (self.app, self.app, self.client, self.client, self.reader, self.reader, self.operator, self.operator)
@@ -109,7 +109,8 @@ def test_a_mixed_load_on_two_instances(serve: Callable[..., Served], perdura: Pe
     load.run()
     assert load.rounds > 0
     for served in instances:
-        assert served.post("/image-cache/flush", {}).json["persisted"]
+        persisted = lambda served=served: served.post("/image-cache/flush", {}).json["persisted"]  # noqa: E731
+        wait_until(persisted, SETTLE_S, "all files persisted")
 
     def wrong() -> list[str]:
         return [
