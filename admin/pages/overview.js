@@ -64,7 +64,7 @@ function drawStatus(body, status, charts) {
 // All of it in words, the worst first: [kind, text, detail, href].
 function concerns(status) {
   const list = troubles().map(({ key, kind }) => [kind, t(key)]);
-  const { watch, uploads, feed } = status;
+  const { watch, uploads, feed, cleanup } = status;
   if (watch?.deletes_stopped) list.push(["error", t("attention.deletes")]);
   if (watch?.failed > 0) list.push(["error", t("attention.failed", { count: watch.failed }), null, "#files"]);
   if (uploads?.failed > 0) {
@@ -79,6 +79,13 @@ function concerns(status) {
   }
   if (uploads?.pending > 0 && uploads.reason) {
     list.push(["warning", t("attention.uploads.pending", { count: uploads.pending, age: duration(uploads.oldest_seconds) }), uploads.failed > 0 ? null : uploads.reason, "#/uploads"]);
+  }
+  if (cleanup?.refused) list.push(["warning", t("attention.cleanup.refused"), cleanup.refused]);
+  if (cleanup?.announced_images > 0) {
+    list.push(["warning", t("attention.cleanup.announced", { count: cleanup.announced_images, days: cleanup.days, when: moment(cleanup.announced_from, { dateStyle: "medium" }) }), null, link("/images", { order: "hottest" })]);
+  }
+  if (cleanup?.undecided_images > 0) {
+    list.push(["warning", t("attention.cleanup.undecided", { count: cleanup.undecided_images }), "perdura restore --cleaned-up"]);
   }
   if (watch?.not_kept > 0) list.push(["warning", t("attention.notkept", { count: watch.not_kept }), null, "#notkept"]);
   if (watch?.mode === "polling") list.push(["warning", t("attention.polling"), watch.why]);

@@ -17,6 +17,7 @@ from admin_page import PASSWORD, SETTINGS, WAIT_S, Page, fresh
 from chromium import Chromium
 from http_client import HttpClient
 from selenium.webdriver.common.keys import Keys
+from past import age
 from servers import Redis, free_port, wait_until
 from uploads import ORIGINS, upload
 
@@ -258,7 +259,7 @@ def test_action_with_preview_progress_and_result(page: Page) -> None:
 
 def test_preview_that_is_declined_changes_nothing(page: Page) -> None:
     fill(page)
-    page.perdura.database.query("UPDATE image_cache SET last_accessed = now() - interval '400 days'")
+    age(page.perdura, 400)
     page.open("#/actions")
     page.type("#action-cleanup input", "365")
     page.press("Preview", "#action-cleanup")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import Perdura
 from files import fingerprint, names, picture
+from past import age
 
 
 @pytest.fixture
@@ -22,14 +23,6 @@ def in_trash(perdura: Perdura) -> list[str]:
 
 def live(perdura: Perdura) -> list[str]:
     return [image["original_path"] for image in perdura.run("list", "--json").json]
-
-
-def age(perdura: Perdura, path: str, days: float) -> None:
-    perdura.database.query(
-        "UPDATE image_cache SET last_accessed = now() - make_interval(secs => %s) WHERE original_path = %s",
-        days * 86400,
-        path,
-    )
 
 
 def bury(perdura: Perdura, path: str, days: float) -> None:
@@ -139,7 +132,7 @@ def test_put_takes_it_out_of_the_trash(stored: Perdura) -> None:
 
 def test_file_that_stays_as_it_is_stays_in_the_trash(stored: Perdura) -> None:
     """cleanup leaves files alone; the next cache-all must not undo it."""
-    age(stored, "a.png", days=100)
+    age(stored, 100, "a.png")
     stored.run("cleanup", "--days", "90")
     assert names(stored.media) == {"a.png", "b.png", "c.png"}
     for args in ((), ("--checksum",)):
@@ -150,7 +143,7 @@ def test_file_that_stays_as_it_is_stays_in_the_trash(stored: Perdura) -> None:
 
 
 def test_changed_file_comes_out_of_the_trash(stored: Perdura) -> None:
-    age(stored, "a.png", days=100)
+    age(stored, 100, "a.png")
     stored.run("cleanup", "--days", "90")
     data = picture(stored.media / "a.png", seed="new")
     assert stored.run("cache-all", "--json").json["cached"] == 1
@@ -171,8 +164,8 @@ def test_rewritten_file_comes_out_of_the_trash(stored: Perdura) -> None:
 
 
 def test_cleanup_takes_what_nobody_asked_for(stored: Perdura) -> None:
-    age(stored, "a.png", days=90.01)
-    age(stored, "b.png", days=89.99)
+    age(stored, 90.01, "a.png")
+    age(stored, 89.99, "b.png")
     size = (stored.media / "a.png").stat().st_size
     dry = stored.run("cleanup", "--days", "90", "--json", "--dry-run").json
     assert (dry["trashed"], dry["trashed_bytes"], dry["dry_run"]) == (1, size, True)
@@ -185,8 +178,8 @@ def test_cleanup_takes_what_nobody_asked_for(stored: Perdura) -> None:
 
 @pytest.mark.parametrize("args", [("--days", "10"), ("--cleanup-days", "10")])
 def test_cleanup_days(stored: Perdura, args: tuple[str, ...]) -> None:
-    age(stored, "a.png", days=11)
-    age(stored, "b.png", days=9)
+    age(stored, 11, "a.png")
+    age(stored, 9, "b.png")
     assert "1 images" in stored.run("cleanup", *args).stdout
     assert in_trash(stored) == ["a.png"]
 

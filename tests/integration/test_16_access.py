@@ -17,6 +17,7 @@ import psycopg2
 import pytest
 from conftest import SANITIZERS, Perdura, Served, perdura_binary
 from files import picture, sha256
+from past import age
 from servers import wait_until
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
@@ -34,6 +35,7 @@ def stored(perdura: Perdura) -> Perdura:
     for path in PATHS:
         picture(perdura.media / path, seed=path)
     perdura.run("cache-all")
+    age(perdura, 10)
     perdura.database.query("UPDATE image_cache SET last_accessed = now() - interval '10 days'")
     assert [row[0] for row in perdura.database.query(STATE)] == PATHS
     return perdura

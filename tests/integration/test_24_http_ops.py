@@ -14,6 +14,7 @@ import pytest
 from conftest import Perdura, Served
 from files import picture, write
 from http_client import Answer, parse_answers, read_answer, url_of
+from past import age
 from servers import wait_until
 
 WAIT_S = 60
@@ -288,12 +289,6 @@ def test_cache_all(http: Served) -> None:
     (http.perdura.media / "no.png").unlink()
 
 
-def age(http: Served, path: str, days: int) -> None:
-    http.perdura.database.query(
-        "UPDATE image_cache SET last_accessed = now() - %s * interval '1 day' WHERE original_path = %s", days, path
-    )
-
-
 def live(http: Served) -> list[str]:
     rows = "SELECT original_path FROM image_cache WHERE deleted_at IS NULL ORDER BY original_path COLLATE \"C\""
     return [path for (path,) in http.perdura.database.query(rows)]
@@ -302,7 +297,7 @@ def live(http: Served) -> list[str]:
 def test_cleanup(http: Served) -> None:
     paths = fill(http, 4)
     for path, days in zip(paths, (10, 50, 100, 0)):
-        age(http, path, days)
+        age(http.perdura, days, path)
     refused = http.post("/image-cache/cleanup", {"dry_run": True})
     assert (refused.status, "PERDURA_CLEANUP_DAYS is off" in refused.json["detail"]) == (400, True)
     for body, count, left in (
@@ -539,7 +534,7 @@ def test_the_hottest_page_by_page(http: Served) -> None:
     paths = fill(http, 12)
     http.perdura.database.query("UPDATE image_cache SET last_accessed = '2030-01-01', access_count = id % 4")
     for path, days in ((paths[5], -9000), (paths[3], 500)):
-        age(http, path, days)
+        age(http.perdura, days, path)
     whole = listed(http, order="hottest")
     assert whole[0] == paths[5] and whole[-1] == paths[3] and sorted(whole) == paths
     for limit in (1, 2, 5, 11, 12, 13):

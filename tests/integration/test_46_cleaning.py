@@ -3,62 +3,16 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from conftest import Perdura, Served
 from files import names, picture
+from past import DAY_S, age, cleaning_is_due, in_trash, pass_days, read_by_app, wait_for_cleaning
 from servers import wait_until
 
 WAIT_S = 60
-DAY_S = 86400
-SHIFTED = {
-    "image_cache": ("last_accessed", "created_at", "updated_at"),
-    "schedule": ("taken_at",),
-    "cleanup_day": ("at", "checked_at", "use_since", "announced"),
-    "instance": ("first_seen", "seen_at", "ended_at", "use_at"),
-}
-
-
-def pass_days(perdura: Perdura, days: float) -> None:
-    """What has happened so far happened so many days earlier; so did the accesses to the files."""
-    for table, columns in SHIFTED.items():
-        shifts = ", ".join(f"{column} = {column} - %(s)s * interval '1 second'" for column in columns)
-        perdura.database.query(f"UPDATE {table} SET {shifts}".replace("%(s)s", str(days * DAY_S)))
-    perdura.database.query(
-        "UPDATE image_cache SET deleted_at = deleted_at - %s * interval '1 second' WHERE deleted_at IS NOT NULL",
-        days * DAY_S,
-    )
-    perdura.database.query("UPDATE schedule SET day = day - 1")
-    for path in perdura.media.rglob("*.png"):
-        stat = path.stat()
-        os.utime(path, ns=(stat.st_atime_ns - int(days * DAY_S * 1e9), stat.st_mtime_ns))
-
-
-def age(perdura: Perdura, days: float, *paths: str) -> None:
-    """The app and clients used these images so long ago, and not since."""
-    for path in paths:
-        perdura.database.query(
-            "UPDATE image_cache SET last_accessed = now() - %s * interval '1 second' WHERE original_path = %s",
-            days * DAY_S,
-            path,
-        )
-        file = perdura.media / path
-        if file.exists():
-            read_by_app(perdura, path, days)
-
-
-def read_by_app(perdura: Perdura, path: str, days: float) -> None:
-    """As Linux sets the access time when a program reads the file so many days ago."""
-    file = perdura.media / path
-    os.utime(file, ns=(time.time_ns() - int(days * DAY_S * 1e9), file.stat().st_mtime_ns))
-
-
-def in_trash(perdura: Perdura) -> list[str]:
-    rows = "SELECT original_path FROM image_cache WHERE deleted_at IS NOT NULL ORDER BY 1"
-    return [path for (path,) in perdura.database.query(rows)]
 
 
 @pytest.fixture
@@ -73,16 +27,10 @@ def clean(perdura: Perdura, **env: str) -> Served:
     """Starts an instance, which does the daily cleaning, and ends it."""
     http = Served(perdura, env)
     try:
-        wait_until(lambda: 'event="daily cleaning"' in http.shown() or "daily cleaning has failed" in http.shown(),
-                   WAIT_S, "its end")
+        wait_for_cleaning(http)
     finally:
         http.stop()
     return http
-
-
-def begin(perdura: Perdura) -> None:
-    """The cleaning of yesterday was done, so that the next instance does today's."""
-    perdura.database.query("INSERT INTO schedule VALUES ('cleanup', current_date - 2, 'somebody')")
 
 
 def test_a_restored_file_has_the_access_time_of_its_row(stored: Perdura) -> None:
@@ -166,7 +114,7 @@ def test_without_access_times_nothing_is_cleaned_up(perdura: Perdura) -> None:
         assert refused.code == 1 and "noatime" in refused.stderr and "a use is not known" not in refused.stderr
         assert in_trash(perdura) == []
         assert perdura.run("cleanup", "--days", "90", "--dry-run", "--json").json["trashed"] == 1
-        begin(perdura)
+        cleaning_is_due(perdura)
         http = clean(perdura, PERDURA_CLEANUP_DAYS="90")
         assert in_trash(perdura) == [] and "noatime" in http.shown()
         status = perdura.run("status", "--json").json["cleanup"]
@@ -189,7 +137,7 @@ def test_another_instance_that_notes_nothing_stops_the_cleaning(stored: Perdura)
 
 def test_live_images_are_announced_for_a_week(stored: Perdura) -> None:
     env = {"PERDURA_CLEANUP_DAYS": "90"}
-    begin(stored)
+    cleaning_is_due(stored)
     clean(stored, **env)
     stored.database.query("UPDATE cleanup_day SET use_since = now() - interval '100 days'")  # uses were known all along
     age(stored, 400, "a.png", "b.png", "c.png")
@@ -212,7 +160,7 @@ def test_live_images_are_announced_for_a_week(stored: Perdura) -> None:
 
 
 def test_switching_it_off_and_on_begins_a_new_week(stored: Perdura) -> None:
-    begin(stored)
+    cleaning_is_due(stored)
     clean(stored)
     stored.database.query("UPDATE cleanup_day SET use_since = now() - interval '1000 days'")
     age(stored, 400, "a.png")
@@ -226,7 +174,7 @@ def test_switching_it_off_and_on_begins_a_new_week(stored: Perdura) -> None:
 
 
 def test_fewer_days_are_announced_as_well(stored: Perdura) -> None:
-    begin(stored)
+    cleaning_is_due(stored)
     clean(stored, PERDURA_CLEANUP_DAYS="90")
     stored.database.query("UPDATE cleanup_day SET use_since = now() - interval '1000 days'")
     age(stored, 40, "a.png")
@@ -241,7 +189,7 @@ def test_fewer_days_are_announced_as_well(stored: Perdura) -> None:
 
 
 def test_a_clock_that_jumps_begins_a_new_week(stored: Perdura) -> None:
-    begin(stored)
+    cleaning_is_due(stored)
     clean(stored, PERDURA_CLEANUP_DAYS="90")
     stored.database.query("UPDATE cleanup_day SET use_since = now() - interval '1000 days'")
     age(stored, 60, "a.png")
@@ -255,7 +203,7 @@ def test_a_clock_that_jumps_begins_a_new_week(stored: Perdura) -> None:
 def test_uses_must_be_known_for_all_these_days(stored: Perdura) -> None:
     """As after an upgrade: what the app read before is not known."""
     age(stored, 400, "a.png")
-    begin(stored)
+    cleaning_is_due(stored)
     for _ in range(10):
         http = clean(stored, PERDURA_CLEANUP_DAYS="30")
         assert in_trash(stored) == [] and "uses are not known for long enough" in http.shown()
