@@ -69,7 +69,8 @@ def test_problems_name_the_collection(three: Perdura) -> None:
         "perdura: bad.png",
         "perdura: scans: bad.png",
     ]
-    assert three.run("check", check=False).stdout == "+ bad.png\n+ scans: bad.png\n"
+    reason = "holds text, not image/png"
+    assert three.run("check", check=False).stdout == f"! bad.png  {reason}\n! scans: bad.png  {reason}\n"
 
 
 def test_status_counts_each(three: Perdura) -> None:
