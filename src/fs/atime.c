@@ -36,7 +36,7 @@ static void unescape(char *text)
 
 static int is_beneath(const char *path, const char *root)
 {
-    size_t n = strlen(root);
+    size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
     return strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == '\0');
 }
 

@@ -264,3 +264,24 @@ def test_an_image_that_leaves_the_trash_counts_as_used(stored: Perdura) -> None:
     read_by_app(stored, "a.png", 150)
     stored.run("cache-all")
     assert in_trash(stored) == [] and stored.run("cleanup", "--days", "90", "--json").json["trashed"] == 0
+
+
+def test_what_is_restored_while_the_trash_is_emptied_stays(stored: Perdura) -> None:
+    """The cleaning meets the row of an image that somebody is taking out of the trash, and leaves it."""
+    stored.run("rm", "a.png", "b.png")
+    stored.database.query("UPDATE image_cache SET deleted_at = now() - interval '40 days' WHERE deleted_at IS NOT NULL")
+    connection = stored.database.connect()
+    try:
+        connection.autocommit = False
+        cursor = connection.cursor()
+        cursor.execute("UPDATE image_cache SET deleted_at = NULL WHERE original_path = 'a.png'")
+        assert stored.run("cleanup", "--days", "90", "--json").json["purged"] == 1
+        connection.commit()
+    finally:
+        connection.close()
+    assert stored.run("cleanup", "--days", "90", "--json").json["purged"] == 0
+    assert stored.database.query("SELECT original_path FROM image_cache WHERE original_path IN ('a.png', 'b.png')") == [
+        ("a.png",)
+    ]
+    stored.run("restore", "a.png")
+    assert (stored.media / "a.png").exists()
