@@ -1,19 +1,19 @@
--- The first statement on a connection, and behind a pooler again now and then. $1 the backend that let us in: when another
--- one answers, there is a pooler, and a setting would be another client's as well.
--- A backend's malloc (glibc's) gives the top of its heap back to the kernel whenever 128 KiB of it are free, until it has
--- freed one larger block: before that, each small image costs three brk(2) and a quarter more time. See mallopt(3),
+-- The first statement on a connection, and behind a pooler again now and then. $1 the backend that let us in: when
+-- another one answers, there is a pooler, and a setting would be another client's as well.
+-- A backend's malloc (glibc's) gives the top of its heap back to the kernel whenever 128 KiB of it are free, until it
+-- has freed one larger block: before that, each small image costs three brk(2) and a quarter more time. See mallopt(3),
 -- M_MMAP_THRESHOLD, about the dynamic threshold.
 -- A backend that we gave up while the network was cut does not hear of it, and would keep its place for two hours:
 -- let it look sooner whether we are still there.
--- Row level security would hide rows silently. With row_security off the server refuses such statements instead; the third
--- column names a table that it applies to now.
+-- Row level security would hide rows silently. With row_security off the server refuses such statements instead; the
+-- third column names a table that it applies to now. All tables of ours are among these.
 -- Returns one row: int bool text? text? text? text? text?
 SELECT length(repeat('x', 1048576)), direct,
        (SELECT c.relname::text
         FROM pg_catalog.pg_class c
-        WHERE c.relname IN ('access_hour', 'admin_session', 'cache_invalidation', 'image_cache', 'image_count',
-                            'image_object', 'image_tombstone', 'job_run', 'schedule', 'schema_migration', 'upload',
-                            'upload_part')
+        WHERE c.relname IN ('access_hour', 'admin_session', 'cache_invalidation', 'cleanup_day', 'image_cache',
+                            'image_count', 'image_object', 'image_tombstone', 'instance', 'job_run', 'schedule',
+                            'schema_migration', 'upload', 'upload_part')
               AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid) AND c.relrowsecurity
               AND pg_catalog.row_security_active(c.oid)
         ORDER BY c.relname

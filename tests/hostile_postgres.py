@@ -64,6 +64,7 @@ class Rule:
     change: Callable[[Message], Iterable[bytes]] | None = None  # of each message of the server's answer
     begins: bool = False  # a transaction that the server is told to begin around the statement
     times: int = -1  # how often; -1: always
+    only: Callable[[bytes], bool] | None = None  # of the client's messages; None: of all
     used: int = 0
 
 
@@ -190,7 +191,7 @@ class Session:
 
     def enter(self, group: Group, messages: bytes) -> None:
         with self.lock:
-            group.rule = self.peer.rule_for(group.query)
+            group.rule = self.peer.rule_for(group.query, messages)
             if group.rule and group.rule.begins:
                 self.waiting.append(Group("BEGIN", Rule("BEGIN", change=lambda message: [])))
                 self.server.sendall(frame(b"Q", text("BEGIN")))
@@ -235,12 +236,14 @@ class HostilePostgres:
         self.refuses = False
         self.drip_bytes = 0  # pieces of so many bytes, 10 ms apart
         self.connections = 0
+        self.queries: list[str] = []  # all that were asked, by the client's order
 
     def url(self, database: str, host: str = "127.0.0.1") -> str:
         return f"postgresql://postgres@{host}:{self.port}/{quote(database)}"
 
-    def when(self, words: str, what: dict[str, Any], times: int = -1) -> Rule:
-        rule = Rule(words, times=times, **what)
+    def when(self, words: str, what: dict[str, Any], times: int = -1,
+             only: Callable[[bytes], bool] | None = None) -> Rule:
+        rule = Rule(words, times=times, only=only, **what)
         with self._lock:
             self._rules.append(rule)
         return rule
@@ -255,10 +258,14 @@ class HostilePostgres:
         for connection in self._open:
             _end(connection)
 
-    def rule_for(self, query: str) -> Rule | None:
+    def asked(self, words: str) -> int:
+        return sum(words in query for query in self.queries)
+
+    def rule_for(self, query: str, messages: bytes) -> Rule | None:
         with self._lock:
+            self.queries.append(query)
             for rule in reversed(self._rules):
-                if rule.words in query and rule.times != 0:
+                if rule.words in query and rule.times != 0 and (not rule.only or rule.only(messages)):
                     rule.times -= rule.times > 0
                     rule.used += 1
                     return rule

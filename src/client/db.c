@@ -218,14 +218,15 @@ static int receive_limits(struct db_conn *conn, const struct statement *s, enum 
         int r = statement_result(conn, &res, outcome < 0 ? NULL : e);
         if (r < 0)
             return outcome < 0 ? outcome : r;
-        if (outcome == 0 && (outcome = judge(conn, res, &sql_statement_limits, e)) < 0)
+        if (outcome == 0 && (outcome = judge(conn, res, &sql_statement_limits, e)) < 0) {
             *ret_repeat = repeat_after(conn, res);
+            if (parts > 1) /* else the server knows it */
+                conn->s.prepared[sql_statement_limits.index] = 0;
+        }
         PQclear(res);
     }
-    if (outcome < 0) {
-        conn->s.prepared[sql_statement_limits.index] = 0;
+    if (outcome < 0)
         conn->s.prepared[s->query->index] &= !s->prepares;
-    }
     return outcome;
 }
 

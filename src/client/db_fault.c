@@ -47,10 +47,9 @@ static const struct db_sqlstate sqlstates[] = {
     {"", DB_REFUSED, "any other", NULL},
 };
 
-/* Why some failures do not split a batch: a lost connection would be lost once for each statement; the states of the
- * whole database that follow it do not depend on the values of a statement, so that each single one would fail as well,
- * and a read-only database would get a hundred failing transactions where one shows the same. All others may be caused
- * by one statement. */
+/* Two kinds do not split a batch: a lost connection would be lost once for each statement, and a read-only server
+ * refuses each alike. The other states of the whole database may in truth be caused by one row (a trigger of the user's
+ * that raises 42501); whoever splits the batch stops after two statements that failed alike (tier_db_writer). */
 static const struct fault {
     enum db_code code;
     enum db_state state;
@@ -62,11 +61,11 @@ static const struct fault {
     {DB_UNREACHABLE, DB_STATE_UNREACHABLE, 0, DB_RETRY_DATABASE, 503, LOG_WARN},
     {DB_TIMEOUT, DB_STATE_UNREACHABLE, 0, DB_RETRY_DATABASE, 503, LOG_WARN},
     {DB_READ_ONLY, DB_STATE_READ_ONLY, 0, DB_RETRY_DATABASE, 503, LOG_WARN},
-    {DB_FULL, DB_STATE_FULL, 0, DB_RETRY_DATABASE, 503, LOG_ERROR},
-    {DB_NO_PRIVILEGE, DB_STATE_NO_PRIVILEGE, 0, DB_RETRY_DATABASE, 503, LOG_ERROR},
-    {DB_ROW_SECURITY, DB_STATE_ROW_SECURITY, 0, DB_RETRY_DATABASE, 503, LOG_ERROR},
-    {DB_NO_TABLES, DB_STATE_NO_TABLES, 0, DB_RETRY_DATABASE, 503, LOG_ERROR},
-    {DB_NOT_COMMITTED, DB_STATE_NOT_COMMITTED, 0, DB_RETRY_DATABASE, 503, LOG_ERROR},
+    {DB_FULL, DB_STATE_FULL, 1, DB_RETRY_DATABASE, 503, LOG_ERROR},
+    {DB_NO_PRIVILEGE, DB_STATE_NO_PRIVILEGE, 1, DB_RETRY_DATABASE, 503, LOG_ERROR},
+    {DB_ROW_SECURITY, DB_STATE_ROW_SECURITY, 1, DB_RETRY_DATABASE, 503, LOG_ERROR},
+    {DB_NO_TABLES, DB_STATE_NO_TABLES, 1, DB_RETRY_DATABASE, 503, LOG_ERROR},
+    {DB_NOT_COMMITTED, DB_STATE_NOT_COMMITTED, 1, DB_RETRY_DATABASE, 503, LOG_ERROR},
     {DB_REPEAT, DB_STATE_UP, 1, DB_RETRY_AT_ONCE, 503, LOG_WARN},
     {DB_LOCKED, DB_STATE_UP, 1, DB_RETRY_ITEM, 503, LOG_WARN},
     {DB_CANCELED, DB_STATE_UP, 1, DB_RETRY_ITEM, 503, LOG_WARN},

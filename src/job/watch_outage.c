@@ -32,7 +32,7 @@ void watch_outage_note(struct watch *w, enum db_state state, const struct error 
     pthread_mutex_unlock(&w->lock);
     pending_hold(w->pending, pause_ms);
     if (news)
-        log_event(LOG_WARN, "database does not accept files", LOG_STR("state", db_state_name(state)),
+        log_event(db_fault_level(why->code), "database does not accept files", LOG_STR("state", db_state_name(state)),
                   LOG_INT("waiting", count.waiting), LOG_STR("error", why->text));
 }
 

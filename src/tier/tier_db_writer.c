@@ -327,7 +327,7 @@ static void finish(struct tier_db_writer *w, struct batch *b, struct error *outc
     outcome->code = r;
     if (is_state(r) && w->conn)
         outcome->code = r = db_name_grants(w->conn, r, outcome);
-    if (b->count > 1 && (is_state(r) || (r < 0 && db_fault_splits(r))))
+    if (b->count > 1 && r < 0 && db_fault_splits(r))
         settle_one_by_one(w, b);
     else
         tell(w, b, outcome);
