@@ -81,6 +81,21 @@ static int check_url(const char *url, struct error *e)
     return 0;
 }
 
+int db_conn_url_has_choice(const char *url)
+{
+    PQconninfoOption *parsed = PQconninfoParse(url, NULL);
+    int choice = 0;
+    for (const PQconninfoOption *o = parsed; o && o->keyword; o++) {
+        int is_host = strcmp(o->keyword, "host") == 0 || strcmp(o->keyword, "hostaddr") == 0;
+        if (o->val && is_host)
+            choice |= strchr(o->val, ',') != NULL;
+        if (o->val && strcmp(o->keyword, "target_session_attrs") == 0)
+            choice |= strcmp(o->val, "any") != 0;
+    }
+    PQconninfoFree(parsed);
+    return choice;
+}
+
 int db_conn_url(const char *text, char **ret, const struct db_options *options, struct error *e)
 {
     struct buf url, warning;

@@ -10,6 +10,10 @@
 int db_conn_url(const char *text, char **ret, const struct db_options *options, struct error *e)
     __attribute__((warn_unused_result));
 
+/* Whether another attempt may lead to another server: the string names several hosts, or what kind of server it wants.
+ */
+int db_conn_url_has_choice(const char *url);
+
 /* Connects; the options' strings and the watch must live as long as the connection. -ENOTCONN; *ret_reached (untouched
  * else) becomes 1 when the server let us in, be it that the connection was lost after that. */
 int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_options *options, struct db_watch *watch,

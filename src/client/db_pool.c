@@ -21,6 +21,7 @@
 #define RECONNECT_LONGEST_MS 2000
 /* A server that stays read-only must not cost a connection for each write. */
 #define CLOSE_AGAIN_MS 2000
+#define RENEW_MS       60000
 
 struct db_pool {
     struct db_options options;
@@ -33,6 +34,7 @@ struct db_pool {
     int has_last_opener;
     int reached; /* a connection was opened once */
     _Atomic int generation, unnamed, read_only;
+    int has_choice;    /* another connection may lead to another server */
     int64_t closed_ms; /* when all were closed last */
     struct db_pool *follower;
     struct db_conn *waiting; /* the one that waits for notifications */
@@ -77,6 +79,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
     }
     pool->options = *options;
     pool->options.url = url;
+    pool->has_choice = db_conn_url_has_choice(url);
     if (pool->options.max_connections > CONNECTIONS_MAX)
         pool->options.max_connections = CONNECTIONS_MAX;
     r = db_watch_start(&pool->watch, pool->options.max_connections);
@@ -350,8 +353,29 @@ static void notify(const struct db_pool *pool, const char *text)
         pool->options.on_notice(pool->options.notice_arg, text);
 }
 
+/* With the only server there is a new connection helps where the setting was changed for new sessions alone. */
+static void renew_idle(struct db_pool *pool)
+{
+    struct db_conn *idle[CONNECTIONS_MAX];
+    int count = 0;
+    pthread_mutex_lock(&pool->lock);
+    if (clock_monotonic_ms() - pool->closed_ms >= RENEW_MS) {
+        atomic_fetch_add(&pool->generation, 1);
+        pool->closed_ms = clock_monotonic_ms();
+        while (pool->idle_count)
+            idle[count++] = pool->idle[--pool->idle_count].conn;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < count; i++)
+        drop(pool, idle[i]);
+}
+
 int db_pool_read_only(struct db_pool *pool)
 {
+    if (!pool->has_choice) {
+        renew_idle(pool);
+        return 0;
+    }
     int first = !atomic_exchange(&pool->read_only, 1);
     pthread_mutex_lock(&pool->lock);
     int due = first || clock_monotonic_ms() - pool->closed_ms >= CLOSE_AGAIN_MS;

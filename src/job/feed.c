@@ -51,6 +51,7 @@ struct feed {
     struct feed_cursor cursor;
     int64_t read_ms; /* when the last read began */
     int64_t pause_ms;
+    int unasked; /* the next read is one that no notification asks for */
 };
 
 static const char *const mode_names[] = {"connecting", "listening", "polling"};
@@ -122,7 +123,10 @@ static int read_changes(struct feed *f, struct db_conn *conn, struct error *e)
     int stale = 0;
     f->read_ms = clock_monotonic_ms();
     db_deadline(f->read_ms + QUERY_MS);
-    int r = feed_read(&f->cursor, conn, f->store, &stale, e);
+    int r = f->unasked ? feed_is_due(&f->cursor, conn, e) : 1;
+    f->unasked = 0;
+    if (r > 0)
+        r = feed_read(&f->cursor, conn, f->store, &stale, e);
     if (stale || r == -EAGAIN)
         feed_replace_wake(f->replace);
     pthread_mutex_lock(&f->lock);
@@ -176,6 +180,7 @@ static int wait_for_news(struct feed *f, struct db_conn *conn, int listening, st
 {
     int64_t next_ms = f->read_ms + (listening ? READ_MS : FEED_POLL_MS);
     int r = db_wait_notified(conn, f->wake_fd, next_ms, e);
+    f->unasked = r == 0;
     if (r > 0)
         pause_for(f, f->read_ms + TOGETHER_MS - clock_monotonic_ms());
     return r < 0 ? r : 0;

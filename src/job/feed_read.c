@@ -179,6 +179,19 @@ static int begin(struct round *d, struct error *e)
     return 0;
 }
 
+int feed_is_due(const struct feed_cursor *c, struct db_conn *conn, struct error *e)
+{
+    struct db_result *rows;
+    if (!c->snapshot)
+        return 1;
+    int r = db_query(conn, &sql_feed_snapshot, NULL, &rows, e);
+    if (r < 0)
+        return r;
+    int same = strcmp(db_text(rows, 0, 0), c->snapshot) == 0 && db_int(rows, 0, 2) == c->table;
+    db_result_free(rows);
+    return !same;
+}
+
 int feed_read(struct feed_cursor *c, struct db_conn *conn, struct store *store, int *ret_stale, struct error *e)
 {
     struct round d = {.cursor = c, .conn = conn, .store = store};

@@ -19,6 +19,10 @@ struct feed_cursor {
 
 void feed_cursor_release(struct feed_cursor *c);
 
+/* Whether a read that nothing asks for can be left out: no transaction has changed anything since the cursor. 0 when that
+ * is so, 1 when not, or why it is not known. */
+int feed_is_due(const struct feed_cursor *c, struct db_conn *conn, struct error *e) __attribute__((warn_unused_result));
+
 /* Reads a round and tells the store of each change. Without a cursor it starts here. So it does where the database
  * turns out to be another one (its transactions are not as far as they were, the table was made anew), and everything
  * is forgotten. *ret_stale: there are files to be replaced. -EAGAIN: there are too many; what is left is read again by

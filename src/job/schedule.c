@@ -21,6 +21,7 @@
 #define LOOK_MS          15000 /* clocks are set, and the database comes back: nothing is slept through for longer */
 #define RETRY_MS         3000  /* while the database does not answer */
 #define QUERY_MS         5000
+#define MEASURE_MS       60000
 #define LOOK_CLEANING_MS 300000
 #define HOUR_S           3600
 #define NOON             12
@@ -277,14 +278,18 @@ static void announce_end(struct schedule *s)
 static void *run(void *arg)
 {
     struct schedule *s = arg;
-    int64_t clean_ms;
+    int64_t clean_ms, measure_ms = 0;
     do {
-        if (clock_monotonic_ms() >= s->next_sync_ms)
+        int syncs = clock_monotonic_ms() >= s->next_sync_ms;
+        if (syncs)
             sync_once(s);
         if (s->options.rounds && s->rounds >= s->options.rounds)
             break;
         db_deadline(clock_monotonic_ms() + QUERY_MS);
-        measure(s->options.store);
+        if (syncs || clock_monotonic_ms() >= measure_ms) {
+            measure(s->options.store);
+            measure_ms = clock_monotonic_ms() + MEASURE_MS;
+        }
         db_deadline(INT64_MAX);
         clean_ms = clean_if_due(s);
         db_deadline(clock_monotonic_ms() + QUERY_MS);
