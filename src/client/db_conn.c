@@ -34,7 +34,8 @@ int db_session_lose(struct db_conn *conn, struct error *e)
 
 int db_session_malformed(struct db_conn *conn, struct error *e)
 {
-    if (PQstatus(conn->s.pq) != CONNECTION_OK)
+    /* libpq has a connection that it could not write to for a good one until it has read its end, too. */
+    if (!db_session_answers(conn))
         return db_session_lose(conn, e);
     conn->s.lost = 1;
     return error_set(

@@ -111,6 +111,27 @@ def test_the_program_outlives_an_immediate_stop_of_postgresql(shop: Shop, comman
         shop.complete(command)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_program_that_stood_still_finds_postgresql_stopped(shop: Shop, command: str, postgres: Postgres) -> None:
+    """What it has to read is a last message of the server's and then the end; and it writes before it reads."""
+    tally = Tally()
+    for process, after_s in play(shop, command, ROUNDS, "stop while standing still", tally, least_middle=0.05):
+        done, temporaries = shop.done(command), shop.temporaries()
+        process.send_signal(signal.SIGSTOP)
+        running = process.poll() is None
+        postgres.kill_immediate()
+        postgres.start()
+        process.send_signal(signal.SIGCONT)
+        result = finish(process)
+        assert result.code == 0, f"exit {result.code}: {result.stderr}{result.stdout}"
+        if running:
+            tally.hit(after_s, done, temporaries, len(shop.files))
+        else:
+            tally.missed += 1
+        shop.check(command, complete=True)
+        shop.complete(command)
+
+
 def wait_for_connection(watch: Any, process: subprocess.Popen[bytes]) -> None:
     """Before it has one, a server that is gone is a server that is not there, and ends the program at once."""
     cursor = watch.cursor()
