@@ -111,7 +111,7 @@ def test_the_program_outlives_an_immediate_stop_of_postgresql(shop: Shop, comman
         shop.complete(command)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["restore"])
 def test_a_program_that_stood_still_finds_postgresql_stopped(shop: Shop, command: str, postgres: Postgres) -> None:
     """What it has to read is a last message of the server's and then the end; and it writes before it reads."""
     tally = Tally()

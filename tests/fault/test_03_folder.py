@@ -224,7 +224,7 @@ def check_ended(result: Result) -> None:
     assert result.code in (0, 1), result
     report = result.json
     if result.code == 1:
-        assert "failure" in report and result.stderr.startswith("perdura: ") or report["errors"], result
+        assert "failure" in report and result.stderr.splitlines()[-1].startswith("perdura: ") or report["errors"], result
 
 
 def test_the_folder_is_made_read_only_meanwhile(shop: Shop, perdura: Perdura) -> None:

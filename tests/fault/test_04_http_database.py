@@ -73,7 +73,8 @@ def asked_about(server: Postgres, since: int, path: str) -> int:
     """How many queries named this image's key, from this position of the log on."""
     with open(server.log, "rb") as log:
         log.seek(since)
-        return log.read().decode(errors="replace").count(f"parameters: $1 = 'media', $2 = '{path}'")
+        # "parameters" until PostgreSQL 15, "Parameters" from 16 on.
+        return log.read().decode(errors="replace").count(f"arameters: $1 = 'media', $2 = '{path}'")
 
 
 # Images
