@@ -240,7 +240,9 @@ class Writer:
         if answer is None or answer.status in UNKNOWN:
             self.files = {**files, **self.files}
             return False
-        if answer.status != 200:
+        # 409 names what is not persisted: here, what another writer is just writing.
+        named = {file["path"] for file in answer.json["unpersisted"]} if answer.status == 409 else set()
+        if answer.status not in (200, 409) or named & files.keys():
             self.failures.append(f"flush was answered {answer.status}: {answer.body!r}")
             return False
         for path in self.paths:

@@ -12,8 +12,9 @@ from collections.abc import Set as AbstractSet
 import images
 from conftest import Perdura, Served
 from past import cleaning_is_due, in_trash, pass_days, read_by_app, wait_for_cleaning
-from servers import within
+from servers import wait_until
 
+WAIT_S = 120
 IMAGES = 1000
 MONTH = 30
 
@@ -24,7 +25,7 @@ class App:
     def __init__(self, perdura: Perdura, **env: str) -> None:
         self.perdura = perdura
         self.env = env
-        self.contents = {f"{i % 10}/{i}.png": images.make("png", i) for i in range(IMAGES)}
+        self.contents = {f"{i % 10}/{i}.png": images.make("png", i, 16, 12) for i in range(IMAGES)}
         for path, content in self.contents.items():
             (perdura.media / path).parent.mkdir(parents=True, exist_ok=True)
             (perdura.media / path).write_bytes(content)
@@ -54,7 +55,8 @@ class App:
         http = Served(self.perdura, self.env)
         try:
             wait_for_cleaning(http)
-            within(lambda: self.on_disk() >= self.live(), 60, "all files")
+            wait_until(lambda: "event=restored" in http.shown(), WAIT_S, "the end of the restore")
+            assert self.on_disk() >= self.live()
             for path in reads:
                 read_by_app(self.perdura, path, 0)
             for path in requests:
