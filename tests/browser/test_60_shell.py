@@ -35,6 +35,7 @@ LANGUAGES = ("en", "es", "fa")
 ROOMS = "overview|attention|actions|jobs?|uploads|settings|nav|shell|down|tiers?|chart|files"
 KEY = re.compile(rf"\b(?:{ROOMS})\.[a-z][a-z.-]+")
 PAGE_BYTES = 60 * 1024
+SLOW = 100  # files whose rows are locked: a few threads wait some seconds for each
 
 
 def fill(page: Page, count: int = 12) -> None:
@@ -274,17 +275,23 @@ def test_preview_that_is_declined_changes_nothing(page: Page) -> None:
 
 
 def test_job_is_watched_and_cancelled(page: Page) -> None:
-    """It waits for a row of ours, so that it is still under way when it is looked at."""
+    """It waits for rows of ours, a few seconds for each, so that it is still under way when it is looked at."""
     fill(page)
     page.open("#/actions")
     with closing(page.perdura.database.connect()) as connection:
         connection.autocommit = False
         connection.cursor().execute(
-            "UPDATE image_cache SET original_path = 'covers/slow.png' WHERE original_path = 'covers/0.png'"
+            "INSERT INTO image_cache (original_path, image_url, file_size, content_type_header, sha256)"
+            " SELECT format('slow/%%s.png', n), 's3://none/' || n, 1, 'image/png', sha256('')"
+            " FROM generate_series(1, %s) n",
+            [SLOW],
         )
-        (page.perdura.media / "covers" / "slow.png").write_bytes(images.make("png", "slow"))
+        slow = page.perdura.media / "slow"
+        slow.mkdir()
+        for n in range(1, SLOW + 1):
+            (slow / f"{n}.png").write_bytes(images.make("png", n))
         page.press("Preview", "#action-cache-all")
-        page.sees("stored\n1", "dialog")
+        page.sees(f"stored\n{SLOW}", "dialog")
         page.press("Store them", "dialog form")
         page.find("dialog progress")
         page.sees("so far", "dialog")
