@@ -384,7 +384,7 @@ def test_the_history_of_jobs(http: Served) -> None:
     assert [job["dry_run"] for job in whole["recent"]] == [False, False, False, False, True, False]
     for job in whole["recent"]:
         assert job["state"] == "done" and job["host"] and job["finished_at"] >= job["started_at"]
-    assert whole["recent"][2]["result"] == {"sound": 1, "linked": 0, "damaged": 0}
+    assert whole["recent"][2]["result"] == {"sound": 1, "linked": 0, "damaged": 0, "unreachable": 0}
     assert whole["recent"][4]["result"] == {"restored": 0, "present": 1, "newer": 0, "failed": 0, "dry_run": True}
     assert [job["kind"] for job in get(http, "/image-cache/jobs", kind="check")["recent"]] == ["check", "check"]
     seen, cursor = [], None
@@ -409,9 +409,9 @@ def test_check(http: Served) -> None:
     write(media / "other.png", b"no image at all")
     write(media / "new.png", b"no image either")
     result = done(http.post("/image-cache/check"))
-    assert (result["same"], result["disk_only"], result["store_only"], result["differs"]) == (1, 1, 1, 1)
+    assert (result["same"], result["disk_only"], result["store_only"], result["differs"]) == (1, 0, 1, 1)
     assert {(error["path"], error["kind"]) for error in result["errors"]} == {
-        ("new.png", "disk_only"), ("gone.png", "store_only"), ("other.png", "differs"),
+        ("new.png", "error"), ("gone.png", "store_only"), ("other.png", "differs"),
     }
     assert all(error["collection"] == "media" and error["error"] for error in result["errors"])
     assert result["expected"] == 3 and result["dry_run"] is False
@@ -469,7 +469,10 @@ def test_sync_is_force_sync(serve: Callable[..., Served]) -> None:
 
 
 def bulk(http: Served, **body: Any) -> dict[str, Any]:
-    return done(http.post(f"{IMAGES}/bulk", body))
+    answer = http.post(f"{IMAGES}/bulk", body)
+    assert answer.status == 200, answer
+    assert answer.json["state"] == ("done_with_failures" if answer.json["failed"] else "done"), answer.json
+    return answer.json
 
 
 def test_many_images_by_number(http: Served) -> None:
