@@ -156,6 +156,8 @@ static int wait_for_uses(struct job *job, struct instance *instance, int64_t at_
     instance_wake(instance);
     for (int looks = 0;; looks++) {
         r = store_uses_waiting(job->store, at_us, ret, e);
+        if (r == 0 && !*ret && instance && !instance_has_noted(instance, at_us))
+            *ret = 1; /* this one has no row yet */
         if (r < 0 || !*ret || job_stopped(job) || !clock_left_ms(deadline_ms))
             return r;
         usleep(looks < LOOKS_US / LOOK_US ? LOOK_US : LOOKS_US);

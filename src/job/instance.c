@@ -32,9 +32,10 @@ struct instance {
     int64_t noted_ms; /* when uses were last noted, by clock_monotonic_ms */
     int64_t noted_us; /* the same by the clock that stamps files; 0: never */
     int64_t renewed_ms;
-    int told_code;        /* of the last failure that was logged */
-    atomic_int stopped;   /* ends what is being noted */
-    pthread_mutex_t lock; /* over what follows */
+    int told_code;            /* of the last failure that was logged */
+    atomic_llong recorded_us; /* when uses were last noted, or that was tried, by the server's clock; 0: never */
+    atomic_int stopped;       /* ends what is being noted */
+    pthread_mutex_t lock;     /* over what follows */
     pthread_cond_t changed;
     int stopping, woken, ended;
     int64_t deadline_ms; /* of the last notes */
@@ -119,7 +120,10 @@ static void note_uses(struct instance *i, int64_t now_us, enum notes notes, int6
     db_param_time(&params, now_us);
     db_param_text(&params, r < 0 ? why.text : NULL);
     db_param_int(&params, notes == NOTES_LAST);
-    if (query(i, &sql_instance_use, &params, NULL, NULL) == 0 && r == 0) {
+    int recorded = query(i, &sql_instance_use, &params, NULL, NULL) == 0;
+    if (recorded)
+        atomic_store(&i->recorded_us, now_us);
+    if (recorded && r == 0) {
         i->noted_ms = began_ms;
         i->noted_us = began_us;
     }
@@ -235,6 +239,11 @@ void instance_wake(struct instance *i)
     i->woken = 1;
     pthread_cond_broadcast(&i->changed);
     pthread_mutex_unlock(&i->lock);
+}
+
+int instance_has_noted(struct instance *i, int64_t since_us)
+{
+    return atomic_load(&i->recorded_us) >= since_us;
 }
 
 int instance_stop(struct instance *i, int64_t deadline_ms)

@@ -14,6 +14,10 @@ int instance_start(struct instance **ret, struct store *store) __attribute__((wa
 /* Has it look at once whether a cleaning asks for uses. NULL is allowed. */
 void instance_wake(struct instance *i);
 
+/* Whether it has noted uses, or tried to, since that moment of the server's clock (microseconds since 1970), and the
+ * table says so. */
+int instance_has_noted(struct instance *i, int64_t since_us);
+
 /* Notes the last uses, until deadline_ms (clock_monotonic_ms) and for INSTANCE_LAST_MS at most, ends the thread and
  * frees. -ETIMEDOUT: the database holds it; then nothing is freed, and it may be called again. NULL is allowed. */
 #define INSTANCE_LAST_MS 3000
