@@ -13,7 +13,8 @@ WITH place AS (
     FROM place, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (privilege, n)
     WHERE NOT has_table_privilege(place.oid, privilege) AND has_schema_privilege(schema_id, 'USAGE')
           AND relname IN ('image_cache', 'image_count', 'image_tombstone', 'image_object', 'cache_invalidation', 'upload',
-                          'upload_part', 'job_run', 'access_hour', 'admin_session', 'schedule', 'schema_migration')
+                          'upload_part', 'job_run', 'access_hour', 'admin_session', 'schedule', 'schema_migration',
+                          'instance', 'cleanup_day')
     GROUP BY schema, relname
 ), grants AS (
     SELECT DISTINCT format('GRANT USAGE ON SCHEMA %I TO %I', schema, current_user) AS statement

@@ -29,7 +29,7 @@ static const struct db_sqlstate sqlstates[] = {
      "the role has no schema to work in: set search_path, for example ALTER ROLE ... SET search_path = public"},
     {"40", DB_REPEAT, "serialization failure, deadlock", NULL},
     {"42501", DB_NO_PRIVILEGE, "a privilege is missing",
-     "the role of DATABASE_URL lacks a privilege: GRANT it (docs/operations.md)"},
+     "the role of DATABASE_URL lacks a privilege: GRANT it, see docs/deploy.md"},
     {"42P01", DB_NO_TABLES, "a table is missing",
      "Perdura's tables are not in the schemas of search_path: run `perdura migrate`, or correct search_path"},
     {"42703", DB_NO_TABLES, "a column is missing", "the database has older Perdura tables: run `perdura migrate`"},
