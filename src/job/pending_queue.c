@@ -13,7 +13,7 @@
 
 /* Of one file while the database refuses all: it costs less than another file, of which nothing is known yet. Then
  * comes another one, in case that this one is the reason. */
-#define TRIES_IN_A_ROW 16
+#define TRIES_IN_A_ROW 2
 
 void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms)
 {

@@ -110,9 +110,10 @@ def stored_images(app: App, count: int = 30) -> dict[str, Any]:
 
 
 def shows(app: App, before: dict[str, Any]) -> bool:
-    """Whether all files are back; asked while they come."""
+    """Whether all files are back; asked while they come. What the program keeps in .perdura does not count."""
     try:
-        return fingerprint(app.media) == before
+        found = fingerprint(app.media)
+        return {path: file for path, file in found.items() if not path.startswith(".perdura/")} == before
     except FileNotFoundError:  # a temporary that has got its name
         return False
 
