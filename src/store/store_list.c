@@ -128,15 +128,22 @@ int store_list_by_path(struct store *store, const char *collection, const char *
     return query_page(store, &sql_image_list_path, &params, ret, e);
 }
 
+/* For store_list_*: the caller releases it, also after -ENOMEM. */
+static int init_names(struct db_array *names, const char *const *collections, struct error *e)
+{
+    int r = 0;
+    db_array_init(names, DB_TEXT, 1 << 16);
+    for (size_t i = 0; collections[i] && r == 0; i++)
+        r = db_array_add_text(names, collections[i]);
+    return r < 0 ? error_set(e, r, "out of memory") : 0;
+}
+
 int store_list_hottest(struct store *store, const char *const *collections, const struct image_meta *after, int limit,
                        struct store_page **ret, struct error *e)
 {
     struct db_params params;
     struct db_array names;
-    int r = 0;
-    db_array_init(&names, DB_TEXT, 1 << 16);
-    for (size_t i = 0; collections[i] && r == 0; i++)
-        r = db_array_add_text(&names, collections[i]);
+    int r = init_names(&names, collections, e);
     if (r == 0) {
         db_params_init(&params);
         db_param_array(&params, &names);
@@ -145,8 +152,6 @@ int store_list_hottest(struct store *store, const char *const *collections, cons
         db_param_int(&params, after ? after->id : INT64_MAX);
         db_param_int(&params, limit);
         r = query_page(store, &sql_image_list_hot, &params, ret, e);
-    } else {
-        error_set(e, r, "out of memory");
     }
     db_array_release(&names);
     return r;
@@ -157,18 +162,13 @@ int store_list_cleaned(struct store *store, const char *const *collections, int6
 {
     struct db_params params;
     struct db_array names;
-    int r = 0;
-    db_array_init(&names, DB_TEXT, 1 << 16);
-    for (size_t i = 0; collections[i] && r == 0; i++)
-        r = db_array_add_text(&names, collections[i]);
+    int r = init_names(&names, collections, e);
     if (r == 0) {
         db_params_init(&params);
         db_param_array(&params, &names);
         db_param_int(&params, after);
         db_param_int(&params, limit);
         r = query_page(store, &sql_image_list_cleaned, &params, ret, e);
-    } else {
-        error_set(e, r, "out of memory");
     }
     db_array_release(&names);
     return r;
