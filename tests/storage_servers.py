@@ -209,7 +209,9 @@ class S3rver(Storage):
 
     def commands(self) -> list[tuple[list[str | Path], int]]:
         node = shutil.which("node") or "node"
-        argv = [node, self.program, "-s", "-d", self.folder / "data", "-a", "127.0.0.1", "-p", str(self.port)]
+        # Its continuation tokens are encrypted with Blowfish, which OpenSSL 3 keeps in its legacy provider.
+        argv = [node, "--openssl-legacy-provider", self.program]
+        argv += ["-s", "-d", self.folder / "data", "-a", "127.0.0.1", "-p", str(self.port)]
         return [(argv, self.port)]
 
 

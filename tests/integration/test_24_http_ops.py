@@ -47,7 +47,7 @@ def fill(http: Served, count: int, folder: str = "") -> list[str]:
 
 def done(answer: Answer) -> dict[str, Any]:
     assert answer.status == 200, answer
-    assert answer.json["state"] == ("done_with_failures" if answer.json["failed"] else "done")
+    assert answer.json["state"] == ("done_with_failures" if answer.json.get("failed") else "done")
     assert answer["Cache-Control"] == "no-store"
     return answer.json
 
