@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "client/db_fault.h"
 #include "job/recount.h"
 #include "job/restore.h"
 #include "migrate/migrate.h"
@@ -44,16 +45,24 @@ static void set_stage(struct prepare *p, enum prepare_stage stage)
     (void)!eventfd_write(p->changed, 1);
 }
 
-/* Whether to go on after an outcome: waits a while when the database could not be asked, or a migration not begun. */
-static int again(struct prepare *p, const struct error *why, int64_t *pause_ms)
+/* The database answers, and an operator can make it do what we ask for: a missing GRANT, a full disk, no tables yet. */
+static int is_refused(int code)
 {
-    if (!db_unavailable(why->code) && !migrate_is_postponed(why->code))
+    return db_fault_state(code) != DB_STATE_UP && !db_unavailable(code);
+}
+
+/* Whether to go on after an outcome: waits a while when the database could not be asked, when a migration was not begun,
+ * and, if `persists`, when it was refused, which the caller has logged before. */
+static int again(struct prepare *p, const struct error *why, int persists, int64_t *pause_ms)
+{
+    int refused = is_refused(why->code);
+    if (!db_unavailable(why->code) && !migrate_is_postponed(why->code) && !(refused && persists))
         return 0;
     if (!p->unreachable && db_unavailable(why->code))
         log_event(LOG_WARN, "database unreachable, trying again", LOG_STR("why", why->text));
-    else if (!p->unreachable)
+    else if (!p->unreachable && migrate_is_postponed(why->code))
         log_event(LOG_WARN, "migration postponed", LOG_STR("error", why->text));
-    p->unreachable = 1;
+    p->unreachable |= !refused;
     *pause_ms = *pause_ms ? *pause_ms * 2 : PAUSE_FIRST_MS;
     if (*pause_ms > PAUSE_LONGEST_MS)
         *pause_ms = PAUSE_LONGEST_MS;
@@ -80,7 +89,8 @@ static void tell_migration(void *arg, const struct migrate_entry *entry)
 }
 
 /* 0 when these migrations are applied; else that is logged, and no reason to hold up the app. One that is postponed is
- * tried again until `deadline_ms`, or (INT64_MAX) for as long as it takes. */
+ * tried again until `deadline_ms`, or (INT64_MAX) for as long as it takes; one that is refused only in the latter
+ * case. */
 static int migrate(struct prepare *p, enum migrate_part part, int64_t deadline_ms)
 {
     const struct migrate_options options = {.parts = part, .direct_url = store_config(p->store)->listen_url};
@@ -96,7 +106,7 @@ static int migrate(struct prepare *p, enum migrate_part part, int64_t deadline_m
             set_stage(p, PREPARE_AGAIN);
         if (migrate_is_postponed(r) && !clock_left_ms(deadline_ms))
             break;
-        if (!again(p, &why, &pause_ms))
+        if (!again(p, &why, deadline_ms == INT64_MAX, &pause_ms))
             break;
     }
     if (why.code == -ENOTSUP)
@@ -176,17 +186,19 @@ static int restore_once(struct prepare *p, struct error *why)
     return why->code;
 }
 
-static void restore(struct prepare *p)
+/* 0, or a failure, which is logged. One that is refused is tried again if `persists`. */
+static int restore(struct prepare *p, int persists)
 {
     struct error why;
     int64_t pause_ms = 0;
     while (restore_once(p, &why) < 0)
-        if (!again(p, &why, &pause_ms))
+        if (!again(p, &why, persists, &pause_ms))
             break;
     if (!why.code)
         tell_reached(p);
     else if (why.code != -ECANCELED && !db_unavailable(why.code))
         log_event(LOG_ERROR, "files can't be restored", LOG_STR("why", why.text));
+    return why.code;
 }
 
 static int wait_for_go(struct prepare *p)
@@ -207,13 +219,14 @@ static void *run(void *arg)
     report_schema(p);
     set_stage(p, PREPARE_READY);
     startup_log_services(p->log);
-    if ((p->what & PREPARE_RESTORE) && wait_for_go(p))
-        restore(p);
+    int restored = (p->what & PREPARE_RESTORE) && wait_for_go(p) ? restore(p, 0) : 0;
     set_stage(p, PREPARE_RESTORED);
-    if (migrate_is_postponed(migrated))
+    if (migrate_is_postponed(migrated) || is_refused(migrated))
         migrated = migrate(p, MIGRATE_TABLES, INT64_MAX);
     if (migrated == 0)
         repair(p);
+    if (is_refused(restored))
+        (void)!restore(p, 1);
     if (migrated == 0)
         (void)!migrate(p, MIGRATE_INDEXES, INT64_MAX); /* may take long, and nothing waits for it */
     set_stage(p, PREPARE_DONE);

@@ -340,20 +340,27 @@ def test_a_read_only_database_is_asked_seldom_and_then_gets_all(serve: Serve) ->
 # Missing privileges
 
 
-@pytest.fixture
-def role(perdura: Perdura) -> Iterator[str]:
-    """A role that may do everything with the tables, until a test takes something from it."""
+@contextmanager
+def created_role(perdura: Perdura) -> Iterator[str]:
+    """A role that may do everything with the present tables, and create none."""
     name = f"app_{perdura.database.name[-8:]}".lower()
     for statement in (
         f'CREATE ROLE "{name}" LOGIN',
         f'GRANT USAGE ON SCHEMA public TO "{name}"',
         f'GRANT ALL ON ALL TABLES IN SCHEMA public TO "{name}"',
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
     ):
         perdura.database.query(statement)
     yield name
     perdura.end_started()
     perdura.database.query(f'DROP OWNED BY "{name}"')
     perdura.database.query(f'DROP ROLE "{name}"')
+
+
+@pytest.fixture
+def role(perdura: Perdura) -> Iterator[str]:
+    with created_role(perdura) as name:
+        yield name
 
 
 MISSING = {
@@ -385,6 +392,33 @@ def test_a_missing_privilege_is_named_and_its_grant_helps_at_once(
     within(lambda: is_stored(database, "second.png"), 2 * SECONDS_S, "the file")
     wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
     assert http.put(url_of("put.png"), images.make("png", "put")).status == 201 and state(http) == "up"
+
+
+def test_tables_are_created_as_soon_as_the_role_may(unmigrated: Perdura) -> None:
+    database = unmigrated.database
+    with created_role(unmigrated) as role:
+        http = Served(unmigrated, {"DATABASE_URL": database.url.replace("postgres@", f"{role}@")})
+        picture(unmigrated.media / "early.png", seed="early")
+        grant = f"GRANT CREATE ON SCHEMA public TO {role}"
+        wait_until(lambda: grant in http.shown(), SOON_S, "the GRANT in the log")
+        database.query(grant)
+        wait_until(lambda: database.value("SELECT to_regclass('image_cache')"), SOON_S, "the tables")
+        wait_until(lambda: is_stored(database, "early.png"), SOON_S, "the file")
+        wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
+        http.stop()
+
+
+def test_files_are_restored_as_soon_as_the_role_may_read_them(perdura: Perdura, role: str) -> None:
+    picture(perdura.media / "a.png", seed="a")
+    perdura.run("cache-all")
+    (perdura.media / "a.png").unlink()
+    perdura.database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
+    settings = {"DATABASE_URL": perdura.database.url.replace("postgres@", f"{role}@"), "PERDURA_RESTORE": "block"}
+    http = Served(perdura, settings)
+    wait_until(lambda: "files can't be restored" in http.shown(), SOON_S, "the failure in the log")
+    perdura.database.query(f'GRANT SELECT ON image_cache TO "{role}"')
+    wait_until(lambda: (perdura.media / "a.png").exists(), SOON_S, "the file")
+    http.stop()
 
 
 # Object storage
