@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/workers.h"
+#include "client/db_fault.h"
 #include "tier/tier_db.h"
 
 #define QUEUE_BATCHES 8
@@ -15,7 +16,8 @@ struct batch {
     int count;
     int64_t bytes;
     int64_t ids[TIER_DB_BATCH_IMAGES];
-    void *tags[TIER_DB_BATCH_IMAGES]; /* NULL once told */
+    void *tags[TIER_DB_BATCH_IMAGES];          /* NULL once told */
+    struct image *named[TIER_DB_BATCH_IMAGES]; /* without bytes: what a row that can't be read is called */
 };
 
 /* An image whose bytes are elsewhere. */
@@ -33,6 +35,13 @@ struct fetch {
     void *bystander; /* what enter() gave the calling thread, for tags that no worker took */
 };
 
+static void free_batch(struct batch *b)
+{
+    for (int i = 0; i < b->count; i++)
+        image_unref(b->named[i]);
+    free(b);
+}
+
 static void tell_rest(const struct fetch_ops *ops, void *thread, struct batch *b, int code, const char *text)
 {
     struct error why;
@@ -40,7 +49,7 @@ static void tell_rest(const struct fetch_ops *ops, void *thread, struct batch *b
     for (int i = 0; i < b->count; i++)
         if (b->tags[i])
             ops->image(thread, b->tags[i], NULL, NULL, &why);
-    free(b);
+    free_batch(b);
 }
 
 static void *take_tag(struct batch *b, int64_t id)
@@ -71,7 +80,6 @@ static void hand_on(const struct fetch_ops *ops, void *thread, struct batch *b, 
         ops->image(thread, tag, &meta, r == 0 ? image : NULL, &why);
         image_unref(image);
     }
-    tell_rest(ops, thread, b, -ENOENT, "was deleted meanwhile");
 }
 
 /* A worker, and what it has asked for. */
@@ -82,6 +90,8 @@ struct reading {
     struct tier_db_reader *reader; /* NULL: we have neither a connection nor the turn for one */
     struct batch *asked[TIER_DB_READ_AHEAD];
     int waiting;
+    struct batch *failed[TIER_DB_READ_AHEAD]; /* to be read row by row, once nothing waits */
+    int failures;
 };
 
 static int ready_reader(struct reading *g, struct error *e)
@@ -115,35 +125,84 @@ static struct batch *next_batch(struct reading *g)
     return workers_take(g->w);
 }
 
+/* Receives the rows of the oldest batch; a failure that one row may have caused sets the batch aside. */
+static int receive(struct reading *g, struct error *e)
+{
+    struct db_result *rows;
+    struct batch *b = g->asked[0];
+    int r = tier_db_reader_receive(g->reader, &rows, e);
+    if (r < 0 && !db_fault_splits(r))
+        return r;
+    g->asked[0] = g->asked[1];
+    g->waiting--;
+    if (r < 0) {
+        g->failed[g->failures++] = b;
+        return 0;
+    }
+    hand_on(g->f->ops, g->thread, b, rows);
+    db_result_free(rows);
+    tell_rest(g->f->ops, g->thread, b, -ENOENT, "was deleted meanwhile");
+    return 0;
+}
+_Static_assert(TIER_DB_READ_AHEAD == 2, "receive moves one batch up");
+
+/* One row of a batch that can't be read as a whole. */
+static int read_row(struct reading *g, struct batch *b, int i, struct error *e)
+{
+    struct db_result *rows;
+    int r = tier_db_reader_ask(g->reader, &b->ids[i], 1, e);
+    if (r == 0)
+        r = tier_db_reader_receive(g->reader, &rows, e);
+    if (r == 0) {
+        hand_on(g->f->ops, g->thread, b, rows);
+        db_result_free(rows);
+    } else if (db_fault_splits(r)) {
+        g->f->ops->image(g->thread, take_tag(b, b->ids[i]), &b->named[i]->meta, NULL, e);
+        r = 0;
+    }
+    return r;
+}
+
+static int read_failed(struct reading *g, struct error *e)
+{
+    int r = 0;
+    while (g->failures && r == 0) {
+        struct batch *b = g->failed[g->failures - 1];
+        for (int i = 0; i < b->count && r == 0 && !job_stopped(g->f->job); i++)
+            r = read_row(g, b, i, e);
+        if (r < 0 || job_stopped(g->f->job))
+            break;
+        tell_rest(g->f->ops, g->thread, b, -ENOENT, "was deleted meanwhile");
+        g->failures--;
+    }
+    return r;
+}
+
 /* Keeps TIER_DB_READ_AHEAD batches asked for. */
 static int run_reader(struct reading *g, struct error *e)
 {
     struct batch *b;
     int r = 0;
     for (;;) {
-        while (g->waiting < TIER_DB_READ_AHEAD && r == 0 && (b = next_batch(g))) {
+        while (g->waiting < TIER_DB_READ_AHEAD && !g->failures && r == 0 && (b = next_batch(g))) {
             g->asked[g->waiting++] = b;
             r = ready_reader(g, e);
             if (r == 0)
                 r = tier_db_reader_ask(g->reader, b->ids, b->count, e);
         }
-        if (!g->waiting || r < 0 || job_stopped(g->f->job))
+        if ((!g->waiting && !g->failures) || r < 0 || job_stopped(g->f->job))
             break;
-        struct db_result *rows;
-        r = tier_db_reader_receive(g->reader, &rows, e);
+        r = g->waiting ? receive(g, e) : read_failed(g, e);
         if (r < 0)
             break;
-        hand_on(g->f->ops, g->thread, g->asked[0], rows);
-        db_result_free(rows);
-        g->asked[0] = g->asked[1];
-        g->waiting--;
     }
     for (int i = 0; i < g->waiting; i++)
         tell_rest(g->f->ops, g->thread, g->asked[i], -ECANCELED, "was not reached");
+    for (int i = 0; i < g->failures; i++)
+        tell_rest(g->f->ops, g->thread, g->failed[i], -ECANCELED, "was not reached");
     end_reader(g);
     return r;
 }
-_Static_assert(TIER_DB_READ_AHEAD == 2, "run_reader moves one batch up");
 
 static void run(void *arg, struct workers *w)
 {
@@ -249,6 +308,9 @@ static int add_to_batch(struct fetch *f, const struct image_meta *meta, void *ta
     if (!b)
         b = f->filling = calloc(1, sizeof *b);
     if (!b)
+        return -ENOMEM;
+    b->named[b->count] = image_new_linked(meta);
+    if (!b->named[b->count])
         return -ENOMEM;
     b->ids[b->count] = meta->id;
     b->tags[b->count++] = tag;

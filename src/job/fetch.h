@@ -10,11 +10,11 @@ struct fetch;
 struct fetch_ops {
     /* Once in each thread; what it returns is passed to the others. NULL (out of memory) ends the job. */
     void *(*enter)(struct job *job);
-    /* An image and the tag it was asked for with; or image NULL and why: -EBADMSG (damaged), -ENOMEM, -EAGAIN (no more
-     * threads), -ENOENT (deleted meanwhile), -ECANCELED (the job was stopped). An image whose bytes are not in its row
-     * is a linked one, and told by a thread that holds no connection: it may take its time to fetch them
-     * (store_download). meta is the row's (its core, see tier_db_core), NULL with the last two; both are borrowed. Told
-     * once for each tag, possibly in fetch_add or fetch_finish. */
+    /* An image and the tag it was asked for with; or image NULL and why: -EBADMSG (damaged), a code of client/db_fault.h
+     * (the server can't read this row), -ENOMEM, -EAGAIN (no more threads), -ENOENT (deleted meanwhile), -ECANCELED (the
+     * job was stopped). An image whose bytes are not in its row is a linked one, and told by a thread that holds no
+     * connection: it may take its time to fetch them (store_download). meta is the row's (its core, see tier_db_core),
+     * NULL with the last two; both are borrowed. Told once for each tag, possibly in fetch_add or fetch_finish. */
     void (*image)(void *thread, void *tag, const struct image_meta *meta, struct image *image, const struct error *why);
     void (*leave)(void *thread);
 };

@@ -421,6 +421,40 @@ def test_files_are_restored_as_soon_as_the_role_may_read_them(perdura: Perdura, 
     http.stop()
 
 
+# Rows that the server can't read
+
+TOAST = "SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'image_cache'::regclass"
+
+
+def test_a_row_that_the_server_cannot_read_stops_no_other(perdura: Perdura) -> None:
+    """Its bytes are taken from under it, as by a disk: the server reports XX001 for it, and for any batch with it."""
+    database = perdura.database
+    content = images.sized("png", 20_000, "damaged")
+    (perdura.media / "damaged.png").write_bytes(content)
+    perdura.run("cache-all")
+    toast = database.value(TOAST)
+    chunks = database.value(f"SELECT array_agg(ctid::text) FROM {toast}")
+    for i in range(150):
+        picture(perdura.media / f"{i}.png", seed=i)
+    perdura.run("cache-all")
+    database.query("CREATE EXTENSION pg_surgery")
+    database.query("SELECT heap_force_kill(%s::regclass, %s::tid[])", toast, chunks)
+    with pytest.raises(psycopg2.errors.DataCorrupted):
+        database.query("SELECT image_data FROM image_cache")
+
+    result = perdura.run("fsck", "--json", check=False)
+    assert (result.code, result.json["sound"], result.json["unreachable"]) == (1, 150, 1)
+    assert [error["path"] for error in result.json["errors"]] == ["damaged.png"]
+    for path in perdura.media.iterdir():
+        path.unlink()
+    result = perdura.run("restore", "--all", check=False)
+    assert result.code == 1 and "damaged.png" in result.stderr
+    assert len(list(perdura.media.iterdir())) == 150
+    (perdura.media / "damaged.png").write_bytes(content)  # what is still on some disk replaces the row
+    perdura.run("put", perdura.media / "damaged.png")
+    assert perdura.run("fsck").code == 0
+
+
 # Object storage
 
 
