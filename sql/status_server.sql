@@ -10,4 +10,5 @@ SELECT current_setting('server_version'), pg_total_relation_size('image_cache'),
        (SELECT string_agg(to_jsonb(m) ->> 'compatible_from', ' ') FROM schema_migration m),
        current_setting('transaction_read_only') = 'on',
        has_table_privilege('image_cache', 'INSERT') AND has_table_privilege('image_cache', 'UPDATE')
+           AND has_table_privilege('image_count', 'INSERT')
 WHERE NOT EXISTS (SELECT FROM image_cache WHERE false)

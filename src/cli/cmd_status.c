@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "client/db_fault.h"
 #include "job/describe.h"
 #include "job/sync_stats.h"
 
@@ -62,6 +63,8 @@ static void print_text(const struct store_status *s, const struct store_redis_st
            output_bytes(b, s->stored_bytes), (long long)s->migration, s->schema == STORE_SCHEMA_CURRENT ? "" : " (",
            s->schema == STORE_SCHEMA_CURRENT ? "" : describe_schema(s->schema),
            s->schema == STORE_SCHEMA_CURRENT ? "" : " than this program's)");
+    if (s->writing.code)
+        printf("writing    %s: %s\n", db_state_name(db_fault_state(s->writing.code)), s->writing.text);
     if (sum.linked_images)
         printf("elsewhere  %s of them, %s\n", output_number(n, sum.linked_images), output_bytes(b, sum.linked_bytes));
     print_cleanup(cleanup);

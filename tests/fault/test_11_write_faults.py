@@ -376,7 +376,8 @@ def test_a_missing_privilege_is_named_and_its_grant_helps_at_once(
     perdura: Perdura, role: str, serve: Serve, missing: str
 ) -> None:
     database, privilege = perdura.database, MISSING[missing]
-    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
+    url = database.url.replace("postgres@", f"{role}@")
+    http = serve(DATABASE_URL=url)
     store_first(http, "first.png")
     if missing == "usage":
         database.query("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
@@ -388,6 +389,9 @@ def test_a_missing_privilege_is_named_and_its_grant_helps_at_once(
     assert before in http.put(url_of("put.png"), images.make("png", "put")).problem(503)
     assert state(http) == "missing privilege"
     assert before in http.get("/ready").json["database"]["detail"]
+    if missing != "usage":
+        status = perdura.run("status", env={"DATABASE_URL": url}).stdout
+        assert "writing    missing privilege: " in status and before in status
     database.query(f'GRANT {privilege} TO "{role}"')
     within(lambda: is_stored(database, "second.png"), 2 * SECONDS_S, "the file")
     wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
