@@ -1,4 +1,5 @@
-"""A pytest plugin: a test that hangs is named, with what its threads were doing, and fails; the others go on.
+"""A pytest plugin: a test that fails is named at once. One that hangs is named too, with what its threads were doing, and
+fails; the others go on.
 
 TEST_LIMIT_S is the time a test has, with its fixtures: many times what the slowest one takes on a busy machine. The long
 forms of some tests need more.
@@ -24,6 +25,12 @@ def pytest_configure(config: Any) -> None:
     """Here file descriptor 2 is still the terminal, not pytest's capture of a test's output."""
     global _stderr
     _stderr = os.dup(2)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A run that is ended from outside never comes to its summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        os.write(_stderr, f"\nFAILED {report.nodeid} ({report.when}, {report.duration:.1f} s)\n".encode())
 
 
 @pytest.hookimpl(hookwrapper=True)
