@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import pwd
@@ -14,6 +15,8 @@ import pytest
 from conftest import perdura_binary
 
 MIB = 1024 * 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Print(NamedTuple):
@@ -35,6 +38,12 @@ def write(path: Path, data: bytes, mtime_ns: int | None = None) -> Path:
     if mtime_ns is not None:
         os.utime(path, ns=(mtime_ns, mtime_ns))
     return path
+
+
+def exchange(one: Path, other: Path) -> None:
+    """renameat2(2) with RENAME_EXCHANGE: at no moment is either name without anything."""
+    if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2) != 0:
+        raise OSError(ctypes.get_errno(), "renameat2")
 
 
 def picture(path: Path, seed: object = 1, mtime_ns: int | None = None) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -14,12 +13,10 @@ from pathlib import Path
 
 import images
 from conftest import Perdura, Served
-from files import fingerprint, names, picture, sha256, write
+from files import exchange, fingerprint, names, picture, sha256, write
 from servers import wait_until
 
 ROUNDS = 15
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
@@ -67,12 +64,6 @@ def rows_held(perdura: Perdura, statement: str) -> Iterator[Callable[[], None]]:
     wait()
     holder.commit()
     holder.close()
-
-
-def exchange(one: Path, other: Path) -> None:
-    """renameat2(2) with RENAME_EXCHANGE: at no moment is either name without anything."""
-    if _libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(other), 2) != 0:
-        raise OSError(ctypes.get_errno(), "renameat2")
 
 
 def swap(folder: Path, link: Path) -> Callable[[], None]:
