@@ -325,6 +325,9 @@ def test_check_and_invalidate(page: Page) -> None:
     asked = "SELECT pattern FROM cache_invalidation ORDER BY id DESC LIMIT 1"
     page.until(lambda: page.perdura.database.value(asked) == r"image:path:*:covers/\[1]\*.png", "all collections")
     page.press("Run", "#action-flush")
+    page.sees("notes.png holds text, not image/png", "#action-flush")
+    (page.perdura.media / "notes.png").unlink()
+    page.press("Run", "#action-flush")
     page.sees("All that was written so far is stored.", ".toasts")
 
 
