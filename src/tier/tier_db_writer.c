@@ -261,6 +261,22 @@ static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error
     }
 }
 
+/* Whether the server says that no statement would be better off, which a trigger may say, too. */
+static int is_state(int code)
+{
+    enum db_state state = db_fault_state(code);
+    return state != DB_STATE_UP && state != DB_STATE_UNREACHABLE && state != DB_STATE_READ_ONLY;
+}
+
+/* As settle; *outcome is set, and names the GRANT that is missing. */
+static int settle_named(struct tier_db_writer *w, struct batch *b, int r, struct error *outcome)
+{
+    r = settle(w, b, r, outcome);
+    if (is_state(r) && w->conn)
+        r = db_name_grants(w->conn, r, outcome);
+    return outcome->code = r;
+}
+
 static void set_limits(struct tier_db_writer *w, int lock_ms, int statement_ms)
 {
     w->lock_ms = lock_ms;
@@ -274,16 +290,7 @@ static int settle_alone(struct tier_db_writer *w, struct batch *one, const struc
     int r = batch_copy_one(one, from, index);
     if (r < 0)
         return error_set(outcome, r, "out of memory");
-    r = settle(w, one, send_batch(w, one, outcome), outcome);
-    outcome->code = r;
-    return r;
-}
-
-/* Whether the server says that no statement would be better off, which a trigger may say, too. */
-static int is_state(int code)
-{
-    enum db_state state = db_fault_state(code);
-    return state != DB_STATE_UP && state != DB_STATE_UNREACHABLE && state != DB_STATE_READ_ONLY;
+    return settle_named(w, one, send_batch(w, one, outcome), outcome);
 }
 
 /* One image may be the reason (a trigger of the user's, say), so each gets a statement of its own. Where the first two
@@ -323,10 +330,7 @@ static void settle_one_by_one(struct tier_db_writer *w, const struct batch *b)
 /* Tells the outcome of each image of a batch that was sent, or of which `outcome` says why it was not. */
 static void finish(struct tier_db_writer *w, struct batch *b, struct error *outcome)
 {
-    int r = settle(w, b, outcome->code, outcome);
-    outcome->code = r;
-    if (is_state(r) && w->conn)
-        outcome->code = r = db_name_grants(w->conn, r, outcome);
+    int r = settle_named(w, b, outcome->code, outcome);
     if (b->count > 1 && r < 0 && db_fault_splits(r))
         settle_one_by_one(w, b);
     else
