@@ -313,7 +313,7 @@ def fresh_database(server: Postgres, folder: Path, template: str) -> Iterator[Da
     yield Database(server, name)
     server.sigcont()
     server.start()
-    server.drop_database(name)
+    server.retire_database(name)
 
 
 @pytest.fixture

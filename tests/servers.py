@@ -29,6 +29,7 @@ import psycopg2
 from psycopg2 import sql
 from redis_client import RedisClient, RedisError
 
+RETIRED_MAX = 60  # databases, of 8 MB each
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 PATIENT_QUESTIONS = 40
@@ -152,6 +153,7 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         self._freezer: subprocess.Popen[bytes] | None = None
         self._temporary: list[Path] = []
+        self._retired: list[str] = []
         self._bin = self._find_binaries()
         self.folder = self._make_folder(folder)
         self.socket_folder = self._make_socket_folder()
@@ -281,6 +283,19 @@ class Postgres:
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
         return self.url(name)
+
+    def retire_database(self, name: str) -> None:
+        """Cuts whoever is connected. It is dropped later, with others: files are slow to create where some were just
+        deleted (ext4 without a journal looks at each of these)."""
+        self.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        self.execute(
+            sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(sql.Literal(name))
+        )
+        self._retired.append(name)
+        if len(self._retired) == RETIRED_MAX:
+            for each in self._retired:
+                self.drop_database(each)
+            self._retired = []
 
     def drop_database(self, name: str) -> None:
         """Cuts whoever is connected."""
