@@ -12,6 +12,7 @@
 #include "store/store_object.h"
 
 #define WAIT_MS  60000 /* for all instances to note uses */
+#define START_MS 10000 /* for an instance that has just started */
 #define LOOK_US  50000
 #define LOOKS_US 1000000 /* later on */
 #define DAY_US   INT64_C(86400000000)
@@ -71,6 +72,22 @@ static int refuse(struct error *e, const char *why)
     return error_set(e, -EBUSY, "no image is moved into the trash, because its use is not known: %s", why);
 }
 
+/* Why uses are not known; empty: they are. An instance that has just started gets some time to note its own. */
+static int ask_unknown(struct job *job, char ret[STORE_ERROR_SIZE], struct error *e)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + START_MS, instances;
+    int r;
+    for (;;) {
+        r = store_uses_unknown(job->store, STORE_USES_WAITED, ret, &instances, e);
+        if (r < 0 || *ret)
+            return r;
+        r = store_uses_unknown(job->store, STORE_USES_NOW, ret, &instances, e);
+        if (r < 0 || !*ret || job_stopped(job) || !clock_left_ms(deadline_ms))
+            return r;
+        usleep(LOOK_US);
+    }
+}
+
 /* Notes the uses of this host's files, and asks whether other instances have done so. */
 static int know_uses(struct job *job, struct error *e)
 {
@@ -78,12 +95,11 @@ static int know_uses(struct job *job, struct error *e)
     char unknown[STORE_ERROR_SIZE];
     struct use_noted noted;
     struct error why;
-    int64_t instances;
     int r = use_note(job->store, &options, &noted, &why);
     if (r == -ENOTSUP)
         return refuse(e, why.text);
     if (r == 0)
-        r = store_uses_unknown(job->store, STORE_USES_NOW, unknown, &instances, &why);
+        r = ask_unknown(job, unknown, &why);
     if (r < 0) {
         *e = why;
         return r;
