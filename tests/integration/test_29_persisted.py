@@ -82,15 +82,20 @@ def large(media: Path) -> None:
     write(media / "holiday.jpg", images.sized("jpeg", 6 * MIB, 1))
 
 
+# Closed before it is in the folder: a watcher may read it at once.
+
+
 def unreadable(media: Path) -> None:
-    picture(media / "closed.png")
-    (media / "closed.png").chmod(0)
+    picture(media.parent / "closed.png")
+    (media.parent / "closed.png").chmod(0)
+    (media.parent / "closed.png").rename(media / "closed.png")
 
 
 def unreadable_folder(media: Path) -> None:
-    picture(media / "closed/a.png")
-    give(media / "closed")
-    (media / "closed").chmod(0)
+    picture(media.parent / "closed/a.png")
+    give(media.parent / "closed")
+    (media.parent / "closed").chmod(0o200)  # a folder that is moved has to be writable
+    (media.parent / "closed").rename(media / "closed")
 
 
 def link_out(media: Path) -> None:
