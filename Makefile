@@ -204,8 +204,8 @@ bench:
 
 # Looking
 
-check-layers:
-	@src/tools/check-layers
+check-layers: $(OBJ)
+	@src/tools/check-layers $(B)
 
 check-headers: $(GEN)
 	@for header in src/*/*.h; do \

@@ -1,4 +1,4 @@
-/* One event a line, to stderr, in logfmt or JSON. Lower floors never log: they return, and the caller who can act logs.
+/* One event a line, to stderr, in logfmt or JSON. Lower layers never log: they return, and the caller who can act logs.
  *
  *     log_event(LOG_WARN, "database warning", LOG_STR("text", text), LOG_INT("tries", n)); */
 #ifndef BASE_LOG_H

@@ -24,7 +24,7 @@ static const struct bound {
 #define CELL_ABOVE BOUNDS
 #define CELL_SUM   (BOUNDS + 1)
 
-enum kind { COUNTER, GAUGE, HISTOGRAM };
+enum metric_kind_of { COUNTER, GAUGE, HISTOGRAM };
 enum unit { COUNT, MICROSECONDS };
 
 #define CELLS_COUNTER   1
@@ -69,7 +69,7 @@ enum {
 };
 
 static const struct metric {
-    enum kind kind;
+    enum metric_kind_of kind;
     enum unit unit;
     const char *name, *help;
     enum label_id label, label2;
@@ -80,7 +80,7 @@ static const struct metric {
 #include "base/metrics.def"
 };
 
-static struct slot {
+static struct metric_slot {
     _Alignas(CACHE_LINE) atomic_llong cells[CELLS];
 } slots[SLOTS];
 
@@ -96,7 +96,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the readers */
 static atomic_llong *my_cells(void)
 {
     static atomic_uint threads;
-    static _Thread_local struct slot *mine;
+    static _Thread_local struct metric_slot *mine;
     if (!mine)
         mine = &slots[atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % SLOTS];
     return mine->cells;
@@ -233,7 +233,7 @@ enum metric_value metric_kind(const char *name)
 }
 
 /* One line: name, suffix, the labels that the series has, `le` (NULL: none), value. */
-struct line {
+struct metric_line {
     const struct metric *m;
     enum metric_value label, label2;
     const char *suffix, *le;
@@ -248,7 +248,7 @@ static int add_label(struct buf *out, const char **separator, const char *name, 
     return r;
 }
 
-static int add_line(struct buf *out, const struct line *line)
+static int add_line(struct buf *out, const struct metric_line *line)
 {
     const char *separator = "{";
     const struct metric *m = line->m;
@@ -271,7 +271,7 @@ static int add_line(struct buf *out, const struct line *line)
 }
 
 /* Counts are cumulative: each bucket holds all below it. */
-static int add_histogram(struct buf *out, struct line line, int cell)
+static int add_histogram(struct buf *out, struct metric_line line, int cell)
 {
     int r = 0;
     line.suffix = "_bucket";
@@ -294,7 +294,7 @@ static int add_histogram(struct buf *out, struct line line, int cell)
 
 static int add_series(struct buf *out, const struct metric *m, enum metric_value label, enum metric_value label2)
 {
-    struct line line = {.m = m, .label = label, .label2 = label2, .suffix = "", .unit = m->unit};
+    struct metric_line line = {.m = m, .label = label, .label2 = label2, .suffix = "", .unit = m->unit};
     int cell = series_cell(m, label, label2);
     if (m->kind == HISTOGRAM)
         return add_histogram(out, line, cell);

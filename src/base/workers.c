@@ -18,7 +18,7 @@ struct workers {
     pthread_t threads[];
 };
 
-static void *run(void *arg)
+static void *workers_run(void *arg)
 {
     struct workers *w = arg;
     w->fn(w->arg, w);
@@ -42,7 +42,7 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
     pthread_cond_init(&w->pushed, NULL);
     pthread_cond_init(&w->taken, NULL);
     while (w->thread_count < threads) {
-        int r = pthread_create(&w->threads[w->thread_count], NULL, run, w);
+        int r = pthread_create(&w->threads[w->thread_count], NULL, workers_run, w);
         if (r) {
             workers_finish(w, NULL, NULL);
             return -r;

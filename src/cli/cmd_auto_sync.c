@@ -72,7 +72,7 @@ static int sync_until_told(struct cli *cli, struct store *store, struct stop_sig
     return ended ? atomic_load(&last_code) : CLI_OK;
 }
 
-static int run(struct cli *cli)
+static int run_auto_sync(struct cli *cli)
 {
     struct stop_signals signals;
     struct error e;
@@ -112,5 +112,5 @@ const struct command command_auto_sync = {
         "3 when a bucket can't be reached.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_auto_sync,
 };

@@ -32,7 +32,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return r;
 }
 
-static int run(struct cli *cli)
+static int run_cache_all(struct cli *cli)
 {
     static const struct report_job job = {cache_all_init, run_job, print_summary, CACHE_ALL_FAILED, 0};
     if (cli->argc)
@@ -52,5 +52,5 @@ const struct command command_cache_all = {
     .details = "Files whose size and modification time are those of their row are not read. Files that are not images\n"
                "and are not called so are passed over.",
     .options = options,
-    .run = run,
+    .run = run_cache_all,
 };

@@ -35,7 +35,7 @@ static void print_mark(void *arg, enum check_mark mark, const struct image_key *
            printable(path, sizeof path, key->path), why ? "  " : "", why ? why->text : "");
 }
 
-static int run(struct cli *cli)
+static int run_check(struct cli *cli)
 {
     struct error e;
     struct job job;
@@ -82,5 +82,5 @@ const struct command command_check = {
         ". not kept, as it is not an image  = the same (with --all). Exit code 1 for anything but = and . files.",
     .options = options,
     .lacks = CLI_NO_DRY_RUN,
-    .run = run,
+    .run = run_check,
 };

@@ -30,7 +30,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return cleanup_run(job, (int)days, requests_only ? CLEANUP_REQUESTS : CLEANUP_ALL_USES);
 }
 
-static int run(struct cli *cli)
+static int run_cleanup(struct cli *cli)
 {
     static const struct report_job job = {cleanup_init, run_job, print_summary, -1, 0};
     if (cli->argc)
@@ -60,5 +60,5 @@ const struct command command_cleanup = {
         "stay. Until then `perdura restore PATH` brings an image back.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_cleanup,
 };

@@ -17,7 +17,7 @@ static json_t *settings_json(const struct config *config)
     return list;
 }
 
-static int run(struct cli *cli)
+static int run_config(struct cli *cli)
 {
     struct buf text;
     if (cli->argc)
@@ -45,5 +45,5 @@ const struct command command_config = {
     .summary = "Print the effective settings and where each comes from, secrets hidden",
     .options = options,
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_config,
 };

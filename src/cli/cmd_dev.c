@@ -257,7 +257,7 @@ static int run_all(struct dev *d)
     return r < 0 ? cli_fail(&e) : end(d, d->command.argv ? run_command(d) : run_story(d));
 }
 
-static int run(struct cli *cli)
+static int run_dev(struct cli *cli)
 {
     static struct dev d; /* too large for a stack */
     if (cli->config.origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
@@ -289,5 +289,5 @@ const struct command command_dev = {
         "migrated database, an empty Redis and an empty folder, and its exit code is ours.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_dev,
 };

@@ -22,7 +22,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return fsck_run(job);
 }
 
-static int run(struct cli *cli)
+static int run_fsck(struct cli *cli)
 {
     static const struct report_job job = {fsck_init, run_job, print_summary, FSCK_DAMAGED, FSCK_UNREACHABLE};
     if (cli->argc)
@@ -36,5 +36,5 @@ const struct command command_fsck = {
     .summary = "Read every stored image and compare it with its sha256",
     .details = "Damaged and unreachable ones are named. `perdura put` of an intact copy mends a damaged one.",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_fsck,
 };

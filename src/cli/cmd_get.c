@@ -22,7 +22,7 @@ static int write_image(const struct image *image, struct error *e)
     return r < 0 ? error_set(e, r, "%s can't be written: %s", to_stdout ? "stdout" : output, strerror(-r)) : 0;
 }
 
-static int run(struct cli *cli)
+static int run_get(struct cli *cli)
 {
     struct error e;
     struct image *image;
@@ -53,5 +53,5 @@ const struct command command_get = {
     .details = "From disk if it is there, else from the database or object storage; then the file is put back, too.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN,
-    .run = run,
+    .run = run_get,
 };

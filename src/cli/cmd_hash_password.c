@@ -77,7 +77,7 @@ static int ask_twice(char line[LINE_SIZE])
     return code;
 }
 
-static int run(struct cli *cli)
+static int run_hash_password(struct cli *cli)
 {
     char line[LINE_SIZE], hash[PASSWORD_HASH_SIZE];
     if (cli->argc)
@@ -107,5 +107,5 @@ const struct command command_hash_password = {
         "file of settings the hash stands in 'single quotes': it holds $.",
     .leaves = "PERDURA_ADMIN_PASSWORD",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_hash_password,
 };

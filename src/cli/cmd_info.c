@@ -1,11 +1,11 @@
 #include <stdio.h>
 
+#include "api/describe.h"
 #include "base/clock.h"
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/safepath.h"
-#include "job/describe.h"
 
 static const char *file_state(int matches)
 {
@@ -43,7 +43,7 @@ static void print_text(const struct image_meta *m, int matches)
     print_time("deleted", m->deleted_us);
 }
 
-static int run(struct cli *cli)
+static int run_info(struct cli *cli)
 {
     struct error e;
     struct store_page *page;
@@ -75,5 +75,5 @@ const struct command command_info = {
     .arguments = "PATH",
     .summary = "Show everything that is known of one image",
     .lacks = CLI_NO_DRY_RUN,
-    .run = run,
+    .run = run_info,
 };

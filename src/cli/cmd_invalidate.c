@@ -59,7 +59,7 @@ static int tell_paths(struct cli *cli, struct store *store)
     return code;
 }
 
-static int run(struct cli *cli)
+static int run_invalidate(struct cli *cli)
 {
     char name[STORE_PATTERN_SIZE];
     struct error e;
@@ -91,5 +91,5 @@ const struct command command_invalidate = {
     .summary = "Make all running instances forget what they remember of images",
     .details = "Files and what is stored stay as they are.",
     .options = options,
-    .run = run,
+    .run = run_invalidate,
 };

@@ -1,12 +1,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/describe.h"
 #include "base/clock.h"
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "fs/safepath.h"
-#include "job/describe.h"
 
 #define PAGE 1000
 
@@ -64,7 +64,7 @@ static int print_all(struct cli *cli, json_t *list, struct error *e)
     return 0;
 }
 
-static int run(struct cli *cli)
+static int run_list(struct cli *cli)
 {
     struct error e;
     if (cli->argc > 1)
@@ -100,5 +100,5 @@ const struct command command_list = {
     .summary = "List stored images, in order of path",
     .options = options,
     .lacks = CLI_NO_DRY_RUN,
-    .run = run,
+    .run = run_list,
 };

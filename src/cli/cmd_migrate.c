@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/describe.h"
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "job/describe.h"
 #include "job/recount.h"
 #include "migrate/migrate.h"
 #include "store/store.h"
@@ -83,7 +83,7 @@ static int down(struct cli *cli, struct store *store, const struct migrate_optio
     return r;
 }
 
-static int run(struct cli *cli)
+static int run_migrate(struct cli *cli)
 {
     const char *what = cli->argc ? cli->argv[0] : "up";
     struct printer printer = {.cli = cli, .verb = ""};
@@ -134,5 +134,5 @@ const struct command command_migrate = {
         "drop images, images in the trash or uploads, and says how many there are; with --force it drops them.",
     .options = own_options,
     .lacks = CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_migrate,
 };

@@ -29,7 +29,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return migrate_storage_run(job, strcmp(to, "s3") == 0 ? MIGRATE_STORAGE_TO_S3 : MIGRATE_STORAGE_TO_DB);
 }
 
-static int run(struct cli *cli)
+static int run_migrate_storage(struct cli *cli)
 {
     static const struct report_job job = {migrate_storage_init, run_job, print_summary, MIGRATE_STORAGE_FAILED, 0};
     if (cli->argc)
@@ -54,5 +54,5 @@ const struct command command_migrate_storage = {
         "its sha256; what was interrupted goes on where it ended.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_migrate_storage,
 };

@@ -84,7 +84,7 @@ static void print_result(const struct cli *cli, const struct image_meta *meta, e
                       disk->text);
 }
 
-static int run(struct cli *cli)
+static int run_put(struct cli *cli)
 {
     struct error e = {0};
     enum store_written written = STORE_CREATED;
@@ -126,5 +126,5 @@ const struct command command_put = {
     .arguments = "FILE [PATH]",
     .summary = "Store one image, and put it into the media folder",
     .options = options,
-    .run = run,
+    .run = run_put,
 };

@@ -47,7 +47,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return r;
 }
 
-static int run(struct cli *cli)
+static int run_restore(struct cli *cli)
 {
     static const struct report_job job = {restore_init, run_job, print_summary, RESTORE_FAILED, 0};
     if (!!all + !!cleaned_up + !!cli->argc != 1)
@@ -71,5 +71,5 @@ const struct command command_restore = {
         "Files that are there and identical are left alone. An image in the trash that is named comes out of it;\n"
         "with --cleaned-up all those do that nobody deleted, but that were moved there because they were not used.",
     .options = options,
-    .run = run,
+    .run = run_restore,
 };

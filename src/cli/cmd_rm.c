@@ -18,7 +18,7 @@ static void print_moved(const struct cli *cli, const struct image_key *key)
                printable(path, sizeof path, key->path));
 }
 
-static int run(struct cli *cli)
+static int run_rm(struct cli *cli)
 {
     struct error e;
     int code = CLI_OK;
@@ -50,5 +50,5 @@ const struct command command_rm = {
     .summary = "Move images into the trash and remove their files",
     .details = "For PERDURA_TRASH_DAYS `perdura restore PATH` brings them back.",
     .options = options,
-    .run = run,
+    .run = run_rm,
 };

@@ -56,7 +56,7 @@ static int run_with(struct cli *cli, struct child_command *command, struct stop_
     return service_end(service, deadline_ms, code);
 }
 
-static int run(struct cli *cli)
+static int run_run(struct cli *cli)
 {
     struct child_command command;
     struct stop_signals signals;
@@ -99,5 +99,5 @@ const struct command command_run = {
     .options = options,
     .leaves = "PORT",
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_run,
 };

@@ -27,7 +27,7 @@ static int serve(struct cli *cli, struct stop_signals *signals)
     return service_end(service, clock_monotonic_ms() + cli->config.shutdown_timeout_s * (int64_t)1000, CLI_OK);
 }
 
-static int run(struct cli *cli)
+static int run_serve(struct cli *cli)
 {
     struct stop_signals signals;
     struct error e;
@@ -56,5 +56,5 @@ const struct command command_serve = {
         "is not stored yet is stored within PERDURA_SHUTDOWN_TIMEOUT, or named, with exit code 75.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_serve,
 };

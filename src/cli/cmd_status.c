@@ -1,12 +1,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/describe.h"
+#include "api/describe_sync.h"
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "client/db_fault.h"
-#include "job/describe.h"
-#include "job/sync_stats.h"
 
 #define REDIS_MS   1000
 #define OBJECTS_MS 5000
@@ -84,7 +84,7 @@ static void print_text(const struct store_status *s, const struct store_redis_st
                s->jobs[i].result);
 }
 
-static int run(struct cli *cli)
+static int run_status(struct cli *cli)
 {
     struct store_status status;
     struct store_redis_status redis;
@@ -104,7 +104,7 @@ static int run(struct cli *cli)
     store_objects_status(store, OBJECTS_MS, &objects);
     if (cli->json) {
         json_t *body = describe_status(&status);
-        json_object_set_new(body, "uploads", sync_stats_describe_uploads(&uploads.all));
+        json_object_set_new(body, "uploads", describe_sync_describe_uploads(&uploads.all));
         json_object_set_new(body, "cleanup", describe_cleanup(&cleanup));
         json_object_set_new(body, "redis", describe_redis(&redis));
         json_object_set_new(body, "object_storage", describe_objects(&objects));
@@ -120,5 +120,5 @@ const struct command command_status = {
     .arguments = "",
     .summary = "Say how many images are stored, and what the last jobs did",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_status,
 };

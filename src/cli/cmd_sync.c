@@ -1,12 +1,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/describe_sync.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "job/cache_copies.h"
 #include "job/sync.h"
-#include "job/sync_stats.h"
 
 static int full_sync, clean_cache, stats;
 static long max_age = -1;
@@ -79,15 +79,15 @@ static void print_count(const char *name, const struct uploads_count *uploads, c
 static int run_stats(struct cli *cli, struct store *store)
 {
     struct error e;
-    struct sync_stats *found = malloc(sizeof *found);
-    if (!found || sync_stats(store, found, &e) < 0) {
+    struct describe_sync *found = malloc(sizeof *found);
+    if (!found || describe_sync(store, found, &e) < 0) {
         if (!found)
             error_set(&e, -1, "out of memory");
         free(found);
         return cli_fail(&e);
     }
     if (cli->json) {
-        output_json(sync_stats_describe(found));
+        output_json(describe_sync_describe(found));
     } else {
         for (int i = 0; i < found->len; i++)
             print_count(found->collections[i].name, &found->collections[i].uploads, &found->collections[i].copies);
@@ -98,7 +98,7 @@ static int run_stats(struct cli *cli, struct store *store)
 }
 
 /* With --full-sync, also what the daily cleaning does to copies and completed uploads. */
-static int run_sync(struct cli *cli, struct store *store)
+static int run_once(struct cli *cli, struct store *store)
 {
     struct job job;
     struct report report;
@@ -126,7 +126,7 @@ static int run_sync(struct cli *cli, struct store *store)
     return code ? code : waiting ? CLI_UNREACHABLE : cleaned;
 }
 
-static int run(struct cli *cli)
+static int run_sync(struct cli *cli)
 {
     struct error e;
     if (cli->argc)
@@ -142,7 +142,7 @@ static int run(struct cli *cli)
         return cli_fail_settings(&e);
     if (!stats && !cli->config.image_origins_len)
         fprintf(stderr, "perdura: PERDURA_ORIGINS names no bucket that uploads could be moved to\n");
-    return stats ? run_stats(cli, store) : run_sync(cli, store);
+    return stats ? run_stats(cli, store) : run_once(cli, store);
 }
 
 static const struct cli_option options[] = {
@@ -162,5 +162,5 @@ const struct command command_sync_temp_images = {
         "however many do this at a time. Exit code 3: a bucket can't be reached, and its uploads wait.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_sync,
 };

@@ -4,7 +4,7 @@
 #include "cli/output.h"
 #include "codec/base64.h"
 
-static int run(struct cli *cli)
+static int run_version(struct cli *cli)
 {
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
@@ -20,5 +20,5 @@ const struct command command_version = {
     .arguments = "",
     .summary = "Print the version",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
-    .run = run,
+    .run = run_version,
 };

@@ -28,7 +28,7 @@ static int run_job(struct job *job, const struct cli *cli)
     return r;
 }
 
-static int run(struct cli *cli)
+static int run_warmup(struct cli *cli)
 {
     static const struct report_job job = {warmup_init, run_job, print_summary, RESTORE_FAILED, 0};
     if (cli->argc)
@@ -49,5 +49,5 @@ const struct command command_warmup = {
         "Those of each collection as its requests at this hour of the last seven days suggest. In a peak hour of\n"
         "PERDURA_ADAPTIVE_TTL up to PEAK_CACHE_SIZE.",
     .options = options,
-    .run = run,
+    .run = run_warmup,
 };

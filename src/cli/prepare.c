@@ -51,8 +51,8 @@ static int is_refused(int code)
     return db_fault_state(code) != DB_STATE_UP && !db_unavailable(code);
 }
 
-/* Whether to go on after an outcome: waits a while when the database could not be asked, when a migration was not begun,
- * and, if `persists`, when it was refused, which the caller has logged before. */
+/* Whether to go on after an outcome: waits a while when the database could not be asked, when a migration was not
+ * begun, and, if `persists`, when it was refused, which the caller has logged before. */
 static int again(struct prepare *p, const struct error *why, int persists, int64_t *pause_ms)
 {
     int refused = is_refused(why->code);
@@ -211,7 +211,7 @@ static int wait_for_go(struct prepare *p)
     return go;
 }
 
-static void *run(void *arg)
+static void *prepare_run(void *arg)
 {
     struct prepare *p = arg;
     int migrated =
@@ -255,7 +255,7 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     p->log = log;
     p->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->collections = config_collection_names(store_config(store), NULL);
-    int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, run, p);
+    int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, prepare_run, p);
     if (r < 0) {
         release(p);
         return error_set(e, r, "no thread to restore with: %s", strerror(-r));

@@ -56,7 +56,7 @@ static void draw(struct progress *p)
     fflush(stderr);
 }
 
-static void *run(void *arg)
+static void *progress_run(void *arg)
 {
     struct progress *p = arg;
     pthread_mutex_lock(&p->lock);
@@ -80,7 +80,7 @@ struct progress *progress_start(struct job *job)
     p->job = job;
     p->terminal = isatty(STDERR_FILENO);
     p->started_ms = clock_monotonic_ms();
-    if (pthread_create(&p->thread, NULL, run, p) != 0) {
+    if (pthread_create(&p->thread, NULL, progress_run, p) != 0) {
         free(p);
         return NULL;
     }

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
+#include "api/describe.h"
 #include "base/clock.h"
 #include "cli/output.h"
-#include "job/describe.h"
 
 /* More problems than this are counted and no longer listed in JSON. */
 #define ERRORS_LISTED 1000

@@ -7,27 +7,28 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/address.h"
 #include "cli/cli.h"
 #include "cli/prepare.h"
 #include "cli/startup_log.h"
+#include "feed/feed.h"
 #include "http/server.h"
-#include "job/access.h"
-#include "job/adaptive.h"
-#include "job/feed.h"
 #include "job/instance.h"
 #include "job/schedule.h"
-#include "job/watch.h"
+#include "stats/access.h"
+#include "stats/adaptive.h"
+#include "watch/watch.h"
 
-#define TABLES_MS  5000 /* for the database to show its tables before the watch starts without them */
-#define HTTP_MS    5000 /* for requests that are under way at the end */
-#define FEED_MS    1000 /* for the feed to begin */
-#define ACCESS_MS  5000 /* for the last notes of what was asked for */
-#define LET_GO_MS  3000 /* for the database to let go of us after the deadline */
-#define END_MS     200  /* likewise, when we do not depend on it */
-#define NAMES_MOST 1000 /* of files that could not be persisted */
+#define TABLES_MS      5000 /* for the database to show its tables before the watch starts without them */
+#define HTTP_MS        5000 /* for requests that are under way at the end */
+#define FEED_MS        1000 /* for the feed to begin */
+#define ACCESS_MS      5000 /* for the last notes of what was asked for */
+#define DRAIN_GRACE_MS 3000 /* for the database to let go of us after the deadline */
+#define END_MS         200  /* likewise, when we do not depend on it */
+#define NAMES_MOST     1000 /* of files that could not be persisted */
 
 #define NOT_KEPT_NAMES_MOST 20
 #define KINDS_NAMED         10
@@ -46,6 +47,7 @@ struct service {
     struct instance *instance;
     struct schedule *schedule;
     struct http_server *http; /* NULL: none */
+    struct api_service api;
     int64_t started_ms;
     char url[ADDRESS_URL_SIZE];
 };
@@ -139,15 +141,18 @@ static int start_schedule(struct service *s, struct error *e)
 
 static int start_http(struct service *s, unsigned parts, struct error *e)
 {
-    const struct http_service what = {
-        .store = s->store, .watch = s->watch, .feed = s->feed, .access = s->access, .adaptive = s->adaptive};
     struct error why;
-    int r = http_server_start(&s->http, &what, &why);
+    s->api = (struct api_service){
+        .store = s->store, .watch = s->watch, .feed = s->feed, .access = s->access, .adaptive = s->adaptive};
+    int r = api_open(&s->api, &why);
+    if (r == 0)
+        r = http_server_start(&s->http, s->store, &api_hooks, &s->api, &why);
     if (r == 0) {
         address_url(s->url, store_config(s->store), http_server_port(s->http));
         return 0;
     }
     s->http = NULL;
+    api_close(&s->api);
     if (parts & SERVICE_HTTP_OPTIONAL) {
         log_event(LOG_WARN, "no HTTP service: set PERDURA_PORT to a free port", LOG_STR("why", why.text));
         return 0;
@@ -226,19 +231,27 @@ const char *service_url(const struct service *s)
 
 int service_login_link(const struct service *s, char ret[SERVICE_LINK_SIZE])
 {
-    char token[HTTP_LOGIN_LINK_SIZE];
-    int r = s->http ? http_server_login_link(s->http, token) : -ENOTCONN;
+    char token[API_LOGIN_LINK_SIZE];
+    int r = s->http ? api_login_link(&s->api, token) : -ENOTCONN;
     if (r == 0)
         snprintf(ret, SERVICE_LINK_SIZE, "%s/admin/#login=%s", s->url, token);
     return r;
 }
 
-/* 0, or -ETIMEDOUT when the database holds a part: then nothing that it may still use is freed. */
-static int stop_parts(struct service *s, int64_t deadline_ms)
+static int stop_http(struct service *s, int64_t deadline_ms)
 {
     if (http_server_stop(s->http, deadline_ms) < 0)
         return -ETIMEDOUT;
     s->http = NULL;
+    api_close(&s->api);
+    return 0;
+}
+
+/* 0, or -ETIMEDOUT when the database holds a part: then nothing that it may still use is freed. */
+static int stop_parts(struct service *s, int64_t deadline_ms)
+{
+    if (stop_http(s, deadline_ms) < 0)
+        return -ETIMEDOUT;
     if (schedule_stop(s->schedule, deadline_ms) < 0)
         return -ETIMEDOUT;
     s->schedule = NULL;
@@ -266,7 +279,7 @@ static void leave(int code)
 
 void service_stop(struct service *s, int code)
 {
-    if (stop_parts(s, clock_monotonic_ms() + LET_GO_MS) < 0)
+    if (stop_parts(s, clock_monotonic_ms() + DRAIN_GRACE_MS) < 0)
         leave(code);
 }
 
@@ -336,8 +349,7 @@ int service_end(struct service *s, int64_t deadline_ms, int code)
 {
     prepare_cancel(s->prepare); /* they would compete for connections */
     schedule_cancel(s->schedule);
-    if (http_server_stop(s->http, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS)) == 0)
-        s->http = NULL;
+    (void)!stop_http(s, earlier(deadline_ms, clock_monotonic_ms() + HTTP_MS));
     int flushed = flush(s, deadline_ms);
     if (!s->http) /* else requests may still note what they were for */
         (void)!stop_access(s, deadline_ms);

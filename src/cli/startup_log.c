@@ -5,11 +5,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/describe.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/conninfo.h"
 #include "fs/walk.h"
-#include "job/describe.h"
 #include "migrate/migrate.h"
 #include "tier/tier_disk.h"
 

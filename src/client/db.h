@@ -18,6 +18,7 @@
 #ifndef CLIENT_DB_H
 #define CLIENT_DB_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,6 +67,11 @@ int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e) __attrib
  * with growing pauses, until `deadline_ms` (clock_monotonic_ms). One that was never reached fails at once. */
 int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms, struct error *e)
     __attribute__((warn_unused_result));
+
+/* For a query that may be sent twice: whether to send it again after the outcome `code`. Waits up to patience_ms, over
+ * all calls, for a database that was reached before; not once *stopped is set (NULL is allowed). *deadline_ms is 0 at
+ * first and kept between the calls. */
+int db_ask_again(struct db_pool *pool, int code, int patience_ms, const atomic_int *stopped, int64_t *deadline_ms);
 
 /* For as long as it is held: no query may take longer than this, or than the pool's own limit. */
 void db_limit(struct db_conn *conn, int timeout_ms);

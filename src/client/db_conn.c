@@ -17,7 +17,7 @@
 /* A connection that answered so lately is not looked at again. */
 #define TRUSTED_MS 100
 /* An idle server says little: reads until its last words and the end behind them have come. */
-#define GOODBYE_READS 8
+#define FINAL_READS 8
 /* Behind a pooler the session cannot have the server refuse what row level security hides: it is looked at again. */
 #define RECHECK_MS 10000
 
@@ -250,7 +250,7 @@ int db_conn_lost(const struct db_conn *conn)
 int db_session_answers(struct db_conn *conn)
 {
     struct pollfd fd = {.fd = PQsocket(conn->s.pq), .events = POLLIN};
-    for (int i = 0; i < GOODBYE_READS && !db_conn_lost(conn); i++) {
+    for (int i = 0; i < FINAL_READS && !db_conn_lost(conn); i++) {
         if (poll(&fd, 1, 0) == 0)
             return 1;
         if (!PQconsumeInput(conn->s.pq))

@@ -174,7 +174,7 @@ static void add_idle(struct db_pool *pool, struct db_conn *conn, pthread_t user)
     pool->idle[pool->idle_count++].user = user;
 }
 
-static void *run_opening(void *arg)
+static void *db_pool_open_run(void *arg)
 {
     struct opening *o = arg;
     struct db_pool *pool = o->pool;
@@ -215,7 +215,7 @@ static int start_opening(struct db_pool *pool, struct opening **ret, struct erro
         return error_set(e, -ENOMEM, "out of memory");
     o->pool = pool;
     o->user = pthread_self();
-    int r = pthread_create(&thread, NULL, run_opening, o);
+    int r = pthread_create(&thread, NULL, db_pool_open_run, o);
     if (r) {
         free(o);
         return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
@@ -469,6 +469,21 @@ int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms
         return r;
     *ret = NULL;
     return db_reconnect(ret, pool, deadline_ms, e);
+}
+
+int db_ask_again(struct db_pool *pool, int code, int patience_ms, const atomic_int *stopped, int64_t *deadline_ms)
+{
+    struct db_conn *conn;
+    if (!db_unavailable(code) || (stopped && atomic_load(stopped)) || !patience_ms)
+        return 0;
+    if (!*deadline_ms)
+        *deadline_ms = clock_monotonic_ms() + patience_ms;
+    else if (!clock_left_ms(*deadline_ms))
+        return 0;
+    if (db_get_again(pool, &conn, *deadline_ms, NULL) < 0)
+        return 0;
+    db_put(conn);
+    return 1;
 }
 
 void db_put(struct db_conn *conn)

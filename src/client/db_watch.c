@@ -11,7 +11,7 @@
 
 #define NEVER INT64_MAX
 
-struct slot {
+struct db_watch_slot {
     int fd;              /* -1: free */
     int64_t deadline_ms; /* NEVER: not armed */
     int fired;
@@ -24,7 +24,7 @@ struct db_watch {
     int stopping;
     int64_t wakes_ms; /* when the thread looks next; arming for later needs no signal */
     int count;
-    struct slot slots[];
+    struct db_watch_slot slots[];
 };
 
 /* What is still unsent goes with it: the kernel would offer it to a server that can't be reached for minutes after the
@@ -41,7 +41,7 @@ static int64_t fire(struct db_watch *w)
 {
     int64_t earliest = NEVER, now_ms = clock_monotonic_ms();
     for (int i = 0; i < w->count; i++) {
-        struct slot *s = &w->slots[i];
+        struct db_watch_slot *s = &w->slots[i];
         if (s->deadline_ms <= now_ms) {
             cut(s->fd);
             s->fired = 1;
@@ -53,7 +53,7 @@ static int64_t fire(struct db_watch *w)
     return earliest;
 }
 
-static void *run(void *arg)
+static void *db_watch_run(void *arg)
 {
     struct db_watch *w = arg;
     pthread_mutex_lock(&w->lock);
@@ -78,11 +78,11 @@ int db_watch_start(struct db_watch **ret, int slots)
     w->count = slots;
     w->wakes_ms = NEVER;
     for (int i = 0; i < slots; i++)
-        w->slots[i] = (struct slot){.fd = -1, .deadline_ms = NEVER};
+        w->slots[i] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
 
     clock_cond_init(&w->woken);
     pthread_mutex_init(&w->lock, NULL);
-    int r = pthread_create(&w->thread, NULL, run, w);
+    int r = pthread_create(&w->thread, NULL, db_watch_run, w);
     if (r) {
         free(w);
         return -r;
@@ -112,7 +112,7 @@ int db_watch_take(struct db_watch *w, int fd)
     while (slot < w->count && w->slots[slot].fd >= 0)
         slot++;
     assert(slot < w->count);
-    w->slots[slot] = (struct slot){.fd = fd, .deadline_ms = NEVER};
+    w->slots[slot] = (struct db_watch_slot){.fd = fd, .deadline_ms = NEVER};
     pthread_mutex_unlock(&w->lock);
     return slot;
 }
@@ -120,7 +120,7 @@ int db_watch_take(struct db_watch *w, int fd)
 void db_watch_give(struct db_watch *w, int slot)
 {
     pthread_mutex_lock(&w->lock);
-    w->slots[slot] = (struct slot){.fd = -1, .deadline_ms = NEVER};
+    w->slots[slot] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
     pthread_mutex_unlock(&w->lock);
 }
 

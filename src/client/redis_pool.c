@@ -384,7 +384,7 @@ static void probe(struct redis_client *c)
     show(c);
 }
 
-static void *keep(void *arg)
+static void *redis_keeper_run(void *arg)
 {
     struct redis_client *c = arg;
     pthread_mutex_lock(&c->lock);
@@ -431,7 +431,7 @@ int redis_client_open(struct redis_client **ret, const struct redis_client_optio
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_lock(&c->lock); /* the keeper asks who he is */
     show(c);
-    r = -pthread_create(&c->keeper, NULL, keep, c);
+    r = -pthread_create(&c->keeper, NULL, redis_keeper_run, c);
     pthread_mutex_unlock(&c->lock);
     if (r < 0) {
         error_set(e, r, "no thread to look after Redis: %s", strerror(-r));

@@ -8,13 +8,13 @@
 #define SKEW_S 300 /* S3 accepts 15 minutes */
 
 /* What S3 calls an error, what it is here, and the line: "object storage at https://host " goes before it. */
-struct known {
+struct s3_known_error {
     const char *name;
     int code;
     const char *line;
 };
 
-static const struct known known[] = {
+static const struct s3_known_error known[] = {
     {"InvalidAccessKeyId", -EACCES, "knows no such key: correct AWS_ACCESS_KEY_ID"},
     {"SignatureDoesNotMatch", -EACCES, "refuses the signature: correct AWS_SECRET_ACCESS_KEY"},
     {"InvalidToken", -EACCES, "refuses the token: correct AWS_SESSION_TOKEN"},

@@ -6,7 +6,7 @@
 #include "client/s3_request.h"
 
 /* An object on its way in, however many requests it takes. */
-struct reading {
+struct s3_reading {
     const struct s3_read *read;
     struct s3_object object;
     int begun;
@@ -18,19 +18,19 @@ struct reading {
     struct fetch_answer answer;
 };
 
-static int64_t wanted(const struct reading *x)
+static int64_t wanted(const struct s3_reading *x)
 {
     return x->read->len < 0 ? INT64_MAX : x->read->len - x->passed;
 }
 
-static int refuse(struct reading *x, const char *why)
+static int refuse(struct s3_reading *x, const char *why)
 {
     x->wrong = why;
     return -EBADE;
 }
 
 /* RFC 9110 section 15.3.7: a part is an answer to a request for one alone, and the one that was asked for. */
-static int check_part(struct reading *x)
+static int check_part(struct s3_reading *x)
 {
     const struct fetch_answer *a = &x->answer;
     if (!x->ranged)
@@ -41,7 +41,7 @@ static int check_part(struct reading *x)
     return 0;
 }
 
-static int begin(struct reading *x)
+static int begin(struct s3_reading *x)
 {
     int wrong = x->answer.status == 206 ? check_part(x) : 0;
     if (wrong)
@@ -62,7 +62,7 @@ static int begin(struct reading *x)
 
 static int take(void *arg, const void *bytes, size_t n)
 {
-    struct reading *x = arg;
+    struct s3_reading *x = arg;
     const char *at = bytes;
     int r = x->came < 0 ? begin(x) : 0;
     if (r != 0)
@@ -85,7 +85,7 @@ static int take(void *arg, const void *bytes, size_t n)
 }
 
 /* From where the last request ended. */
-static void compose(struct reading *x, struct s3_request *request, char range[64], char condition[300])
+static void compose(struct s3_reading *x, struct s3_request *request, char range[64], char condition[300])
 {
     int64_t from = x->read->from + x->passed;
     int n = 0;
@@ -106,7 +106,7 @@ static void compose(struct reading *x, struct s3_request *request, char range[64
 }
 
 /* The transfer came to its end: whether that is the end of what was asked for. 1: it is. */
-static int check_end(struct reading *x)
+static int check_end(struct s3_reading *x)
 {
     const struct fetch_answer *a = &x->answer;
     int r = x->came < 0 ? begin(x) : 0; /* an empty body never came to the sink */
@@ -122,7 +122,7 @@ static int check_end(struct reading *x)
     return 1;
 }
 
-static int tell_end(const struct s3 *s3, const struct reading *x, int code, struct error *e)
+static int tell_end(const struct s3 *s3, const struct s3_reading *x, int code, struct error *e)
 {
     if (x->wrong)
         return error_set(e, code, "object storage at %s %s", s3_endpoint(s3), x->wrong);
@@ -133,13 +133,13 @@ static int tell_end(const struct s3 *s3, const struct reading *x, int code, stru
 
 /* What is broken off goes on only where another content could be told from this one (RFC 9110 section 8.8.3.2: a weak
  * ETag may stand for several). */
-static int may_go_on(const struct reading *x)
+static int may_go_on(const struct s3_reading *x)
 {
     return !x->passed || (*x->object.etag && strncmp(x->object.etag, "W/", 2) != 0);
 }
 
 /* 1: all is there. 0: the answer is to be told. */
-static int read_on(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *key, struct reading *x,
+static int read_on(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *key, struct s3_reading *x,
                    struct error *e)
 {
     struct fetch_sink sink = {.write = take, .arg = x};
@@ -168,7 +168,7 @@ static int read_on(struct s3 *s3, const struct s3_call *call, const char *bucket
 int s3_get(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *key, const struct s3_read *read,
            struct s3_object *ret, struct error *e)
 {
-    struct reading x = {.read = read};
+    struct s3_reading x = {.read = read};
     struct s3_request request = {.bucket = bucket, .key = key};
     struct s3_patience patience = {.begin_by_ms = call->begin_by_ms};
     for (;;) {

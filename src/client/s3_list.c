@@ -34,7 +34,7 @@ static int ask_page(struct s3 *s3, const struct s3_call *call, const char *bucke
 
 /* What has to hold of a listing, whatever the storage says: keys of the prefix, in ascending order. So it comes to its
  * end, and nobody is told of an object of somebody else's. */
-struct listing {
+struct s3_listing {
     const char *prefix;
     s3_xml_object_fn *fn;
     void *arg;
@@ -45,7 +45,7 @@ struct listing {
 
 static int check_object(void *arg, const struct s3_xml_object *object)
 {
-    struct listing *l = arg;
+    struct s3_listing *l = arg;
     size_t n = strlen(object->key);
     if (strncmp(object->key, l->prefix, strlen(l->prefix)) != 0 || n >= sizeof l->last ||
         (*l->last && strcmp(object->key, l->last) <= 0))
@@ -55,7 +55,7 @@ static int check_object(void *arg, const struct s3_xml_object *object)
     return l->fn(l->arg, object);
 }
 
-static int read_page(struct listing *l, const struct buf *body, char token[S3_XML_TOKEN_SIZE])
+static int read_page(struct s3_listing *l, const struct buf *body, char token[S3_XML_TOKEN_SIZE])
 {
     l->listed = 0;
     int r = s3_xml_list(body->data ? body->data : "", body->len, check_object, l, token);
@@ -66,7 +66,7 @@ static int read_page(struct listing *l, const struct buf *body, char token[S3_XM
 static int list(struct s3 *s3, const struct s3_call *call, const char *bucket, const char *prefix, int keys,
                 s3_xml_object_fn *fn, void *arg, struct error *e)
 {
-    struct listing listing = {.prefix = prefix, .fn = fn, .arg = arg};
+    struct s3_listing listing = {.prefix = prefix, .fn = fn, .arg = arg};
     char token[S3_XML_TOKEN_SIZE] = "";
     struct buf query, body;
     int r;

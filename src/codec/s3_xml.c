@@ -184,7 +184,7 @@ int s3_xml_upload_id(const char *xml, size_t n, char ret[S3_XML_UPLOAD_ID_SIZE])
 
 /* Listings */
 
-struct listing {
+struct xml_listing {
     s3_xml_object_fn *fn;
     void *arg;
     char key[TEXT_SIZE];
@@ -193,7 +193,7 @@ struct listing {
     char next[S3_XML_TOKEN_SIZE];
 };
 
-static void begin_object(struct listing *l)
+static void begin_object(struct xml_listing *l)
 {
     l->key[0] = '\0';
     l->object = (struct s3_xml_object){.key = l->key, .size = -1, .modified_s = -1};
@@ -215,7 +215,7 @@ static int64_t size_of(const char *text)
     return errno || end == text || *end || n < 0 ? -1 : (int64_t)n;
 }
 
-static void take_field(struct listing *l, const char *name, const char *text)
+static void take_field(struct xml_listing *l, const char *name, const char *text)
 {
     if (strcmp(name, "Key") == 0)
         keep(l->key, sizeof l->key, text);
@@ -227,7 +227,7 @@ static void take_field(struct listing *l, const char *name, const char *text)
         l->object.modified_s = iso_seconds(text);
 }
 
-static int end_object(struct listing *l)
+static int end_object(struct xml_listing *l)
 {
     int r = *l->key && l->object.size >= 0 ? l->fn(l->arg, &l->object) : -EINVAL;
     begin_object(l);
@@ -236,7 +236,7 @@ static int end_object(struct listing *l)
 
 static int on_list_element(struct reader *x, const char *parent, const char *name, const char *text)
 {
-    struct listing *l = x->ret;
+    struct xml_listing *l = x->ret;
     if (strcmp(parent, "Contents") == 0) {
         take_field(l, name, text);
     } else if (strcmp(parent, "ListBucketResult") == 0) {
@@ -252,7 +252,7 @@ static int on_list_element(struct reader *x, const char *parent, const char *nam
 
 int s3_xml_list(const char *xml, size_t n, s3_xml_object_fn *fn, void *arg, char next[S3_XML_TOKEN_SIZE])
 {
-    struct listing *l = calloc(1, sizeof *l);
+    struct xml_listing *l = calloc(1, sizeof *l);
     if (!l)
         return -ENOMEM;
     l->fn = fn;

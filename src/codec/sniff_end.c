@@ -3,7 +3,7 @@
 #define PIECE 8192
 
 /* The bytes one after the other. */
-struct cursor {
+struct end_cursor {
     sniff_read_fn *read;
     void *arg;
     int64_t at, size; /* of the next byte; all that there are */
@@ -13,7 +13,7 @@ struct cursor {
 };
 
 /* -1 behind the end. */
-static int next(struct cursor *c)
+static int next(struct end_cursor *c)
 {
     if (c->at < 0 || c->at >= c->size)
         return -1;
@@ -28,13 +28,13 @@ static int next(struct cursor *c)
     return c->piece[c->at++ - c->from];
 }
 
-static void skip(struct cursor *c, int64_t n)
+static void skip(struct end_cursor *c, int64_t n)
 {
     c->at = n <= c->size - c->at ? c->at + n : c->size;
 }
 
 /* The number of `n` bytes that comes next, most significant byte first; -1 behind the end. */
-static int64_t next_be(struct cursor *c, int n)
+static int64_t next_be(struct end_cursor *c, int n)
 {
     int64_t v = 0;
     for (int i = 0; i < n; i++) {
@@ -46,7 +46,7 @@ static int64_t next_be(struct cursor *c, int n)
     return v;
 }
 
-static int64_t next_le(struct cursor *c, int n)
+static int64_t next_le(struct end_cursor *c, int n)
 {
     int64_t v = 0;
     for (int i = 0; i < n; i++) {
@@ -59,7 +59,7 @@ static int64_t next_le(struct cursor *c, int n)
 }
 
 /* PNG (Third Edition), 5.3: chunks of a length, a type, data and a checksum; IEND is the last one. */
-static bool ends_png(struct cursor *c)
+static bool ends_png(struct end_cursor *c)
 {
     const int64_t iend = 0x49454E44;
     for (skip(c, 8);;) {
@@ -76,7 +76,7 @@ static bool ends_png(struct cursor *c)
 
 /* ITU-T T.81, B.1: in the data of a scan an FF is followed by 00, by a restart marker or by the next segment. An image
  * within a segment, such as a thumbnail, is skipped with it. */
-static bool ends_jpeg(struct cursor *c)
+static bool ends_jpeg(struct end_cursor *c)
 {
     for (skip(c, 2);;) {
         int byte = next(c);
@@ -97,7 +97,7 @@ static bool ends_jpeg(struct cursor *c)
     }
 }
 
-static bool skip_gif_blocks(struct cursor *c)
+static bool skip_gif_blocks(struct end_cursor *c)
 {
     int len;
     while ((len = next(c)) > 0)
@@ -105,14 +105,14 @@ static bool skip_gif_blocks(struct cursor *c)
     return len == 0;
 }
 
-static void skip_gif_colors(struct cursor *c, int flags)
+static void skip_gif_colors(struct end_cursor *c, int flags)
 {
     if (flags & 0x80)
         skip(c, 3 << ((flags & 7) + 1));
 }
 
 /* GIF89a specification, appendix B: blocks, and 3B behind the last one. */
-static bool ends_gif(struct cursor *c)
+static bool ends_gif(struct end_cursor *c)
 {
     skip(c, 10);
     int flags = next(c);
@@ -142,7 +142,7 @@ static bool ends_gif(struct cursor *c)
 }
 
 /* RFC 9649, section 2.3: the length of all that follows. */
-static bool ends_webp(struct cursor *c)
+static bool ends_webp(struct end_cursor *c)
 {
     skip(c, 4);
     int64_t len = next_le(c, 4);
@@ -150,7 +150,7 @@ static bool ends_webp(struct cursor *c)
 }
 
 /* BITMAPFILEHEADER: bfSize. */
-static bool ends_bmp(struct cursor *c)
+static bool ends_bmp(struct end_cursor *c)
 {
     skip(c, 2);
     return next_le(c, 4) == c->size;
@@ -158,7 +158,7 @@ static bool ends_bmp(struct cursor *c)
 
 bool sniff_is_whole(enum sniff_kind kind, sniff_read_fn *read, void *arg, int64_t size)
 {
-    struct cursor c = {.read = read, .arg = arg, .size = size};
+    struct end_cursor c = {.read = read, .arg = arg, .size = size};
     switch (kind) {
     case SNIFF_PNG:
         return ends_png(&c);

@@ -5,12 +5,12 @@
 /* SVG: W3C SVG 2, section 8 (svg element); what may stand before the root element is XML 1.0, section 2.8. Only enough
  * XML is read to find the root element and three of its attributes, in UTF-8 or another ASCII-like encoding. */
 
-struct cursor {
+struct svg_cursor {
     struct span s;
     size_t at;
 };
 
-static int peek(const struct cursor *c)
+static int peek(const struct svg_cursor *c)
 {
     return c->at < c->s.n ? c->s.p[c->at] : -1;
 }
@@ -20,13 +20,13 @@ static bool is_space(int c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-static void skip_space(struct cursor *c)
+static void skip_space(struct svg_cursor *c)
 {
     while (is_space(peek(c)))
         c->at++;
 }
 
-static bool accept(struct cursor *c, const char *text)
+static bool accept(struct svg_cursor *c, const char *text)
 {
     size_t len = strlen(text);
     if (!span_equals(c->s, c->at, text, len))
@@ -36,14 +36,14 @@ static bool accept(struct cursor *c, const char *text)
 }
 
 /* Moves behind the next `text`, or to the end. */
-static void skip_behind(struct cursor *c, const char *text)
+static void skip_behind(struct svg_cursor *c, const char *text)
 {
     struct span rest = span_cut(c->s, c->at, c->s.n);
     const unsigned char *found = rest.n ? memmem(rest.p, rest.n, text, strlen(text)) : NULL;
     c->at = found ? (size_t)(found - c->s.p) + strlen(text) : c->s.n;
 }
 
-static bool skip_comment_or_instruction(struct cursor *c)
+static bool skip_comment_or_instruction(struct svg_cursor *c)
 {
     if (accept(c, "<!--"))
         skip_behind(c, "-->");
@@ -55,7 +55,7 @@ static bool skip_comment_or_instruction(struct cursor *c)
 }
 
 /* The rest of a DOCTYPE: its '>' is the one outside of quotes and of the internal subset's brackets. */
-static void skip_doctype(struct cursor *c)
+static void skip_doctype(struct svg_cursor *c)
 {
     bool in_subset = false;
 
@@ -80,7 +80,7 @@ static bool ends_name(int c)
     return c < 0 || is_space(c) || strchr("=/>\"'<", c);
 }
 
-static struct span read_name(struct cursor *c)
+static struct span read_name(struct svg_cursor *c)
 {
     size_t start = c->at;
     while (!ends_name(peek(c)))
@@ -94,7 +94,7 @@ static bool is_text(struct span s, const char *text)
 }
 
 /* Moves behind the root element's name if that is svg. A name that ends with the bytes may be longer in truth. */
-static bool accept_svg_element(struct cursor *c)
+static bool accept_svg_element(struct svg_cursor *c)
 {
     if (!accept(c, "<"))
         return false;
@@ -106,7 +106,7 @@ static bool accept_svg_element(struct cursor *c)
 }
 
 /* Reads name="value" or name='value' within a tag. False at the tag's end or where it is no longer XML. */
-static bool read_attribute(struct cursor *c, struct span *ret_name, struct span *ret_value)
+static bool read_attribute(struct svg_cursor *c, struct span *ret_name, struct span *ret_value)
 {
     skip_space(c);
     struct span name = read_name(c);
@@ -133,7 +133,7 @@ static bool is_digit(int c)
 }
 
 /* The digits here as a number; each behind a decimal point counts for `weight` of the one before. */
-static bool read_digits(struct cursor *c, double *value, double weight)
+static bool read_digits(struct svg_cursor *c, double *value, double weight)
 {
     bool any = false;
     for (double unit = weight; is_digit(peek(c)); c->at++, any = true) {
@@ -149,9 +149,9 @@ static bool read_digits(struct cursor *c, double *value, double weight)
 
 /* The exponent of a number, if one stands here ("em" is a unit and not an exponent). Beyond +-400 a double is 0 or
  * infinite anyway. */
-static int read_exponent(struct cursor *c)
+static int read_exponent(struct svg_cursor *c)
 {
-    struct cursor ahead = *c;
+    struct svg_cursor ahead = *c;
     double value = 0;
 
     if (!accept(&ahead, "e") && !accept(&ahead, "E"))
@@ -167,7 +167,7 @@ static int read_exponent(struct cursor *c)
 }
 
 /* A CSS number (CSS Values 3, section 4.3). strtod() would follow the locale and read beyond the bytes. */
-static bool read_number(struct cursor *c, double *ret)
+static bool read_number(struct svg_cursor *c, double *ret)
 {
     double value = 0;
     bool negative = accept(c, "-");
@@ -195,7 +195,7 @@ static uint64_t pixels(double value)
 /* A length without a unit or in px. All others depend on where the image is shown. */
 static uint64_t read_length(struct span text)
 {
-    struct cursor c = {text, 0};
+    struct svg_cursor c = {text, 0};
     double value;
 
     skip_space(&c);
@@ -208,7 +208,7 @@ static uint64_t read_length(struct span text)
 
 static struct sniff read_view_box(struct span text)
 {
-    struct cursor c = {text, 0};
+    struct svg_cursor c = {text, 0};
     double values[4]; /* left, top, width, height */
 
     for (size_t i = 0; i < 4; i++) {
@@ -223,7 +223,7 @@ static struct sniff read_view_box(struct span text)
 
 struct sniff sniff_svg(struct span s)
 {
-    struct cursor c = {s, 0};
+    struct svg_cursor c = {s, 0};
 
     accept(&c, "\xEF\xBB\xBF");
     skip_space(&c);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* One line being read, without its end. */
-struct line {
+struct dotenv_line {
     const char *pos, *end;
     int number;
 };
@@ -17,18 +17,18 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-static void skip_blanks(struct line *l)
+static void skip_blanks(struct dotenv_line *l)
 {
     while (l->pos < l->end && is_blank(*l->pos))
         l->pos++;
 }
 
-static int refuse(const struct line *l, struct error *e, const char *why)
+static int refuse(const struct dotenv_line *l, struct error *e, const char *why)
 {
     return error_set(e, -EINVAL, "line %d: %s", l->number, why);
 }
 
-static size_t name_length(const struct line *l)
+static size_t name_length(const struct dotenv_line *l)
 {
     const char *p = l->pos;
     while (p < l->end && (isalpha((unsigned char)*p) || *p == '_' || (p > l->pos && isdigit((unsigned char)*p))))
@@ -37,14 +37,14 @@ static size_t name_length(const struct line *l)
 }
 
 /* Reads `export NAME =`, and stops behind the '='. */
-static int read_name(struct line *l, struct buf *name, struct error *e)
+static int read_name(struct dotenv_line *l, struct buf *name, struct error *e)
 {
     static const char export[] = "export";
     const size_t export_len = sizeof export - 1;
 
     size_t len = name_length(l);
     if (len == export_len && memcmp(l->pos, export, len) == 0 && l->pos + len < l->end && is_blank(l->pos[len])) {
-        struct line rest = *l;
+        struct dotenv_line rest = *l;
         rest.pos += len;
         skip_blanks(&rest);
         /* `export = x` sets a variable of that name. */
@@ -66,7 +66,7 @@ static int read_name(struct line *l, struct buf *name, struct error *e)
     return 0;
 }
 
-static int read_escape(struct line *l, struct buf *value, struct error *e)
+static int read_escape(struct dotenv_line *l, struct buf *value, struct error *e)
 {
     static const char written[] = "n\"\\$", meant[] = "\n\"\\$";
     const char *p = l->pos < l->end ? memchr(written, *l->pos, sizeof written - 1) : NULL;
@@ -76,7 +76,7 @@ static int read_escape(struct line *l, struct buf *value, struct error *e)
     return buf_add(value, &meant[p - written], 1);
 }
 
-static int read_quoted(struct line *l, struct buf *value, struct error *e)
+static int read_quoted(struct dotenv_line *l, struct buf *value, struct error *e)
 {
     const char quote = *l->pos++;
     for (;;) {
@@ -101,7 +101,7 @@ static int read_quoted(struct line *l, struct buf *value, struct error *e)
     return 0;
 }
 
-static int read_bare(struct line *l, struct buf *value)
+static int read_bare(struct dotenv_line *l, struct buf *value)
 {
     const char *p = l->pos;
     while (p < l->end && !(*p == '#' && is_blank(p[-1])))
@@ -111,7 +111,7 @@ static int read_bare(struct line *l, struct buf *value)
     return buf_add(value, l->pos, (size_t)(p - l->pos));
 }
 
-static int read_value(struct line *l, struct buf *value, struct error *e)
+static int read_value(struct dotenv_line *l, struct buf *value, struct error *e)
 {
     skip_blanks(l);
     if (l->pos < l->end && (*l->pos == '\'' || *l->pos == '"'))
@@ -135,7 +135,7 @@ static int add_pair(struct dotenv *d, const struct buf *name, const struct buf *
     return 0;
 }
 
-static int read_line(struct dotenv *d, struct line *l, struct error *e)
+static int read_line(struct dotenv *d, struct dotenv_line *l, struct error *e)
 {
     skip_blanks(l);
     if (l->pos == l->end || *l->pos == '#')
@@ -172,7 +172,7 @@ int dotenv_parse(const char *text, size_t len, struct dotenv *ret, struct error 
         const char *line_end = memchr(text, '\n', (size_t)(end - text));
         if (!line_end)
             line_end = end;
-        struct line l = {.pos = text, .end = line_end, .number = number};
+        struct dotenv_line l = {.pos = text, .end = line_end, .number = number};
         text = line_end + (line_end < end);
         if (l.end > l.pos && l.end[-1] == '\r')
             l.end--;

@@ -4,8 +4,8 @@
  *
  * The lock is a flock(2) on that file. Whatever works in the folder keeps the descriptor open (dev_folder_lock), so the
  * lock lasts as long as any of it lives, even when the one who took it was killed. */
-#ifndef DEV_FOLDER_H
-#define DEV_FOLDER_H
+#ifndef DEV_DEV_FOLDER_H
+#define DEV_DEV_FOLDER_H
 
 #include <limits.h>
 

@@ -211,7 +211,7 @@ static int give_name_now(struct publishing *p, const struct atomicfile *f)
     if (!f->replace)
         return naming_new(from_fd, f->name, p->folder_fd, name);
     int r = naming_check(p->folder_fd, name, &f->seen);
-    return r < 0 ? r : naming_over(from_fd, f->name, p->folder_fd, name, f->path, &f->seen);
+    return r < 0 ? r : naming_exchange(from_fd, f->name, p->folder_fd, name, f->path, &f->seen);
 }
 
 static int give_name(struct publishing *p, const struct atomicfile *f)
@@ -305,7 +305,7 @@ static int remove_from(struct staging *s, int folder_fd, const char *name, const
     if (fd < 0)
         return fd;
     close(fd);
-    r = naming_aside(folder_fd, name, staging_folder(s), aside, path, seen);
+    r = naming_displace(folder_fd, name, staging_folder(s), aside, path, seen);
     return r < 0 ? r : sync_folder(folder_fd);
 }
 

@@ -180,7 +180,7 @@ static int exchange(int from_fd, const char *from, int to_fd, const char *to, co
     return r;
 }
 
-int naming_over(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen)
+int naming_exchange(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen)
 {
     int held;
     make_note(from_fd, from, path, seen);
@@ -190,7 +190,7 @@ int naming_over(int from_fd, const char *from, int to_fd, const char *to, const 
     return r;
 }
 
-int naming_aside(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen)
+int naming_displace(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen)
 {
     struct stat out;
     make_note(to_fd, to, path, seen);
@@ -220,11 +220,11 @@ static int put_back(int folder_fd, const char *name, const struct stat *held, in
         return -errno;
     if (!is_print(&there, &note->own) && clock_ns(there.st_mtim) >= clock_ns(held->st_mtim))
         return 0;
-    r = naming_over(folder_fd, name, to_fd, to, note->path, &there);
+    r = naming_exchange(folder_fd, name, to_fd, to, note->path, &there);
     return r == -EEXIST ? 0 : r;
 }
 
-int naming_settle(int root_fd, int folder_fd, const char *name)
+int naming_recover(int root_fd, int folder_fd, const char *name)
 {
     struct note note = {0};
     struct stat st;

@@ -22,11 +22,13 @@ int naming_new(int from_fd, const char *from, int to_fd, const char *to);
 /* Puts temporary `from` in the place of the file `seen`, and of no other: the two are exchanged, and what comes out
  * tells whether somebody wrote there since naming_check. If so, it goes back, again and again as long as what comes out
  * is not what was put in: the last to write wins, and -EEXIST. `path` leads from the root to to_fd's `to`. */
-int naming_over(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen);
+int naming_exchange(int from_fd, const char *from, int to_fd, const char *to, const char *path,
+                    const struct stat *seen);
 
 /* Puts the file `seen`, and no other, in the place of temporary `to`, which then goes. -EEXIST: it was another one, and
  * has its name still. */
-int naming_aside(int from_fd, const char *from, int to_fd, const char *to, const char *path, const struct stat *seen);
+int naming_displace(int from_fd, const char *from, int to_fd, const char *to, const char *path,
+                    const struct stat *seen);
 
 /* Whether there is a note on a temporary: then it may be somebody else's, and goes with the sweep. */
 int naming_has_note(int folder_fd, const char *name);
@@ -37,7 +39,7 @@ enum naming_entry naming_entry(int folder_fd, const char *entry);
 
 /* Nobody uses the temporary any more: puts it back if there is a note and it is somebody else's, unless a newer file
  * has its name by now. 0: what is left of it may be removed; -errno: it could not be put back. */
-int naming_settle(int root_fd, int folder_fd, const char *name);
+int naming_recover(int root_fd, int folder_fd, const char *name);
 
 void naming_forget(int folder_fd, const char *name);
 

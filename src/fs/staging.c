@@ -27,7 +27,7 @@
 #define MAKE_TRIES 1000
 
 /* A folder and its lock, both held. */
-struct place {
+struct staging_place {
     int fd;
     int lock_fd;
     char name[NAME_SIZE];
@@ -37,7 +37,7 @@ struct staging {
     int root_fd;
     atomic_uint_fast64_t last_name; /* of the temporaries: never used twice, not even in a folder made anew */
     pthread_mutex_t remake_lock;    /* for place.name, and so that one thread alone makes the folder anew */
-    struct place place;             /* its descriptors keep their numbers as long as the staging lives */
+    struct staging_place place;     /* its descriptors keep their numbers as long as the staging lives */
 };
 
 static int open_own(int root_fd)
@@ -113,9 +113,9 @@ static int random_name(char name[NAME_SIZE])
 }
 
 /* One attempt at a folder with a lock. *ret_raced is set when it failed because somebody removed what we just made. */
-static int try_make_place(int root_fd, struct place *ret, int *ret_raced)
+static int try_make_place(int root_fd, struct staging_place *ret, int *ret_raced)
 {
-    struct place p = {.fd = -1, .lock_fd = -1};
+    struct staging_place p = {.fd = -1, .lock_fd = -1};
     *ret_raced = 0;
     if (mkdirat(root_fd, SAFEPATH_OWN_FOLDER, 0700) < 0 && errno != EEXIST)
         return -errno;
@@ -150,7 +150,7 @@ out:
     return r;
 }
 
-static int make_place(int root_fd, struct place *ret)
+static int make_place(int root_fd, struct staging_place *ret)
 {
     int r = -EAGAIN;
     int raced = 1;
@@ -166,7 +166,7 @@ static int remove_entry(int root_fd, int fd, const char *name)
     case NAMING_NOTE: /* it goes with its temporary */
         return 0;
     case NAMING_TEMPORARY: {
-        int r = naming_settle(root_fd, fd, name);
+        int r = naming_recover(root_fd, fd, name);
         if (r < 0)
             return r;
         r = unlinkat(fd, name, 0) == 0 ? 1 : errno == ENOENT ? 0 : -errno;
@@ -303,7 +303,7 @@ int staging_sync(int root_fd)
 /* dup3 puts the new folder under the old descriptors in one step, so that other threads need no lock to use them. */
 static int remake(struct staging *s)
 {
-    struct place p;
+    struct staging_place p;
     int r = 0;
     pthread_mutex_lock(&s->remake_lock);
     if (is_there(s->place.fd, LOCK_NAME)) /* Another thread was faster. */

@@ -18,8 +18,8 @@
 #define PATH_ROOM      (SAFEPATH_MAX + 1 + NAME_SHOWN_MAX + 1)
 
 /* A folder that waits to be read; its path is empty for the root. */
-struct folder {
-    struct folder *next;
+struct walk_dir {
+    struct walk_dir *next;
     size_t len;
     char path[];
 };
@@ -29,14 +29,14 @@ struct walk {
     enum walk_what what;
     walk_fn *fn;
     void *arg;
-    struct folder *pending; /* a stack: what is found last is read first, which keeps it small */
+    struct walk_dir *pending; /* a stack: what is found last is read first, which keeps it small */
     struct walk_entry entry;
     char path[PATH_ROOM]; /* entry.path points here */
 };
 
 static int push_folder(struct walk *w, const char *path, size_t len)
 {
-    struct folder *f = malloc(sizeof *f + len + 1);
+    struct walk_dir *f = malloc(sizeof *f + len + 1);
     if (!f)
         return -ENOMEM;
     f->next = w->pending;
@@ -47,14 +47,14 @@ static int push_folder(struct walk *w, const char *path, size_t len)
     return 0;
 }
 
-static struct folder *pop_folder(struct walk *w)
+static struct walk_dir *pop_folder(struct walk *w)
 {
-    struct folder *f = w->pending;
+    struct walk_dir *f = w->pending;
     w->pending = f->next;
     return f;
 }
 
-static void set_path(struct walk *w, const struct folder *in, const char *name, size_t name_len)
+static void set_path(struct walk *w, const struct walk_dir *in, const char *name, size_t name_len)
 {
     size_t at = in->len;
     memcpy(w->path, in->path, at);
@@ -68,7 +68,7 @@ static void set_path(struct walk *w, const struct folder *in, const char *name, 
 }
 
 /* As set_path, with what is not plain ASCII as \xHH: for names that are not UTF-8, so that they can be told. */
-static void set_path_escaped(struct walk *w, const struct folder *in, const char *name)
+static void set_path_escaped(struct walk *w, const struct walk_dir *in, const char *name)
 {
     set_path(w, in, "", 0);
     size_t at = w->entry.path_len;
@@ -136,7 +136,7 @@ static int visit_link(struct walk *w)
     return report(w, WALK_UNREADABLE);
 }
 
-static int visit(struct walk *w, const struct folder *in, int in_fd, const struct dirent *d)
+static int visit(struct walk *w, const struct walk_dir *in, int in_fd, const struct dirent *d)
 {
     const char *name = d->d_name;
     if (w->what == WALK_FOLDERS && d->d_type != DT_DIR && d->d_type != DT_UNKNOWN)
@@ -179,7 +179,7 @@ static int visit(struct walk *w, const struct folder *in, int in_fd, const struc
 }
 
 /* The folder itself as an entry, unless it is the root, which ends the walk. */
-static int fail_folder(struct walk *w, const struct folder *f, int code, const char *what, struct error *e)
+static int fail_folder(struct walk *w, const struct walk_dir *f, int code, const char *what, struct error *e)
 {
     if (f->len == 0)
         return fserror_set(e, code, what);
@@ -188,7 +188,7 @@ static int fail_folder(struct walk *w, const struct folder *f, int code, const c
     return report_unreadable(w, code, what);
 }
 
-static int read_folder(struct walk *w, const struct folder *f, struct error *e)
+static int read_folder(struct walk *w, const struct walk_dir *f, struct error *e)
 {
     static const char cannot[] = "can't be listed, so nothing in it is seen";
     int fd = safepath_open(w->root_fd, f->len ? f->path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, SAFEPATH_NO_LINKS);
@@ -235,7 +235,7 @@ int walk_beneath(int root_fd, const char *path, enum walk_what what, walk_fn *fn
 
     int r = push_folder(w, path, strlen(path));
     while (r == 0 && w->pending) {
-        struct folder *f = pop_folder(w);
+        struct walk_dir *f = pop_folder(w);
         r = read_folder(w, f, e);
         free(f);
     }

@@ -25,7 +25,7 @@
 #define FOLDER_MASK (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define ROOT_MASK   (FOLDER_MASK | IN_DELETE_SELF | IN_MOVE_SELF)
 
-struct folder {
+struct watch_dir {
     int wd;
     UT_hash_handle hh;
     size_t len;
@@ -37,8 +37,8 @@ struct fs_watch {
     int root_fd;
     const char *root_path;
     int root_wd;
-    struct folder *folders; /* by wd. The kernel hands out each number once, so an old event finds no new folder */
-    char path[PATH_ROOM];   /* of the event being told */
+    struct watch_dir *folders; /* by wd. The kernel hands out each number once, so an old event finds no new folder */
+    char path[PATH_ROOM];      /* of the event being told */
     char buffer[BUFFER_BYTES] __attribute__((aligned(__alignof__(struct inotify_event))));
 };
 
@@ -62,7 +62,7 @@ int fs_watch_open(struct fs_watch **ret, int root_fd, const char *root_path, str
     return 0;
 }
 
-static void forget(struct fs_watch *w, struct folder *f)
+static void forget(struct fs_watch *w, struct watch_dir *f)
 {
     HASH_DEL(w->folders, f);
     free(f);
@@ -72,7 +72,7 @@ void fs_watch_close(struct fs_watch *w)
 {
     if (!w)
         return;
-    struct folder *f, *next;
+    struct watch_dir *f, *next;
     HASH_ITER (hh, w->folders, f, next)
         forget(w, f);
     close(w->fd);
@@ -129,7 +129,7 @@ static int add_wd(struct fs_watch *w, const char *path, size_t len)
 /* 1: was under watch already, by this path; 0: is now; or -errno. */
 static int add_folder(struct fs_watch *w, const char *path, size_t len)
 {
-    struct folder *old, *f;
+    struct watch_dir *old, *f;
     int wd = add_wd(w, path, len);
     if (wd < 0)
         return wd;
@@ -206,7 +206,7 @@ int fs_watch_tree(struct fs_watch *w, const char *path, walk_fn *fn, void *arg, 
 /* The folder and all beneath it go by another name now, or none. */
 static void forget_beneath(struct fs_watch *w, const char *path, size_t len)
 {
-    struct folder *f, *next;
+    struct watch_dir *f, *next;
     HASH_ITER (hh, w->folders, f, next) {
         if (f->len < len || memcmp(f->path, path, len) != 0 || (f->len > len && f->path[len] != '/'))
             continue;
@@ -216,7 +216,7 @@ static void forget_beneath(struct fs_watch *w, const char *path, size_t len)
 }
 
 /* Sets w->path; its length, or 0 when there is nothing to tell. */
-static size_t set_path(struct fs_watch *w, const struct folder *in, const char *name)
+static size_t set_path(struct fs_watch *w, const struct watch_dir *in, const char *name)
 {
     if (!in->len && strcmp(name, SAFEPATH_OWN_FOLDER) == 0)
         return 0;
@@ -258,7 +258,7 @@ static int file_event(struct fs_watch *w, uint32_t mask)
 
 static void tell(struct fs_watch *w, const struct inotify_event *event, fs_watch_fn *fn, void *arg)
 {
-    struct folder *in;
+    struct watch_dir *in;
     size_t len = 0;
     int kind = -1;
     if (event->mask & IN_Q_OVERFLOW) {

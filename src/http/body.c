@@ -7,11 +7,10 @@
 #include <unistd.h>
 
 #include "fs/fdio.h"
-#include "http/server.h"
 #include "store/store.h"
 #include "store/store_object.h"
 
-void http_body_begin(struct http_exchange *x, int64_t room)
+void http_body_begin(struct http_transaction *x, int64_t room)
 {
     buf_init(&x->body, (size_t)room);
     x->body_fd = -1;
@@ -24,16 +23,16 @@ static int append(int fd, const char *bytes, size_t n, struct error *e)
     return r < 0 ? error_set(e, r, "can't be kept until it is stored: %s", strerror(-r)) : 0;
 }
 
-int http_body_spool(struct http_exchange *x, struct error *e)
+int http_body_spool(struct http_transaction *x, struct error *e)
 {
-    int r = store_spool(x->service->store, &x->body_fd, e);
+    int r = store_spool(x->store, &x->body_fd, e);
     if (r == 0)
         r = append(x->body_fd, x->body.data, x->body.len, e);
     buf_release(&x->body);
     return r;
 }
 
-int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct error *e)
+int http_body_add(struct http_transaction *x, const char *piece, size_t n, struct error *e)
 {
     int r = 0;
     if (x->body_fd < 0 && x->body.len + n > x->body.max)
@@ -47,12 +46,12 @@ int http_body_add(struct http_exchange *x, const char *piece, size_t n, struct e
     return r;
 }
 
-int http_body_is_large(const struct http_exchange *x)
+int http_body_is_large(const struct http_transaction *x)
 {
-    return x->body_fd >= 0 && x->body_bytes > store_config(x->service->store)->inline_max_bytes;
+    return x->body_fd >= 0 && x->body_bytes > store_config(x->store)->inline_max_bytes;
 }
 
-int http_body_load(struct http_exchange *x, struct error *e)
+int http_body_load(struct http_transaction *x, struct error *e)
 {
     struct buf body;
     char *to;
@@ -72,7 +71,7 @@ int http_body_load(struct http_exchange *x, struct error *e)
     return 0;
 }
 
-int http_body_is_coded(const struct http_exchange *x)
+int http_body_is_coded(const struct http_transaction *x)
 {
     char *list = http_header_list(x, "Content-Encoding");
     const char *at = list ? list : "";
@@ -84,7 +83,7 @@ int http_body_is_coded(const struct http_exchange *x)
     return coded;
 }
 
-void http_body_release(struct http_exchange *x)
+void http_body_release(struct http_transaction *x)
 {
     buf_release(&x->body);
     if (x->body_fd >= 0)
@@ -92,7 +91,7 @@ void http_body_release(struct http_exchange *x)
     x->body_fd = -1;
 }
 
-const void *http_body_head(const struct http_exchange *x, char *room, size_t size, size_t *ret_n)
+const void *http_body_head(const struct http_transaction *x, char *room, size_t size, size_t *ret_n)
 {
     if (x->body_fd < 0) {
         *ret_n = x->body.len;

@@ -21,18 +21,17 @@ static const struct {
     int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
                        * ran into it may be committed all the same. */
 } kinds[POOLS] = {
-    [POOL_SESSION] = {2, QUEUE_SESSION, 1500}, [POOL_READ] = {4, QUEUE, 1500},
-    [POOL_WRITE] = {4, QUEUE, 5000},           [POOL_LARGE] = {8, QUEUE, 5000},
-    [POOL_PATIENT] = {2, QUEUE, 600000},       [POOL_ALONE] = {1, QUEUE_ALONE, 5000},
+    [POOL_SESSION] = {2, QUEUE_SESSION, 1500}, [POOL_READ] = {4, QUEUE, 1500},   [POOL_WRITE] = {4, QUEUE, 5000},
+    [POOL_LARGE] = {8, QUEUE, 5000},           [POOL_SLOW] = {2, QUEUE, 600000}, [POOL_SERIAL] = {1, QUEUE_ALONE, 5000},
 };
 
 struct pools {
     struct workers *workers[POOLS];
 };
 
-static void work(void *arg, struct workers *w)
+static void pools_run(void *arg, struct workers *w)
 {
-    struct http_exchange *x;
+    struct http_transaction *x;
     (void)arg;
     while ((x = workers_take(w))) {
         db_deadline(x->db_deadline_ms);
@@ -49,7 +48,7 @@ int pools_start(struct pools **ret)
     struct pools *p = calloc(1, sizeof *p);
     int r = p ? 0 : -ENOMEM;
     for (int i = 0; i < POOLS && r == 0; i++)
-        r = workers_start(&p->workers[i], kinds[i].threads, kinds[i].queue, work, NULL);
+        r = workers_start(&p->workers[i], kinds[i].threads, kinds[i].queue, pools_run, NULL);
     if (r < 0)
         pools_finish(p);
     else
@@ -65,22 +64,22 @@ void pools_finish(struct pools *p)
     free(p);
 }
 
-enum pool pools_of(const struct http_exchange *x)
+enum pool pools_of(const struct http_transaction *x)
 {
-    return x->route->place == HTTP_PATIENT                   ? POOL_PATIENT
-           : x->route->place == HTTP_ALONE                   ? POOL_ALONE
+    return x->route->place == HTTP_SLOW                      ? POOL_SLOW
+           : x->route->place == HTTP_SERIAL                  ? POOL_SERIAL
            : http_body_is_large(x)                           ? POOL_LARGE
            : x->method == HTTP_GET || x->method == HTTP_HEAD ? POOL_READ
                                                              : POOL_WRITE;
 }
 
 /* A large one goes to object storage first. */
-static int64_t limit_of_body(const struct http_exchange *x)
+static int64_t limit_of_body(const struct http_transaction *x)
 {
     return http_body_is_large(x) ? tier_object_patience_ms(x->body_bytes) : x->body_bytes / BODY_BYTES_PER_MS;
 }
 
-int pools_push(struct pools *p, enum pool pool, struct http_exchange *x)
+int pools_push(struct pools *p, enum pool pool, struct http_transaction *x)
 {
     x->db_deadline_ms = clock_monotonic_ms() + kinds[pool].limit_ms + limit_of_body(x);
     return workers_push_now(p->workers[pool], x);

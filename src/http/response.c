@@ -13,14 +13,13 @@
 
 #include "base/metric.h"
 #include "http/problem.h"
-#include "http/server.h"
 #include "store/store.h"
 
 /* libmicrohttpd holds a lock over a response while it sends a file, and for a moment while it counts who sends it. So
  * that the threads that carry connections don't wait for each other there, they are spread over so many. */
 #define LANES 4
 
-struct kept {
+struct kept_response {
     struct image_extra extra;
     struct lane {
         _Atomic(struct MHD_Response *) plain, versioned;
@@ -36,15 +35,15 @@ unsigned response_lane(void)
     return own - 1;
 }
 
-static _Atomic(struct MHD_Response *) *place_of(const struct http_exchange *x)
+static _Atomic(struct MHD_Response *) *place_of(const struct http_transaction *x)
 {
-    struct lane *lane = &((struct kept *)x->answer.kept)->lanes[x->lane];
+    struct lane *lane = &((struct kept_response *)x->answer.kept)->lanes[x->lane];
     return x->answer.keep == HTTP_KEEP_VERSIONED ? &lane->versioned : &lane->plain;
 }
 
 static void free_kept(struct image_extra *extra)
 {
-    struct kept *kept = (struct kept *)extra;
+    struct kept_response *kept = (struct kept_response *)extra;
     for (int i = 0; i < LANES; i++) {
         if (atomic_load(&kept->lanes[i].plain))
             MHD_destroy_response(atomic_load(&kept->lanes[i].plain));
@@ -56,7 +55,7 @@ static void free_kept(struct image_extra *extra)
 
 static struct image_extra *new_kept(void)
 {
-    struct kept *kept = calloc(1, sizeof *kept);
+    struct kept_response *kept = calloc(1, sizeof *kept);
     if (!kept)
         return NULL;
     atomic_init(&kept->extra.references, 1);
@@ -64,13 +63,13 @@ static struct image_extra *new_kept(void)
     return &kept->extra;
 }
 
-static struct MHD_Response *find_kept(const struct http_exchange *x)
+static struct MHD_Response *find_kept(const struct http_transaction *x)
 {
     const struct http_answer *a = &x->answer;
     return a->keep && a->kept && !a->close ? atomic_load(place_of(x)) : NULL;
 }
 
-int http_answer_kept(struct http_exchange *x)
+int http_answer_kept(struct http_transaction *x)
 {
     if (!find_kept(x))
         return -ENOENT;
@@ -119,7 +118,7 @@ void response_add_headers(struct MHD_Response *response, const struct http_answe
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
-struct MHD_Response *response_begin(struct http_exchange *x)
+struct MHD_Response *response_begin(struct http_transaction *x)
 {
     struct http_answer *a = &x->answer;
     struct MHD_Response *response = find_kept(x);
@@ -132,7 +131,7 @@ struct MHD_Response *response_begin(struct http_exchange *x)
     return response;
 }
 
-void response_end(struct http_exchange *x, struct MHD_Response *response)
+void response_end(struct http_transaction *x, struct MHD_Response *response)
 {
     struct http_answer *a = &x->answer;
     struct MHD_Response *none = NULL;
@@ -143,7 +142,7 @@ void response_end(struct http_exchange *x, struct MHD_Response *response)
         return;
     }
     if (!a->kept && (a->kept = new_kept()))
-        store_hot_attach(x->service->store, a->image, a->kept);
+        store_hot_attach(x->store, a->image, a->kept);
     if (!a->kept || !atomic_compare_exchange_strong(place_of(x), &none, response))
         MHD_destroy_response(response);
 }

@@ -4,93 +4,6 @@
 #include <string.h>
 
 #include "config/listvalue.h"
-#include "http/routes.h"
-
-/* The collections' own URLs ("/media/...") stand first, for they are asked for most; none of them is one of the others
- * (config/collections.c). */
-const struct http_route http_routes[] = {
-    {METRIC_route_media, NULL, HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_image_get},
-    {METRIC_route_media, NULL, HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY, route_image_put},
-    {METRIC_route_media, NULL, HTTP_DELETE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_delete},
-    {METRIC_route_media, NULL, HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY, route_image_purge},
-    {METRIC_route_health, "/health", HTTP_GET | HTTP_HEAD, HTTP_DETAILS, HTTP_HERE, HTTP_NO_BODY, route_health},
-    {METRIC_route_ready, "/ready", HTTP_GET | HTTP_HEAD, HTTP_DETAILS, HTTP_WORKER, HTTP_NO_BODY, route_ready},
-    {METRIC_route_metrics, "/metrics", HTTP_GET | HTTP_HEAD, HTTP_METRICS, HTTP_HERE, HTTP_NO_BODY, route_metrics},
-    {METRIC_route_image_cache, "/image-cache/status", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
-     route_status},
-    {METRIC_route_image_cache, "/image-cache/cache-all", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
-     route_cache_all},
-    {METRIC_route_image_cache, "/image-cache/cleanup", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
-     route_cleanup},
-    {METRIC_route_image_cache, "/image-cache/restore", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
-     route_restore},
-    {METRIC_route_image_cache, "/image-cache/warmup", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_warmup},
-    {METRIC_route_image_cache, "/image-cache/invalidate", HTTP_POST, HTTP_TOKEN, HTTP_WORKER, HTTP_SMALL_BODY,
-     route_invalidate},
-    {METRIC_route_image_cache, "/image-cache/flush", HTTP_POST, HTTP_TOKEN, HTTP_PATIENT, HTTP_SMALL_BODY, route_flush},
-    {METRIC_route_image_cache, "/image-cache/images", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_images_list},
-    {METRIC_route_image_cache, "/image-cache/images/bulk", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
-     route_images_bulk},
-    {METRIC_route_image_cache, "/image-cache/images/{}", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_images_get},
-    {METRIC_route_image_cache, "/image-cache/images/{}/content", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER,
-     HTTP_NO_BODY, route_images_content},
-    {METRIC_route_image_cache, "/image-cache/images/{}", HTTP_PATCH, HTTP_TOKEN, HTTP_WORKER, HTTP_SMALL_BODY,
-     route_images_patch},
-    {METRIC_route_image_cache, "/image-cache/images/{}", HTTP_DELETE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_images_delete},
-    {METRIC_route_image_cache, "/image-cache/jobs/{}", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_job},
-    {METRIC_route_image_cache, "/image-cache/jobs/{}", HTTP_DELETE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_job_cancel},
-    {METRIC_route_image_cache, "/image-cache/jobs", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_jobs_list},
-    {METRIC_route_image_cache, "/image-cache/uploads", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_uploads_list},
-    {METRIC_route_image_cache, "/image-cache/history", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_history},
-    {METRIC_route_image_cache, "/image-cache/settings", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_HERE, HTTP_NO_BODY,
-     route_settings},
-    {METRIC_route_image_cache, "/image-cache/check", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_check},
-    {METRIC_route_image_cache, "/image-cache/fsck", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_fsck},
-    {METRIC_route_image_cache, "/image-cache/sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY,
-     route_force_sync},
-    {METRIC_route_image_cache, "/image-cache/jobs/{}/events", HTTP_GET | HTTP_HEAD, HTTP_TOKEN, HTTP_HERE, HTTP_NO_BODY,
-     route_job_events},
-    {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
-     route_entity_get},
-    {METRIC_route_api_images, "/api/images/{}/{}/{}", HTTP_PUT, HTTP_TOKEN, HTTP_WORKER, HTTP_IMAGE_BODY,
-     route_entity_put},
-    {METRIC_route_proxy_image, "/proxy-image/{}/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
-     route_proxy_get},
-    {METRIC_route_proxy_image, "/proxy-image/{}/*", HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_proxy_purge},
-    {METRIC_route_proxy_image, "/pet/proxy-image/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY,
-     route_pet_proxy_get},
-    {METRIC_route_proxy_image, "/pet/proxy-image/*", HTTP_PURGE, HTTP_TOKEN, HTTP_WORKER, HTTP_NO_BODY,
-     route_pet_proxy_purge},
-    {METRIC_route_upload_temp, "/upload-temp/{}", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
-    {METRIC_route_upload_temp, "/pet/upload-temp", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
-    {METRIC_route_upload_temp, "/chats/upload-temp", HTTP_POST, HTTP_UPLOAD, HTTP_WORKER, HTTP_FORM_BODY, route_upload},
-    {METRIC_route_sync, "/sync-status/{}", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
-     route_sync_status},
-    {METRIC_route_sync, "/pet/sync-status/{}", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
-     route_sync_status},
-    {METRIC_route_sync, "/force-sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_force_sync},
-    {METRIC_route_sync, "/pet/force-sync", HTTP_POST, HTTP_TOKEN, HTTP_HERE, HTTP_SMALL_BODY, route_force_sync},
-    {METRIC_route_cache_stats, "/cache-stats", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
-     route_cache_stats},
-    {METRIC_route_cache_stats, "/pet/cache-stats", HTTP_GET | HTTP_HEAD, HTTP_STATS, HTTP_WORKER, HTTP_NO_BODY,
-     route_pet_cache_stats},
-    {METRIC_route_admin, "/admin", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_admin_page},
-    {METRIC_route_admin, "/admin/login", HTTP_POST, HTTP_OPEN_TO_ALL, HTTP_ALONE, HTTP_LOGIN_BODY, route_admin_login},
-    {METRIC_route_admin, "/admin/session", HTTP_GET | HTTP_HEAD, HTTP_SESSION, HTTP_HERE, HTTP_NO_BODY,
-     route_admin_session},
-    {METRIC_route_admin, "/admin/logout", HTTP_POST, HTTP_SESSION, HTTP_WORKER, HTTP_LOGIN_BODY, route_admin_logout},
-    {METRIC_route_admin, "/admin/*", HTTP_GET | HTTP_HEAD, HTTP_OPEN_TO_ALL, HTTP_HERE, HTTP_NO_BODY, route_admin_file},
-    {0},
-};
 
 static const struct {
     const char *name;
@@ -152,7 +65,7 @@ static int matches(const char *pattern, const char *path, const char **ret_tail)
     return 1;
 }
 
-static int matches_collection(const struct config *config, struct http_exchange *x, const char **ret_tail)
+static int matches_collection(const struct config *config, struct http_transaction *x, const char **ret_tail)
 {
     for (size_t i = 0; i < config->collections_len; i++) {
         const char *url = config->collections[i].url;
@@ -177,12 +90,13 @@ static const char *without_prefix(const struct config *config, const char *path)
     return path;
 }
 
-int http_router_find(struct http_exchange *x, const struct config *config, unsigned *ret_allow)
+int http_router_find(struct http_transaction *x, const struct http_route *routes, const struct config *config,
+                     unsigned *ret_allow)
 {
     const char *path = without_prefix(config, x->raw_path);
     const char *tail;
     *ret_allow = 0;
-    for (const struct http_route *route = http_routes; route->handler; route++) {
+    for (const struct http_route *route = routes; route->handler; route++) {
         int fits = route->pattern ? matches(route->pattern, path, &tail) : matches_collection(config, x, &tail);
         if (!fits)
             continue;

@@ -1,12 +1,12 @@
-/* Which URL goes where: one table, tried from top to bottom. */
+/* Which URL goes where: a table, tried from top to bottom. The API has it (api/routes.c). */
 #ifndef HTTP_ROUTER_H
 #define HTTP_ROUTER_H
 
 #include "base/metric.h"
 #include "config/config.h"
-#include "http/exchange.h"
+#include "http/transaction.h"
 
-typedef void http_handler_fn(struct http_exchange *x);
+typedef void http_handler_fn(struct http_transaction *x);
 
 enum http_access {
     HTTP_OPEN_TO_ALL,
@@ -19,10 +19,10 @@ enum http_access {
 };
 
 enum http_place {
-    HTTP_HERE,    /* on the server's own thread: never waits */
-    HTTP_WORKER,  /* may wait for disk and database */
-    HTTP_PATIENT, /* likewise, and for as long as it takes */
-    HTTP_ALONE,   /* likewise, one request at a time */
+    HTTP_INLINE, /* on the server's own thread: never waits */
+    HTTP_WORKER, /* may wait for disk and database */
+    HTTP_SLOW,   /* likewise, and for as long as it takes */
+    HTTP_SERIAL, /* likewise, one request at a time */
 };
 
 enum http_body {
@@ -43,12 +43,11 @@ struct http_route {
     http_handler_fn *handler;
 };
 
-extern const struct http_route http_routes[]; /* up to the first without a handler */
-
-/* Finds the route of x->raw_path and sets x->route, x->tail and, for collections, x->key.collection. Returns 0; 404; or
- * 405 with *ret_allow, the methods that the path knows, and x->route, the first one of this path. Trailing slashes do
- * not count. */
-int http_router_find(struct http_exchange *x, const struct config *config, unsigned *ret_allow);
+/* Finds, in `routes` up to the first without a handler, the route of x->raw_path and sets x->route, x->tail and, for
+ * collections, x->key.collection. Returns 0; 404; or 405 with *ret_allow, the methods that the path knows, and
+ * x->route, the first one of this path. Trailing slashes do not count. */
+int http_router_find(struct http_transaction *x, const struct http_route *routes, const struct config *config,
+                     unsigned *ret_allow);
 
 /* "GET, HEAD" for an or-ed set. */
 const char *http_methods_text(unsigned set, char ret[64]);

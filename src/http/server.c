@@ -1,6 +1,7 @@
 /* libmicrohttpd carries requests and answers; what they mean is decided elsewhere.
  *
- *     connection: accepted -> head -> body -> answering -> head ...     each with a deadline of our own (http/patrol.h)
+ *     connection: accepted -> head -> body -> answering -> head ...     each with a deadline of our own
+ * (http/conn_timeout.h)
  *
  * libmicrohttpd calls `handle` once when the head is there, then for pieces of the body, then once more: only in that
  * last call may a request be answered without losing the connection, so whatever is refused is answered in the first
@@ -20,17 +21,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
-#include "http/admit.h"
 #include "http/body.h"
 #include "http/body_room.h"
-#include "http/gate.h"
-#include "http/loops.h"
-#include "http/patrol.h"
+#include "http/conn_timeout.h"
+#include "http/daemons.h"
 #include "http/pools.h"
+#include "http/request_check.h"
 #include "http/response.h"
 #include "http/router.h"
-#include "http/routes.h"
-#include "http/server_parts.h"
+#include "http/server_internal.h"
 #include "http/upload_form.h"
 #include "store/store.h"
 #include "store/store_object.h"
@@ -47,10 +46,10 @@
 #define RETRY_AFTER_S     2
 
 struct request {
-    struct http_exchange x;
+    struct http_transaction x;
     struct http_server *server;
     struct MHD_Connection *connection;
-    struct patrol_post *post;
+    struct conn_timer *post;
     const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
     int64_t body_limit, body_bytes;
     enum body_sender sender;
@@ -60,19 +59,19 @@ struct request {
     int begun, admitting, handed_over, answered, held_back;
 };
 
-static struct request *request_of(struct http_exchange *x)
+static struct request *request_of(struct http_transaction *x)
 {
     return x->carrier;
 }
 
-const char *http_header(const struct http_exchange *x, const char *name)
+const char *http_header(const struct http_transaction *x, const char *name)
 {
     const struct request *r = x->carrier;
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
 /* RFC 9112, section 3.2.2: the target's own comes first. */
-const char *http_host(const struct http_exchange *x, size_t *ret_len)
+const char *http_host(const struct http_transaction *x, size_t *ret_len)
 {
     const char *host = x->host_len ? x->raw_path - x->host_len : http_header(x, "Host");
     *ret_len = x->host_len ? x->host_len : host ? strlen(host) : 0;
@@ -94,7 +93,7 @@ static enum MHD_Result add_value(void *arg, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
-char *http_header_list(const struct http_exchange *x, const char *name)
+char *http_header_list(const struct http_transaction *x, const char *name)
 {
     const struct request *r = x->carrier;
     struct list list = {.name = name};
@@ -103,7 +102,7 @@ char *http_header_list(const struct http_exchange *x, const char *name)
     return list.values.data;
 }
 
-void http_peer(const struct http_exchange *x, unsigned char ret[16])
+void http_peer(const struct http_transaction *x, unsigned char ret[16])
 {
     const struct request *r = x->carrier;
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -117,16 +116,16 @@ void http_peer(const struct http_exchange *x, unsigned char ret[16])
     }
 }
 
-void http_later(struct http_exchange *x)
+void http_later(struct http_transaction *x)
 {
     struct request *r = request_of(x);
     r->handed_over = 1;
     atomic_fetch_add(&r->server->suspended, 1);
-    patrol_rest(r->post);
+    conn_timeout_none(r->post);
     MHD_suspend_connection(r->connection);
 }
 
-void http_done(struct http_exchange *x)
+void http_done(struct http_transaction *x)
 {
     struct request *r = request_of(x);
     struct http_server *s = r->server;
@@ -152,7 +151,7 @@ static ssize_t read_stream(void *arg, uint64_t position, char *to, size_t max)
     if (n == 0) {
         atomic_fetch_add(&r->server->suspended, 1);
         MHD_suspend_connection(r->connection);
-        patrol_call_later(r->server->patrol, wake, r);
+        conn_timeout_call_later(r->server->conn_timeout, wake, r);
     }
     return n;
 }
@@ -166,7 +165,7 @@ static enum MHD_Result queue_stream(struct request *r)
     if (r->x.method == HTTP_HEAD) /* else libmicrohttpd 0.9.75 sends the chunk that ends a body */
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     response_add_headers(response, &r->x.answer);
-    patrol_rest(r->post);
+    conn_timeout_none(r->post);
     int queued = response_queue(r->connection, r->x.answer.status, response);
     MHD_destroy_response(response);
     return queued < 0 ? MHD_NO : MHD_YES;
@@ -188,9 +187,9 @@ static enum MHD_Result queue_whole(struct request *r)
         return MHD_NO;
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
     int is_sent = r->x.method != HTTP_HEAD && a->status != 304;
-    patrol_answering(r->post, length);
+    conn_timeout_answer(r->post, length);
     if (a->image && a->image->fd >= 0 && a->length && is_sent) {
-        patrol_file(r->post, a->image->fd, a->first + a->length);
+        conn_timeout_file(r->post, a->image->fd, a->first + a->length);
         hold_back(r, 1);
     }
     r->sent_bytes = is_sent ? length : 0;
@@ -207,8 +206,7 @@ static enum MHD_Result queue_answer(struct request *r)
         a->close = 1;
     if (a->status == 503 || a->status == 429)
         http_add_header(&r->x, "Retry-After", "%d", a->retry_after_s ? a->retry_after_s : RETRY_AFTER_S);
-    if (r->x.route && r->x.route->label == METRIC_route_admin)
-        route_admin_headers(&r->x);
+    r->server->hooks->finish_answer(&r->x);
     return a->stream ? queue_stream(r) : queue_whole(r);
 }
 
@@ -223,7 +221,7 @@ static enum MHD_Result refuse(struct request *r, int status, const char *why)
 
 static int64_t limit_of(const struct http_server *s, enum http_body body)
 {
-    int64_t most = store_max_bytes(s->service.store);
+    int64_t most = store_max_bytes(s->store);
     int64_t image = s->config->max_upload_bytes < most ? s->config->max_upload_bytes : most;
     return body == HTTP_NO_BODY      ? 0
            : body == HTTP_LOGIN_BODY ? LOGIN_BODY_MAX
@@ -240,7 +238,7 @@ static int64_t memory_room(const struct http_server *s, enum http_body body, int
 }
 
 /* Whose room the body takes. */
-static enum body_sender sender_of(const struct http_exchange *x)
+static enum body_sender sender_of(const struct http_transaction *x)
 {
     return x->has_token || x->session_expires_us ? BODY_TRUSTED
            : x->route->body == HTTP_LOGIN_BODY   ? BODY_LOGIN
@@ -272,11 +270,11 @@ static enum MHD_Result begin_body(struct request *r)
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
     http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
-    patrol_body(r->post);
+    conn_timeout_body(r->post);
     return MHD_YES;
 }
 
-static void wait_among(struct http_exchange *x, enum pool pool, void (*step)(struct http_exchange *x))
+static void wait_among(struct http_transaction *x, enum pool pool, void (*step)(struct http_transaction *x))
 {
     struct request *r = request_of(x);
     x->step = step;
@@ -301,9 +299,9 @@ static enum MHD_Result unless_closing(struct request *r, enum MHD_Result (*go_on
 /* The head is known, and so is who sent it. */
 static enum MHD_Result admitted(struct request *r)
 {
-    struct http_exchange *x = &r->x;
+    struct http_transaction *x = &r->x;
     if (!x->answer.status && x->route->body == HTTP_FORM_BODY)
-        route_upload_begin(x);
+        r->server->hooks->begin_form(x);
     if (x->answer.status && r->announced) {
         x->answer.close = 1;
         return queue_answer(r);
@@ -315,7 +313,7 @@ static enum MHD_Result admitted(struct request *r)
 static enum MHD_Result look_session_up(struct request *r)
 {
     r->admitting = 1;
-    wait_among(&r->x, POOL_SESSION, http_admit_session);
+    wait_among(&r->x, POOL_SESSION, r->server->hooks->authorize_session);
     return MHD_YES;
 }
 
@@ -337,15 +335,15 @@ static void merge_slashes(char *path)
 
 static enum MHD_Result begin(struct request *r, const char *method, const char *version)
 {
-    struct http_exchange *x = &r->x;
-    const struct gate_line line = {method, r->sent_uri, x->target, version};
-    struct gate_seen seen;
+    struct http_transaction *x = &r->x;
+    const struct request_line line = {method, r->sent_uri, x->target, version};
+    struct request_facts seen;
     const char *why;
     unsigned allow;
     char text[64];
 
     r->begun = 1;
-    int passed = gate_check(r->connection, &line, &seen, &why);
+    int passed = request_check(r->connection, &line, &seen, &why);
     if (passed < 0)
         return refuse(r, passed == -EPROTONOSUPPORT ? 505 : passed == -ENOTSUP ? 417 : 400, why);
     x->is_plain = seen.plain;
@@ -355,7 +353,7 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
         *x->raw_query++ = '\0';
     merge_slashes(x->raw_path);
     x->method = http_method_named(method);
-    int status = http_router_find(x, r->server->config, &allow);
+    int status = http_router_find(x, r->server->hooks->routes, r->server->config, &allow);
     if (status == 404)
         http_answer_problem(x, 404, "nothing is served at this URL; see docs/http-api.md");
     if (status == 405) {
@@ -363,18 +361,18 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
         http_add_header(x, "Allow", "%s", text);
     }
     r->announced = seen.body;
-    return status == 0 && http_admit(x) ? unless_closing(r, look_session_up) : admitted(r);
+    return status == 0 && r->server->hooks->authorize(x) ? unless_closing(r, look_session_up) : admitted(r);
 }
 
-void http_wait(struct http_exchange *x, void (*step)(struct http_exchange *x))
+void http_wait(struct http_transaction *x, void (*step)(struct http_transaction *x))
 {
     wait_among(x, pools_of(x), step);
 }
 
 static enum MHD_Result run_handler(struct request *r)
 {
-    struct http_exchange *x = &r->x;
-    if (x->route->place == HTTP_HERE)
+    struct http_transaction *x = &r->x;
+    if (x->route->place == HTTP_INLINE)
         x->route->handler(x);
     else
         http_wait(x, x->route->handler);
@@ -384,7 +382,7 @@ static enum MHD_Result run_handler(struct request *r)
 /* Takes room for what came. A body in memory for which there is none goes to a file. */
 static int hold(struct request *r, struct error *why)
 {
-    struct http_exchange *x = &r->x;
+    struct http_transaction *x = &r->x;
     struct body_rooms *rooms = &r->server->body_rooms;
     if (x->route->body == HTTP_FORM_BODY)
         return body_room_hold(rooms, r->sender, &r->hold, upload_form_memory(x), upload_form_file(x));
@@ -397,9 +395,9 @@ static int hold(struct request *r, struct error *why)
 
 static void take_piece(struct request *r, const char *piece, size_t n)
 {
-    struct http_exchange *x = &r->x;
+    struct http_transaction *x = &r->x;
     struct error why;
-    patrol_received(r->post, n);
+    conn_timeout_received(r->post, n);
     if (r->body_bytes > r->body_limit)
         http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
                             (long long)r->body_limit);
@@ -454,7 +452,8 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     r->connection = connection;
     r->post = info->socket_context;
     r->sent_uri = uri;
-    r->x.service = &r->server->service;
+    r->x.service = r->server->service;
+    r->x.store = r->server->store;
     r->x.body_fd = -1;
     r->x.carrier = r;
     r->x.lane = response_lane();
@@ -485,7 +484,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     *context = NULL;
     if (r->held_back)
         hold_back(r, 0);
-    patrol_head(r->post);
+    conn_timeout_head(r->post);
     if (r->answered)
         count(r);
     body_room_release(&s->body_rooms, r->sender, &r->hold);
@@ -510,11 +509,11 @@ static void connection_changes(void *arg, struct MHD_Connection *connection, voi
     struct http_server *s = arg;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *socket_context = patrol_enter(s->patrol, info->connect_fd);
-        metric_set(METRIC_connections, METRIC_none, METRIC_none, loops_count(s->loops, 1));
+        *socket_context = conn_timeout_add(s->conn_timeout, info->connect_fd);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, daemons_count(s->daemons, 1));
     } else {
-        patrol_leave(s->patrol, *socket_context);
-        metric_set(METRIC_connections, METRIC_none, METRIC_none, loops_count(s->loops, -1));
+        conn_timeout_remove(s->conn_timeout, *socket_context);
+        metric_set(METRIC_connections, METRIC_none, METRIC_none, daemons_count(s->daemons, -1));
     }
 }
 

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "codec/multipart.h"
 #include "codec/sniff.h"
-#include "http/server.h"
 #include "store/store.h"
 
 struct upload_form {
@@ -60,7 +59,7 @@ static int end_part(void *arg)
 
 static const struct multipart_ops ops = {begin_part, take_data, end_part};
 
-void upload_form_begin(struct http_exchange *x)
+void upload_form_begin(struct http_transaction *x)
 {
     char boundary[MULTIPART_BOUNDARY_MAX + 1];
     struct error why;
@@ -76,13 +75,13 @@ void upload_form_begin(struct http_exchange *x)
         http_answer_problem(x, 500, "out of memory");
         return;
     }
-    form->max_bytes = store_config(x->service->store)->max_upload_bytes;
+    form->max_bytes = store_config(x->store)->max_upload_bytes;
     spool_init(&form->photo, UPLOAD_FORM_MEMORY);
     multipart_init(&form->multipart, boundary, &ops, form);
     x->state = form;
 }
 
-static void answer(struct http_exchange *x, const struct upload_form *form, const struct error *malformed)
+static void answer(struct http_transaction *x, const struct upload_form *form, const struct error *malformed)
 {
     const struct error *own = &form->why;
     if (!own->code) {
@@ -97,7 +96,7 @@ static void answer(struct http_exchange *x, const struct upload_form *form, cons
     http_answer_error(x, NULL, own);
 }
 
-void upload_form_take(struct http_exchange *x, const char *bytes, size_t n)
+void upload_form_take(struct http_transaction *x, const char *bytes, size_t n)
 {
     struct upload_form *form = x->state;
     struct error why;
@@ -106,19 +105,19 @@ void upload_form_take(struct http_exchange *x, const char *bytes, size_t n)
         answer(x, form, &why);
 }
 
-int64_t upload_form_memory(const struct http_exchange *x)
+int64_t upload_form_memory(const struct http_transaction *x)
 {
     const struct upload_form *form = x->state;
     return (int64_t)form->photo.memory.room;
 }
 
-int64_t upload_form_file(const struct http_exchange *x)
+int64_t upload_form_file(const struct http_transaction *x)
 {
     const struct upload_form *form = x->state;
     return form->photo.fd >= 0 ? form->photo.size : 0;
 }
 
-const struct spool *upload_form_photo(struct http_exchange *x)
+const struct spool *upload_form_photo(struct http_transaction *x)
 {
     struct upload_form *form = x->state;
     struct error why;
@@ -135,7 +134,7 @@ const struct spool *upload_form_photo(struct http_exchange *x)
     return &form->photo;
 }
 
-void upload_form_release(struct http_exchange *x)
+void upload_form_release(struct http_transaction *x)
 {
     struct upload_form *form = x->state;
     if (form)

@@ -160,7 +160,7 @@ static int run_ids(struct job *job, enum bulk_action action, const struct bulk_o
     struct store_page *page;
     int64_t deadline_ms = 0;
     int r;
-    uint64_t mark = tier_disk_mark(store_disk(job->store));
+    uint64_t mark = tier_disk_epoch(store_disk(job->store));
     atomic_store(&job->expected, options->ids_len);
     do
         r = store_rows(job->store, options->ids, options->ids_len, &page, e);
@@ -180,7 +180,7 @@ static int run_filter(struct job *job, enum bulk_action action, const struct sto
     int r;
     do {
         int64_t deadline_ms = 0;
-        uint64_t mark = tier_disk_mark(store_disk(job->store));
+        uint64_t mark = tier_disk_epoch(store_disk(job->store));
         do
             r = store_search(job->store, filter, STORE_ORDER_NEWEST, after.id ? &after : NULL, PAGE, &found, e);
         while (job_ask_again(job, r, &deadline_ms));

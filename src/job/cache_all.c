@@ -9,10 +9,10 @@
 #include "base/workers.h"
 #include "client/db_fault.h"
 #include "fs/staging.h"
-#include "job/survey.h"
-#include "job/take_in.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "watch/classify.h"
+#include "watch/folder_diff.h"
 
 #define READS       10
 #define QUEUE_FILES 1024
@@ -33,8 +33,8 @@ static const char *const counters[] = {
 static const struct tier_db_patience patience = {.connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .split_ms = 10000};
 
 /* A file to be read, and what is stored under its path. */
-struct item {
-    struct take_in_file file;                /* its path stands in `name` */
+struct cache_all_item {
+    struct classify_file file;               /* its path stands in `name` */
     int64_t size;                            /* once read */
     int same;                                /* once read: stored already, only its time is to be written */
     unsigned char sha256[DIGEST_SHA256_LEN]; /* once read */
@@ -56,7 +56,7 @@ void cache_all_init(struct job *job, struct store *store, job_problem_fn *proble
     job_init(job, "cache-all", store, counters, problem, arg);
 }
 
-static void finish_item(struct job *job, struct item *item)
+static void finish_item(struct job *job, struct cache_all_item *item)
 {
     tier_disk_end(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
     atomic_fetch_add(&job->done, 1);
@@ -65,7 +65,7 @@ static void finish_item(struct job *job, struct item *item)
 
 /* Whether the row that came before ours has the same content: by another, or by ourselves before a connection was lost.
  */
-static int is_stored(struct store *store, const struct item *item)
+static int is_stored(struct store *store, const struct cache_all_item *item)
 {
     struct store_page *page;
     struct image_meta now;
@@ -81,7 +81,7 @@ static int is_stored(struct store *store, const struct item *item)
 static void written(void *arg, void *tag, const struct error *outcome)
 {
     struct job *job = arg;
-    struct item *item = tag;
+    struct cache_all_item *item = tag;
     static const struct error fine;
     if (outcome->code == -ESTALE && is_stored(job->store, item))
         outcome = &fine;
@@ -100,21 +100,21 @@ static void written(void *arg, void *tag, const struct error *outcome)
 
 /* Again when somebody else is writing it. Where no row was, none that came meanwhile is replaced; where one was, it may
  * be that of an upload whose file is about to come. */
-static enum take_in read_item(struct job *job, const struct item *item, struct buf *bytes, struct image_meta *meta,
-                              struct error *why)
+static enum classify read_item(struct job *job, const struct cache_all_item *item, struct buf *bytes,
+                               struct image_meta *meta, struct error *why)
 {
     for (int tries = 0; tries < READS; tries++) {
-        enum take_in verdict = take_in(job->store, &item->file, bytes, meta, NULL, why);
-        if ((verdict != TAKE_IN_WRITE && verdict != TAKE_IN_TOUCH) || job->dry_run || !item->file.row.id ||
+        enum classify verdict = classify(job->store, &item->file, bytes, meta, NULL, why);
+        if ((verdict != CLASSIFY_WRITE && verdict != CLASSIFY_TOUCH) || job->dry_run || !item->file.row.id ||
             store_is_current(job->store, meta))
             return verdict;
     }
     error_set(why, -EBUSY, "is being written; run cache-all again");
-    return TAKE_IN_FAIL;
+    return CLASSIFY_FAIL;
 }
 
 /* Without the database no other could be stored either; without object storage small ones can. */
-static void give_up(struct job *job, struct item *item, const struct error *why)
+static void give_up(struct job *job, struct cache_all_item *item, const struct error *why)
 {
     if (db_fault_state(why->code) != DB_STATE_UP)
         job_fail(job, why);
@@ -126,12 +126,12 @@ static void give_up(struct job *job, struct item *item, const struct error *why)
 /* With a connection, and the turn for it. */
 static int ready_writer(struct job *job, struct tier_db_writer **writer, struct error *e)
 {
-    int r = *writer ? 0 : job_turn(job, e);
+    int r = *writer ? 0 : job_acquire(job, e);
     if (r < 0 || *writer)
         return r;
     r = tier_db_writer_open(store_db(job->store), &patience, written, job, writer, e);
     if (r < 0)
-        job_turn_end(job);
+        job_yield(job);
     return r;
 }
 
@@ -141,36 +141,37 @@ static void end_writer(struct job *job, struct tier_db_writer **writer)
         return;
     tier_db_writer_close(*writer);
     *writer = NULL;
-    job_turn_end(job);
+    job_yield(job);
 }
 
-static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct item *item, struct buf *bytes)
+static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct cache_all_item *item,
+                       struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
-        [TAKE_IN_UNCHANGED] = CACHE_ALL_UNCHANGED, [TAKE_IN_IN_TRASH] = CACHE_ALL_IN_TRASH,
-        [TAKE_IN_TOUCH] = CACHE_ALL_UNCHANGED,     [TAKE_IN_NOT_KEPT] = CACHE_ALL_IGNORED,
-        [TAKE_IN_GONE] = CACHE_ALL_IGNORED,
+        [CLASSIFY_UNCHANGED] = CACHE_ALL_UNCHANGED, [CLASSIFY_IN_TRASH] = CACHE_ALL_IN_TRASH,
+        [CLASSIFY_TOUCH] = CACHE_ALL_UNCHANGED,     [CLASSIFY_NOT_KEPT] = CACHE_ALL_IGNORED,
+        [CLASSIFY_GONE] = CACHE_ALL_IGNORED,
     };
     char url[TIER_OBJECT_URL_SIZE];
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
     tier_disk_begin(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
-    enum take_in verdict = read_item(job, item, bytes, &meta, &why);
+    enum classify verdict = read_item(job, item, bytes, &meta, &why);
 
-    if (verdict == TAKE_IN_FAIL) {
+    if (verdict == CLASSIFY_FAIL) {
         job_problem(job, CACHE_ALL_FAILED, &item->file.key, &why);
-    } else if (verdict == TAKE_IN_STORE_WINS) {
+    } else if (verdict == CLASSIFY_STORE_WINS) {
         job_differs(job, CACHE_ALL_OLDER, &item->file.key, &why);
-    } else if (job->dry_run && verdict == TAKE_IN_WRITE) {
+    } else if (job->dry_run && verdict == CLASSIFY_WRITE) {
         job_moved(job, CACHE_ALL_CACHED, meta.size);
-    } else if (job->dry_run || (verdict != TAKE_IN_TOUCH && verdict != TAKE_IN_WRITE)) {
+    } else if (job->dry_run || (verdict != CLASSIFY_TOUCH && verdict != CLASSIFY_WRITE)) {
         job_count(job, counted_as[verdict], 1);
     } else {
         item->size = meta.size;
-        item->same = verdict == TAKE_IN_TOUCH;
+        item->same = verdict == CLASSIFY_TOUCH;
         memcpy(item->sha256, meta.sha256, sizeof item->sha256);
-        if ((!item->same && take_in_upload(job->store, &item->file, &meta, url, &job->stopped, &why) < 0) ||
+        if ((!item->same && classify_upload(job->store, &item->file, &meta, url, &job->stopped, &why) < 0) ||
             ready_writer(job, writer, &why) < 0) {
             give_up(job, item, &why);
             return;
@@ -185,10 +186,10 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
 }
 
 /* *count: how many it was since another one waited for his turn. */
-static struct item *next_item(struct job *job, struct workers *w, struct tier_db_writer **writer, int *count)
+static struct cache_all_item *next_item(struct job *job, struct workers *w, struct tier_db_writer **writer, int *count)
 {
-    int ends = ++*count >= TIER_DB_BATCH_IMAGES && job_turn_wanted(job);
-    struct item *item = ends ? NULL : workers_take_now(w);
+    int ends = ++*count >= TIER_DB_BATCH_IMAGES && job_contended(job);
+    struct cache_all_item *item = ends ? NULL : workers_take_now(w);
     if (item)
         return item;
     *count = 0;
@@ -196,12 +197,12 @@ static struct item *next_item(struct job *job, struct workers *w, struct tier_db
     return workers_take(w);
 }
 
-static void run(void *arg, struct workers *w)
+static void cache_all_take(void *arg, struct workers *w)
 {
     struct cache_all *c = arg;
     struct tier_db_writer *writer = NULL;
     struct error why = {0};
-    struct item *item;
+    struct cache_all_item *item;
     struct buf bytes;
     int count = 0;
     buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
@@ -215,10 +216,10 @@ static void run(void *arg, struct workers *w)
     buf_release(&bytes);
 }
 
-static void run_uploads(void *arg, struct workers *w)
+static void cache_all_upload(void *arg, struct workers *w)
 {
     struct cache_all *c = arg;
-    struct item *item;
+    struct cache_all_item *item;
     struct buf bytes;
     buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
     while (!job_stopped(c->job) && (item = workers_take(w))) {
@@ -231,16 +232,17 @@ static void run_uploads(void *arg, struct workers *w)
     buf_release(&bytes);
 }
 
-static struct item *item_new(const struct cache_all *c, const struct walk_entry *entry, const struct image_meta *row)
+static struct cache_all_item *item_new(const struct cache_all *c, const struct walk_entry *entry,
+                                       const struct image_meta *row)
 {
-    struct item *item = calloc(1, sizeof *item + entry->path_len + 1);
+    struct cache_all_item *item = calloc(1, sizeof *item + entry->path_len + 1);
     if (!item)
         return NULL;
     memcpy(item->name, entry->path, entry->path_len);
     item->file.key = (struct image_key){c->collection, item->name};
     item->file.root = c->root;
     item->file.links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS;
-    take_in_row(&item->file.row, row);
+    classify_row(&item->file.row, row);
     return item;
 }
 
@@ -249,17 +251,17 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     struct cache_all *c = arg;
     struct image_key key = {c->collection, entry->path};
     struct error why;
-    int r = take_in_entry(entry, &why);
+    int r = classify_entry(entry, &why);
     if (r < 0)
         job_problem(c->job, CACHE_ALL_FAILED, &key, &why);
     if (r != 1)
         return 0;
-    if (!c->options->checksum && take_in_unchanged(&entry->st, row)) {
+    if (!c->options->checksum && classify_unchanged(&entry->st, row)) {
         job_count(c->job, row->deleted_us ? CACHE_ALL_IN_TRASH : CACHE_ALL_UNCHANGED, 1);
         atomic_fetch_add(&c->job->done, 1);
         return 0;
     }
-    struct item *item = item_new(c, entry, row);
+    struct cache_all_item *item = item_new(c, entry, row);
     if (!item)
         return -ENOMEM;
     int large = c->uploads && entry->st.st_size > tier_db_inline_max(store_db(c->job->store));
@@ -278,26 +280,27 @@ static void drop_item(void *arg, void *item)
 /* A folder that can't be opened is told at the end, so that the others are taken all the same. */
 static int walk_collection(struct cache_all *c, const char *collection, struct error *e)
 {
+    const struct folder_diff_options options = {c->job->store, collection, &c->job->stopped, c->job->patience_ms};
     c->collection = collection;
     if (tier_disk_root(store_disk(c->job->store), collection, TIER_DISK_EXISTING, &c->root, &c->closed) < 0)
         return 0;
     if (!c->job->dry_run)
         (void)staging_sweep(c->root);
-    return survey(c->job, collection, visit, c, e);
+    return folder_diff(&options, visit, c, e);
 }
 
 int cache_all_run(struct job *job, const struct cache_all_options *options)
 {
     struct cache_all c = {.job = job, .options = options};
     struct error why = {0};
-    int r = workers_start(&c.workers, job_threads(job, 0), QUEUE_FILES, run, &c);
+    int r = workers_start(&c.workers, job_threads(job, 0), QUEUE_FILES, cache_all_take, &c);
     if (r < 0) {
         error_set(&why, r, "no threads: %s", strerror(-r));
         job_fail(job, &why);
         return r;
     }
     if (tier_object_takes(store_objects(job->store)))
-        r = workers_start(&c.uploads, UPLOADS, QUEUE_FILES, run_uploads, &c);
+        r = workers_start(&c.uploads, UPLOADS, QUEUE_FILES, cache_all_upload, &c);
     for (size_t i = 0; options->collections[i] && r == 0; i++)
         r = walk_collection(&c, options->collections[i], &why);
     if (r < 0 && r != -EPIPE && r != -ECANCELED) { /* those two: a worker has said why already */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tier/copy_note.h"
+#include "tier/copy_meta.h"
 #include "tier/tier_copies.h"
 
 #define DAY_US INT64_C(86400000000)

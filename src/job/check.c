@@ -11,10 +11,10 @@
 #include "fs/fdio.h"
 #include "fs/fserror.h"
 #include "fs/readfile.h"
-#include "job/survey.h"
-#include "job/take_in.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "watch/classify.h"
+#include "watch/folder_diff.h"
 
 #define PAGE        1000
 #define PIECE_BYTES (64 << 10)
@@ -123,14 +123,14 @@ static enum check_mark compare(struct check *c, const struct walk_entry *entry, 
 static enum check_mark judge(struct check *c, const struct walk_entry *entry, struct error *e)
 {
     struct image_meta meta;
-    const struct take_in_file file = {.key = {c->collection, entry->path},
-                                      .root = c->root,
-                                      .links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS};
-    switch (take_in(c->job->store, &file, &c->bytes, &meta, NULL, e)) {
-    case TAKE_IN_NOT_KEPT:
+    const struct classify_file file = {.key = {c->collection, entry->path},
+                                       .root = c->root,
+                                       .links = entry->kind == WALK_LINKED_FILE ? SAFEPATH_BENEATH : SAFEPATH_NO_LINKS};
+    switch (classify(c->job->store, &file, &c->bytes, &meta, NULL, e)) {
+    case CLASSIFY_NOT_KEPT:
         error_set(e, 0, "is not an image, and only images are kept");
         return CHECK_NOT_KEPT;
-    case TAKE_IN_FAIL:
+    case CLASSIFY_FAIL:
         return CHECK_ERROR;
     default:
         return CHECK_DISK_ONLY;
@@ -215,9 +215,10 @@ static int find_missing(struct check *c, struct error *e)
 
 static int check_collection(struct check *c, struct error *e)
 {
+    const struct folder_diff_options options = {c->job->store, c->collection, &c->job->stopped, c->job->patience_ms};
     int r = tier_disk_root(store_disk(c->job->store), c->collection, TIER_DISK_EXISTING, &c->root, e);
     if (r == 0)
-        r = survey(c->job, c->collection, visit, c, e);
+        r = folder_diff(&options, visit, c, e);
     else if (r == -ENOENT)
         r = 0; /* a wiped folder: everything is missing */
     return r < 0 ? r : find_missing(c, e);

@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
-#include "job/each_row.h"
-#include "job/fetch.h"
+#include "job/bulk_read.h"
 #include "job/recount.h"
+#include "job/row_iter.h"
 #include "store/store_object.h"
 
 static const char *const counters[] = {[FSCK_SOUND] = "sound",
@@ -61,24 +61,24 @@ static void leave(void *thread)
     (void)thread;
 }
 
-static const struct fetch_ops ops = {enter, take_image, leave};
+static const struct bulk_read_ops ops = {enter, take_image, leave};
 
 static void ask_for(void *arg, const struct image_meta *meta)
 {
     static char tag; /* fetch wants one that is not NULL; ours says nothing */
-    fetch_add(arg, meta, &tag);
+    bulk_read_add(arg, meta, &tag);
 }
 
 int fsck_run(struct job *job)
 {
-    struct fetch *fetch;
+    struct bulk_read *fetch;
     struct error why = {0};
-    int r = fetch_start(&fetch, job, job_threads(job, 0), &ops, &why);
+    int r = bulk_read_start(&fetch, job, job_threads(job, 0), &ops, &why);
     if (r == 0) {
-        r = each_row(job, ask_for, fetch, &why);
+        r = row_iter(job, ask_for, fetch, &why);
         if (r < 0)
             job_fail(job, &why);
-        fetch_finish(fetch);
+        bulk_read_finish(fetch);
     } else {
         job_fail(job, &why);
     }

@@ -183,7 +183,7 @@ static int wait_for_look(struct instance *i)
     return go_on;
 }
 
-static void *run_instance(void *arg)
+static void *instance_run(void *arg)
 {
     struct instance *i = arg;
     do
@@ -223,7 +223,7 @@ int instance_start(struct instance **ret, struct store *store)
     (void)gethostname(i->host, sizeof i->host - 1);
     pthread_mutex_init(&i->lock, NULL);
     clock_cond_init(&i->changed);
-    int r = -pthread_create(&i->thread, NULL, run_instance, i);
+    int r = -pthread_create(&i->thread, NULL, instance_run, i);
     if (r < 0)
         free_instance(i);
     else

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/metric.h"
-#include "base/turns.h"
+#include "base/semaphore.h"
 #include "client/db.h"
 
 void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
@@ -94,17 +94,7 @@ int job_stopped(const struct job *job)
 
 int job_ask_again(struct job *job, int code, int64_t *deadline_ms)
 {
-    struct db_conn *conn;
-    if (!db_unavailable(code) || job_stopped(job) || !job->patience_ms)
-        return 0;
-    if (!*deadline_ms)
-        *deadline_ms = clock_monotonic_ms() + job->patience_ms;
-    else if (!clock_left_ms(*deadline_ms))
-        return 0;
-    if (db_get_again(store_pool(job->store), &conn, *deadline_ms, NULL) < 0)
-        return 0;
-    db_put(conn);
-    return 1;
+    return db_ask_again(store_pool(job->store), code, job->patience_ms, &job->stopped, deadline_ms);
 }
 
 int job_threads(const struct job *job, int wanted)
@@ -115,21 +105,21 @@ int job_threads(const struct job *job, int wanted)
     return wanted > 0 && wanted < most ? wanted : most;
 }
 
-int job_turn(struct job *job, struct error *e)
+int job_acquire(struct job *job, struct error *e)
 {
     int most = db_pool_size(store_pool(job->store)) - 1;
-    int r = turns_take(store_turns(job->store), most > 1 ? most : 1, &job->stopped);
+    int r = semaphore_acquire(store_semaphore(job->store), most > 1 ? most : 1, &job->stopped);
     return r < 0 ? error_set(e, r, "%s", r == -ENOMEM ? "out of memory" : "was not reached") : 0;
 }
 
-int job_turn_wanted(const struct job *job)
+int job_contended(const struct job *job)
 {
-    return turns_wanted(store_turns(job->store));
+    return semaphore_contended(store_semaphore(job->store));
 }
 
-void job_turn_end(const struct job *job)
+void job_yield(const struct job *job)
 {
-    turns_give(store_turns(job->store));
+    semaphore_release(store_semaphore(job->store));
 }
 
 const char *job_state(const struct job *job)

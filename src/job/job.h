@@ -84,9 +84,9 @@ int job_threads(const struct job *job, int wanted);
 /* Each of these threads takes a turn before it takes its connection, so that those of all jobs together leave one for
  * who has none, and for themselves when they need another. Who has nothing to do gives both back, and so does, after a
  * few images, who sees that others wait. -ECANCELED: the job is stopped; -ENOMEM. */
-int job_turn(struct job *job, struct error *e) __attribute__((warn_unused_result));
-int job_turn_wanted(const struct job *job);
-void job_turn_end(const struct job *job);
+int job_acquire(struct job *job, struct error *e) __attribute__((warn_unused_result));
+int job_contended(const struct job *job);
+void job_yield(const struct job *job);
 
 /* The job is over. Writes it and its counters into job_run, unless nothing happened that nobody asked for. Failing to
  * is no failure of the job. */

@@ -7,8 +7,8 @@
 
 #include "client/db_fault.h"
 #include "fs/fdio.h"
-#include "job/each_row.h"
-#include "job/fetch.h"
+#include "job/bulk_read.h"
+#include "job/row_iter.h"
 #include "store/store_object.h"
 #include "tier/tier_db.h"
 
@@ -132,13 +132,13 @@ static void take_image(void *thread, void *tag, const struct image_meta *meta, s
     atomic_fetch_add(&job->done, 1);
 }
 
-static const struct fetch_ops ops = {enter, take_image, leave};
+static const struct bulk_read_ops ops = {enter, take_image, leave};
 
 /* All images */
 
 struct moving {
     struct job *job;
-    struct fetch *fetch; /* NULL: a dry run */
+    struct bulk_read *fetch; /* NULL: a dry run */
     enum migrate_storage_to to;
 };
 
@@ -150,7 +150,7 @@ static void consider(void *arg, const struct image_meta *meta)
     int placed = large ? is_in_bucket(job, meta) : meta->url == NULL;
     int wanted = large == (m->to == MIGRATE_STORAGE_TO_S3);
     if (!placed && wanted && m->fetch) {
-        fetch_add(m->fetch, meta, &m->to);
+        bulk_read_add(m->fetch, meta, &m->to);
         return;
     }
     if (!placed && wanted)
@@ -168,13 +168,13 @@ int migrate_storage_run(struct job *job, enum migrate_storage_to to)
                 ? error_set(&why, -EINVAL, "PERDURA_LARGE_BUCKET is not set: there is nowhere to move images to")
                 : 0;
     if (r == 0 && !job->dry_run)
-        r = fetch_start(&m.fetch, job, job_threads(job, 0), &ops, &why);
+        r = bulk_read_start(&m.fetch, job, job_threads(job, 0), &ops, &why);
     if (r == 0)
-        r = each_row(job, consider, &m, &why);
+        r = row_iter(job, consider, &m, &why);
     if (r < 0)
         job_fail(job, &why);
     if (m.fetch)
-        fetch_finish(m.fetch);
+        bulk_read_finish(m.fetch);
     job_record(job);
     return job->failure.code;
 }

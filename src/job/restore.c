@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "fs/readfile.h"
 #include "fs/staging.h"
-#include "job/fetch.h"
+#include "job/bulk_read.h"
 #include "job/restore_files.h"
 #include "store/store_cleanup.h"
 #include "tier/tier_disk.h"
@@ -17,14 +17,14 @@
 #define PAGE 1000
 
 /* What was being written when it was to be restored is looked at again, after pauses that double. */
-#define LOOKS          8
+#define RECHECKS       8
 #define LOOKS_FIRST_US 5000
 
 /* A restore under way. */
 struct restore {
     struct job *job;
     const struct restore_options *options;
-    struct fetch *fetch;            /* NULL: a dry run */
+    struct bulk_read *fetch;        /* NULL: a dry run */
     const char *const *collections; /* those of the present pass; may be `one` */
     const char *one[2];             /* a collection by itself */
     int64_t done_most;              /* where the pass ends */
@@ -161,7 +161,7 @@ static void restore_into(struct restore *o, int root, const struct image_meta *m
         tag->mark = mark;
         tag->atime_ns = tier_disk_atime_ns(meta);
         tag->withheld = &o->withheld;
-        fetch_add(o->fetch, meta, tag);
+        bulk_read_add(o->fetch, meta, tag);
     } else {
         error_set(&why, -ENOMEM, "out of memory");
         job_fail(job, &why);
@@ -198,7 +198,7 @@ static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_ho
     int count, more;
     do {
         struct store_page *next;
-        uint64_t mark = tier_disk_mark(store_disk(job->store));
+        uint64_t mark = tier_disk_epoch(store_disk(job->store));
         int r = next_page(o, after, &next, e);
         store_page_free(page);
         if (r < 0)
@@ -252,7 +252,7 @@ static int untrash(struct restore *o, struct store_page *page, uint64_t *mark, s
         store_page_meta(page, i, &meta);
         (void)store_forget(job->store, &meta.key);
     }
-    *mark = tier_disk_mark(store_disk(job->store));
+    *mark = tier_disk_epoch(store_disk(job->store));
     return r;
 }
 
@@ -335,14 +335,14 @@ static void restore_key(struct restore *o, const struct image_key *key)
     struct store_page *page;
     struct image_meta meta;
     struct error why;
-    uint64_t mark = tier_disk_mark(store_disk(job->store));
+    uint64_t mark = tier_disk_epoch(store_disk(job->store));
     int r = find_row(job, key, &page);
     if (r < 0)
         return;
     store_page_meta(page, 0, &meta);
     if (meta.deleted_us && !job->dry_run) {
         r = store_undelete(job->store, key, &why);
-        mark = tier_disk_mark(store_disk(job->store)); /* behind this change */
+        mark = tier_disk_epoch(store_disk(job->store)); /* behind this change */
     }
     if (r == 0)
         restore_one(o, &meta, mark);
@@ -356,7 +356,7 @@ static void restore_again(struct restore *o, const struct image_key *key)
 {
     struct store_page *page;
     struct image_meta meta;
-    uint64_t mark = tier_disk_mark(store_disk(o->job->store));
+    uint64_t mark = tier_disk_epoch(store_disk(o->job->store));
     atomic_fetch_sub(&o->job->done, 1);
     if (find_row(o->job, key, &page) < 0)
         return;
@@ -372,13 +372,13 @@ static int start_fetch(struct restore *o, struct error *e)
 {
     return o->job->dry_run
                ? 0
-               : fetch_start(&o->fetch, o->job, job_threads(o->job, o->options->threads), &restore_files_ops, e);
+               : bulk_read_start(&o->fetch, o->job, job_threads(o->job, o->options->threads), &restore_files_ops, e);
 }
 
 static void finish_fetch(struct restore *o)
 {
     if (o->fetch)
-        fetch_finish(o->fetch);
+        bulk_read_finish(o->fetch);
     o->fetch = NULL;
 }
 
@@ -404,7 +404,7 @@ static int look_again(struct restore *o, struct error *e)
 static int settle_withheld(struct restore *o, struct error *e)
 {
     int r = 0;
-    for (int look = 0; r == 0 && look < LOOKS && o->withheld.count && !job_stopped(o->job); look++) {
+    for (int look = 0; r == 0 && look < RECHECKS && o->withheld.count && !job_stopped(o->job); look++) {
         usleep(LOOKS_FIRST_US << look);
         r = look_again(o, e);
     }

@@ -231,4 +231,4 @@ static void leave(void *thread)
     free(t);
 }
 
-const struct fetch_ops restore_files_ops = {enter, take_image, leave};
+const struct bulk_read_ops restore_files_ops = {enter, take_image, leave};

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "job/fetch.h"
+#include "job/bulk_read.h"
 
 /* Images whose copies got no name because they, or others that look like them to tier_disk_copies, were being written:
  * to be looked at again. */
@@ -24,11 +24,11 @@ struct restore_target {
     int replace;      /* 0: nothing */
     struct stat seen; /* else this file */
     int64_t atime_ns; /* as in struct atomicfile */
-    uint64_t mark;    /* tier_disk_mark, before its row was read */
+    uint64_t mark;    /* tier_disk_epoch, before its row was read */
     struct restore_withheld *withheld;
 };
 
-/* For fetch_start; the tags are restore_targets made by malloc, which are freed. */
-extern const struct fetch_ops restore_files_ops;
+/* For bulk_read_start; the tags are restore_targets made by malloc, which are freed. */
+extern const struct bulk_read_ops restore_files_ops;
 
 #endif

@@ -275,7 +275,7 @@ static void announce_end(struct schedule *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void *run(void *arg)
+static void *schedule_run(void *arg)
 {
     struct schedule *s = arg;
     int64_t clean_ms, measure_ms = 0;
@@ -315,7 +315,7 @@ int schedule_start(struct schedule **ret, const struct schedule_options *options
     s->options = *options;
     pthread_mutex_init(&s->lock, NULL);
     clock_cond_init(&s->changed);
-    int r = -pthread_create(&s->thread, NULL, run, s);
+    int r = -pthread_create(&s->thread, NULL, schedule_run, s);
     if (r < 0)
         free_schedule(s);
     else

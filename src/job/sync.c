@@ -12,7 +12,7 @@
 #include "base/metric.h"
 #include "client/db.h"
 #include "config/s3_settings.h"
-#include "job/sync_parts.h"
+#include "job/sync_internal.h"
 
 #define THREADS       4
 #define PASSES        5     /* over what could not be moved though the storage is there */
@@ -31,7 +31,7 @@ struct bucket {
     int misses; /* in a row */
 };
 
-struct round {
+struct sync_round {
     struct job *job;
     const struct sync_options *options;
     struct s3 *s3;
@@ -53,7 +53,7 @@ void sync_init(struct job *job, struct store *store, job_problem_fn *problem, vo
 }
 
 /* The round's name, which no other has. */
-static void name_round(struct round *r)
+static void name_round(struct sync_round *r)
 {
     char host[32] = "";
     unsigned long long random = 0;
@@ -63,14 +63,14 @@ static void name_round(struct round *r)
     r->claimant.name = r->name;
 }
 
-static void find_buckets(struct round *r, const struct config *config)
+static void find_buckets(struct sync_round *r, const struct config *config)
 {
     for (size_t i = 0; i < config->image_origins_len && r->buckets_len < UPLOADS_COLLECTIONS; i++)
         if (config->image_origins[i].kind == IMAGE_ORIGIN_S3)
             r->buckets[r->buckets_len++].origin = &config->image_origins[i];
 }
 
-static struct bucket *bucket_of(struct round *r, const char *collection)
+static struct bucket *bucket_of(struct sync_round *r, const char *collection)
 {
     for (int i = 0; i < r->buckets_len; i++)
         if (strcmp(r->buckets[i].origin->collection, collection) == 0)
@@ -79,7 +79,7 @@ static struct bucket *bucket_of(struct round *r, const char *collection)
 }
 
 /* The collections whose buckets are there, as far as is known. */
-static void choose_collections(struct round *r, struct uploads_claimant *c)
+static void choose_collections(struct sync_round *r, struct uploads_claimant *c)
 {
     pthread_mutex_lock(&r->lock);
     *c = r->claimant;
@@ -98,7 +98,7 @@ static int64_t again_s(int64_t attempts)
     return s < AGAIN_MAX_S ? s : AGAIN_MAX_S;
 }
 
-static void note_moved(struct round *r, const struct upload *u)
+static void note_moved(struct sync_round *r, const struct upload *u)
 {
     pthread_mutex_lock(&r->lock);
     r->moved++;
@@ -108,7 +108,7 @@ static void note_moved(struct round *r, const struct upload *u)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void note_missed(struct round *r, const struct upload *u)
+static void note_missed(struct sync_round *r, const struct upload *u)
 {
     pthread_mutex_lock(&r->lock);
     r->missed++;
@@ -117,7 +117,7 @@ static void note_missed(struct round *r, const struct upload *u)
 }
 
 /* Puts a question that may be put twice until the database has answered it, within the job's patience. */
-static int insist(struct round *r, const struct upload *u, enum uploads_state state, const struct error *why,
+static int insist(struct sync_round *r, const struct upload *u, enum uploads_state state, const struct error *why,
                   struct error *e)
 {
     int64_t deadline_ms = 0;
@@ -130,7 +130,7 @@ static int insist(struct round *r, const struct upload *u, enum uploads_state st
     return code;
 }
 
-static int complete(struct round *r, const struct upload *u, int present, struct error *e)
+static int complete(struct sync_round *r, const struct upload *u, int present, struct error *e)
 {
     int code = insist(r, u, UPLOADS_PENDING, NULL, e);
     if (code < 0)
@@ -149,7 +149,7 @@ static int is_out_of_reach(int code)
            code == -EBADE;
 }
 
-static int give_up(struct round *r, const struct upload *u, const struct error *why, struct error *e)
+static int give_up(struct sync_round *r, const struct upload *u, const struct error *why, struct error *e)
 {
     int waits = is_out_of_reach(why->code);
     metric_inc(METRIC_upload_failures);
@@ -167,7 +167,7 @@ static int give_up(struct round *r, const struct upload *u, const struct error *
 }
 
 /* Moves one upload that was claimed. What is returned ends the round. */
-static int handle(struct round *r, struct sync_move *move, const struct upload *u, struct error *e)
+static int handle(struct sync_round *r, struct sync_move *move, const struct upload *u, struct error *e)
 {
     struct error why = {0};
     int code = sync_move(move, u, bucket_of(r, u->collection)->origin, &why);
@@ -183,7 +183,7 @@ static int handle(struct round *r, struct sync_move *move, const struct upload *
     return give_up(r, u, &why, e);
 }
 
-static int claim(struct round *r, struct upload *ret, struct error *e)
+static int claim(struct sync_round *r, struct upload *ret, struct error *e)
 {
     struct uploads_claimant claimant;
     int64_t deadline_ms = 0;
@@ -197,9 +197,9 @@ static int claim(struct round *r, struct upload *ret, struct error *e)
     return code;
 }
 
-static void *work(void *arg)
+static void *sync_move_run(void *arg)
 {
-    struct round *r = arg;
+    struct sync_round *r = arg;
     struct sync_move move;
     struct upload upload;
     struct error why;
@@ -213,7 +213,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-static void pass(struct round *r)
+static void pass(struct sync_round *r)
 {
     pthread_t threads[THREADS];
     int started = 0;
@@ -225,17 +225,17 @@ static void pass(struct round *r)
         job_fail(r->job, &why);
         return;
     }
-    while (started < THREADS && pthread_create(&threads[started], NULL, work, r) == 0)
+    while (started < THREADS && pthread_create(&threads[started], NULL, sync_move_run, r) == 0)
         started++;
     if (!started)
-        (void)work(r);
+        (void)sync_move_run(r);
     for (int i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
 }
 
 /* What others have claimed is theirs, unless they are dead: then it is free again before long. Waits for either.
  * Returns whether to look again. */
-static int wait_for_others(struct round *r, int64_t deadline_ms)
+static int wait_for_others(struct sync_round *r, int64_t deadline_ms)
 {
     int64_t others = 0;
     struct uploads_claimant claimant;
@@ -251,7 +251,7 @@ static int wait_for_others(struct round *r, int64_t deadline_ms)
     return !job_stopped(r->job);
 }
 
-static void move_all(struct round *r)
+static void move_all(struct sync_round *r)
 {
     int64_t deadline_ms = clock_monotonic_ms() + (UPLOADS_LEASE_S + 5) * INT64_C(1000);
     do {
@@ -262,9 +262,9 @@ static void move_all(struct round *r)
     } while (wait_for_others(r, deadline_ms));
 }
 
-static void *renew(void *arg)
+static void *sync_renew_run(void *arg)
 {
-    struct round *r = arg;
+    struct sync_round *r = arg;
     struct timespec until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
     pthread_mutex_lock(&r->lock);
     while (!r->over) {
@@ -279,10 +279,10 @@ static void *renew(void *arg)
     return NULL;
 }
 
-static int run_round(struct round *r, struct error *e)
+static int run_round(struct sync_round *r, struct error *e)
 {
     pthread_t renewer;
-    int code = -pthread_create(&renewer, NULL, renew, r);
+    int code = -pthread_create(&renewer, NULL, sync_renew_run, r);
     if (code < 0)
         return error_set(e, code, "no thread: %s", strerror(-code));
     move_all(r);
@@ -309,7 +309,7 @@ static int open_storage(const struct config *config, struct s3 **ret, struct err
 }
 
 /* How many uploads of our collections are not in their buckets. */
-static int count(struct round *r, struct uploads_count *ret, struct error *e)
+static int count(struct sync_round *r, struct uploads_count *ret, struct error *e)
 {
     struct uploads_counts counts;
     int code = uploads_counts(r->job->store, &counts, e);
@@ -323,7 +323,7 @@ static int count(struct round *r, struct uploads_count *ret, struct error *e)
     return code;
 }
 
-static int run_counted(struct round *r, struct error *e)
+static int run_counted(struct sync_round *r, struct error *e)
 {
     struct uploads_count before = {0}, after = {0};
     if (!r->buckets_len)
@@ -352,7 +352,7 @@ static int run_counted(struct round *r, struct error *e)
 int sync_run(struct job *job, const struct sync_options *options)
 {
     struct error why = {0};
-    struct round r = {.job = job, .options = options};
+    struct sync_round r = {.job = job, .options = options};
     r.claimant = (struct uploads_claimant){.store = job->store, .even_if_not_due = options->even_if_not_due};
     name_round(&r);
     find_buckets(&r, store_config(job->store));

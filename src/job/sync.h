@@ -13,7 +13,7 @@
 #define JOB_SYNC_H
 
 #include "job/job.h"
-#include "store/uploads.h"
+#include "records/uploads.h"
 
 enum sync_counter { SYNC_SYNCED, SYNC_PRESENT, SYNC_WAITING, SYNC_FAILED };
 

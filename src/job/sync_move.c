@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "codec/httpdate.h"
-#include "job/sync_parts.h"
+#include "job/sync_internal.h"
 
 #define CALL_MS         60000 /* for one call to the storage, its repetitions included, and more for what it carries: */
 #define CALL_BYTES_A_MS 50

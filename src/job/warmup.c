@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "client/db.h"
-#include "job/adaptive.h"
 #include "job/restore.h"
 #include "sql.h"
+#include "stats/adaptive.h"
 
 void warmup_init(struct job *job, struct store *store, job_problem_fn *problem, void *arg)
 {

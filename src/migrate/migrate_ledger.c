@@ -5,7 +5,7 @@
 
 #include "sql.h"
 
-enum column { COL_VERSION, COL_NAME, COL_CHECKSUM, COL_APPLIED_AT };
+enum ledger_column { COL_VERSION, COL_NAME, COL_CHECKSUM, COL_APPLIED_AT };
 
 int migrate_ledger_checksum(const struct migration *migration, char hex[DIGEST_HEX_SIZE], struct error *e)
 {

@@ -22,21 +22,21 @@
 #define ROUND_MS          100
 #define ROUND_LONGEST_MS  200 /* a round that took longer found no processor */
 
-struct waiter {
+struct fetch_waiter {
     store_landed_fn *landed;
     void *arg;
     int64_t since_us;   /* clock_monotonic_us */
     int64_t stage_ms;   /* the fetch's clock_ms when its flight's stage began, or it joined */
     struct image *left; /* its flight's, once it has waited too long */
-    struct waiter *prev, *next;
+    struct fetch_waiter *prev, *next;
 };
 
 /* Landing */
 
-static void tell(struct waiter *waiters, struct image *image, const char *tier, const struct error *why)
+static void tell(struct fetch_waiter *waiters, struct image *image, const char *tier, const struct error *why)
 {
     while (waiters) {
-        struct waiter *one = waiters;
+        struct fetch_waiter *one = waiters;
         waiters = one->next;
         struct image *given = one->left ? one->left : image ? image_ref(image) : NULL;
         const char *from = one->left ? "memory" : tier;
@@ -48,7 +48,7 @@ static void tell(struct waiter *waiters, struct image *image, const char *tier, 
 }
 
 /* For these, the lock is held. */
-static void leave(struct store_fetch *f, struct flight *flight)
+static void leave(struct store_fetch *f, struct fetch_flight *flight)
 {
     if (flight->table)
         HASH_DEL(*flight->table, flight);
@@ -56,16 +56,16 @@ static void leave(struct store_fetch *f, struct flight *flight)
         DL_DELETE(f->closed, flight);
 }
 
-static void close_flight(struct store_fetch *f, struct flight *flight)
+static void close_flight(struct store_fetch *f, struct fetch_flight *flight)
 {
     leave(f, flight);
     flight->table = NULL;
     DL_APPEND(f->closed, flight);
 }
 
-static void enter_stage(const struct store_fetch *f, struct flight *flight, enum flight_stage stage)
+static void enter_stage(const struct store_fetch *f, struct fetch_flight *flight, enum flight_stage stage)
 {
-    struct waiter *one;
+    struct fetch_waiter *one;
     flight->stage = stage;
     DL_FOREACH(flight->waiters, one)
     {
@@ -73,7 +73,7 @@ static void enter_stage(const struct store_fetch *f, struct flight *flight, enum
     }
 }
 
-static void enter(struct flight **table, struct flight *flight)
+static void enter(struct fetch_flight **table, struct fetch_flight *flight)
 {
     HASH_ADD(hh, *table, name[0], flight->name_len, flight);
     flight->table = table;
@@ -84,7 +84,7 @@ void flight_disk_answers(struct store_fetch *f)
     atomic_store(&f->disk_answered_ms, atomic_load(&f->clock_ms));
 }
 
-void flight_enter(struct store_fetch *f, struct flight *flight, enum flight_stage stage)
+void flight_enter(struct store_fetch *f, struct fetch_flight *flight, enum flight_stage stage)
 {
     pthread_mutex_lock(&f->lock);
     enter_stage(f, flight, stage);
@@ -96,7 +96,7 @@ int flight_any(const struct store_fetch *f)
     return f->flights || f->cold || f->closed;
 }
 
-void flight_land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
+void flight_land(struct store_fetch *f, struct fetch_flight *flight, struct image *image, const char *tier,
                  const struct error *why)
 {
     pthread_mutex_lock(&f->lock);
@@ -118,13 +118,13 @@ void flight_land(struct store_fetch *f, struct flight *flight, struct image *ima
     free(flight);
 }
 
-void flight_land_at_hand(struct store_fetch *f, struct flight *flight, struct image *image)
+void flight_land_at_hand(struct store_fetch *f, struct fetch_flight *flight, struct image *image)
 {
     metric_add(METRIC_reads, METRIC_tier_memory, METRIC_none, 1);
     flight_land(f, flight, image, "memory", NULL);
 }
 
-void flight_push(struct store_fetch *f, struct workers *to, struct flight *flight)
+void flight_push(struct store_fetch *f, struct workers *to, struct fetch_flight *flight)
 {
     struct error why;
     if (workers_push_now(to, flight) == 0)
@@ -135,11 +135,11 @@ void flight_push(struct store_fetch *f, struct workers *to, struct flight *fligh
 
 /* In */
 
-static struct flight *board(struct store_fetch *f, const struct image_key *key, int *ret_new)
+static struct fetch_flight *board(struct store_fetch *f, const struct image_key *key, int *ret_new)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned n = image_key_name(key, name);
-    struct flight *flight;
+    struct fetch_flight *flight;
     *ret_new = 0;
     HASH_FIND(hh, f->flights, name, n, flight);
     if (flight || HASH_COUNT(f->flights) + HASH_COUNT(f->cold) >= FLIGHTS_MAX)
@@ -159,13 +159,13 @@ static struct flight *board(struct store_fetch *f, const struct image_key *key, 
 int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
 {
     struct store_fetch *f = store->fetch;
-    struct waiter *self = malloc(sizeof *self);
+    struct fetch_waiter *self = malloc(sizeof *self);
     int is_new;
     if (!self)
         return -ENOMEM;
-    *self = (struct waiter){.landed = landed, .arg = arg, .since_us = clock_monotonic_us()};
+    *self = (struct fetch_waiter){.landed = landed, .arg = arg, .since_us = clock_monotonic_us()};
     pthread_mutex_lock(&f->lock);
-    struct flight *flight = f->stopped ? NULL : board(f, key, &is_new);
+    struct fetch_flight *flight = f->stopped ? NULL : board(f, key, &is_new);
     if (flight) {
         self->stage_ms = f->clock_ms;
         DL_APPEND(flight->waiters, self);
@@ -182,7 +182,7 @@ int store_fetch(struct store *store, const struct image_key *key, store_landed_f
     return 0;
 }
 
-struct image *flight_depart(struct store_fetch *f, struct flight *flight)
+struct image *flight_depart(struct store_fetch *f, struct fetch_flight *flight)
 {
     pthread_mutex_lock(&f->lock);
     close_flight(f, flight);
@@ -190,9 +190,9 @@ struct image *flight_depart(struct store_fetch *f, struct flight *flight)
     return memo_find_filling(f->store->memo, &flight->key);
 }
 
-int flight_join(struct store_fetch *f, struct flight *flight)
+int flight_join(struct store_fetch *f, struct fetch_flight *flight)
 {
-    struct flight *there;
+    struct fetch_flight *there;
     struct image *image = NULL;
     pthread_mutex_lock(&f->lock);
     HASH_FIND(hh, f->cold, flight->name, flight->name_len, there);
@@ -221,7 +221,7 @@ int flight_join(struct store_fetch *f, struct flight *flight)
 void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
-    struct flight *flight;
+    struct fetch_flight *flight;
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&f->lock);
     HASH_FIND(hh, f->cold, name, len, flight);
@@ -232,7 +232,7 @@ void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
 
 void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
 {
-    struct flight *flight, *next;
+    struct fetch_flight *flight, *next;
     pthread_mutex_lock(&f->lock);
     HASH_ITER (hh, f->cold, flight, next) {
         if (memo_is_meant(&flight->key, pattern))
@@ -249,7 +249,7 @@ static int64_t later_of(int64_t a, int64_t b)
 }
 
 /* Of a waiter whose limit began at this time. */
-static int is_overdue(const struct store_fetch *f, const struct flight *flight, int64_t since_ms, int64_t disk_ms)
+static int is_overdue(const struct store_fetch *f, const struct fetch_flight *flight, int64_t since_ms, int64_t disk_ms)
 {
     int64_t waited_ms = f->clock_ms - since_ms;
     switch (flight->stage) {
@@ -266,10 +266,10 @@ static int is_overdue(const struct store_fetch *f, const struct flight *flight, 
 /* Takes those waiters off their flights that have waited long enough, by what they waited for. */
 struct overdue {
     int64_t disk_ms;
-    struct waiter *of[FLIGHT_OBJECT + 1];
+    struct fetch_waiter *of[FLIGHT_OBJECT + 1];
 };
 
-static void look_at(const struct store_fetch *f, struct flight *flight, struct overdue *late)
+static void look_at(const struct store_fetch *f, struct fetch_flight *flight, struct overdue *late)
 {
     int64_t came = atomic_load(&flight->came);
     if (came != flight->came_seen) {
@@ -277,7 +277,7 @@ static void look_at(const struct store_fetch *f, struct flight *flight, struct o
         flight->came_ms = f->clock_ms;
     }
     while (flight->waiters && is_overdue(f, flight, flight->waiters->stage_ms, late->disk_ms)) {
-        struct waiter *one = flight->waiters;
+        struct fetch_waiter *one = flight->waiters;
         one->left = flight->left ? image_ref(flight->left) : NULL;
         DL_DELETE(flight->waiters, one);
         DL_APPEND(late->of[flight->stage], one);
@@ -287,7 +287,7 @@ static void look_at(const struct store_fetch *f, struct flight *flight, struct o
 static struct overdue overdue(struct store_fetch *f)
 {
     struct overdue late = {.disk_ms = DISK_MS + tier_disk_hashing(f->store->disk) / DISK_BYTES_PER_MS};
-    struct flight *flight, *next;
+    struct fetch_flight *flight, *next;
     HASH_ITER (hh, f->flights, flight, next) {
         look_at(f, flight, &late);
     }

@@ -32,11 +32,11 @@
 #define FLIGHTS_MAX 16384
 #define DB_REST_MS  1000 /* a database that did not answer is left alone for so long */
 
-struct waiter;
+struct fetch_waiter;
 
 enum flight_stage { FLIGHT_DISK, FLIGHT_SOURCE, FLIGHT_OBJECT };
 
-struct flight {
+struct fetch_flight {
     struct image_key key; /* both inside name; first, for those who read it */
     struct store_fetch *fetch;
     struct image *image;        /* of a large one, while its file is written */
@@ -47,9 +47,9 @@ struct flight {
     uint64_t mark;              /* of the disk, before that row was read */
     const char *tier;           /* where the first one was found */
     enum flight_stage stage;
-    struct waiter *waiters; /* in the order in which their limits began */
-    struct flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
-    struct flight *prev, *next;
+    struct fetch_waiter *waiters; /* in the order in which their limits began */
+    struct fetch_flight **table;  /* the one that it is in; NULL: nobody boards any more, it is in `closed` */
+    struct fetch_flight *prev, *next;
     UT_hash_handle hh;
     unsigned name_len;
     char name[]; /* image_key_name */
@@ -61,10 +61,10 @@ struct store_fetch {
     pthread_cond_t stop; /* or the last one landed since */
     int started;         /* the threads run */
     int stopped;
-    atomic_int ends;        /* what is under way from object storage is given up */
-    struct flight *flights; /* that wait for a disk thread */
-    struct flight *cold;    /* that are not on disk, until they land */
-    struct flight *closed;  /* a list */
+    atomic_int ends;              /* what is under way from object storage is given up */
+    struct fetch_flight *flights; /* that wait for a disk thread */
+    struct fetch_flight *cold;    /* that are not on disk, until they land */
+    struct fetch_flight *closed;  /* a list */
     int64_t db_rests_until_ms;
     atomic_llong clock_ms;  /* of the limits; flight_time_passes moves it on */
     int64_t db_answered_ms; /* by that clock */
@@ -78,27 +78,27 @@ struct store_fetch {
 };
 
 /* Who waits is given the image, whose reference is taken, or told why not. Frees the flight. */
-void flight_land(struct store_fetch *f, struct flight *flight, struct image *image, const char *tier,
+void flight_land(struct store_fetch *f, struct fetch_flight *flight, struct image *image, const char *tier,
                  const struct error *why);
 
 /* Likewise an image that is at hand while its file is written. */
-void flight_land_at_hand(struct store_fetch *f, struct flight *flight, struct image *image);
+void flight_land_at_hand(struct store_fetch *f, struct fetch_flight *flight, struct image *image);
 
 /* Hands it on; where too many wait, it lands. */
-void flight_push(struct store_fetch *f, struct workers *to, struct flight *flight);
+void flight_push(struct store_fetch *f, struct workers *to, struct fetch_flight *flight);
 
 /* Nobody boards any more. Returns the image if it is at hand. */
-struct image *flight_depart(struct store_fetch *f, struct flight *flight);
+struct image *flight_depart(struct store_fetch *f, struct fetch_flight *flight);
 
 /* The file is not there. 1: the image is being fetched already, and who waited waits for that; or it has just come, and
  * they have it. 0: it has to be fetched. */
-int flight_join(struct store_fetch *f, struct flight *flight);
+int flight_join(struct store_fetch *f, struct fetch_flight *flight);
 
 /* The disk has done something. */
 void flight_disk_answers(struct store_fetch *f);
 
 /* Its next stage begins. */
-void flight_enter(struct store_fetch *f, struct flight *flight, enum flight_stage stage);
+void flight_enter(struct store_fetch *f, struct fetch_flight *flight, enum flight_stage stage);
 
 /* Whether one is under way. With the lock. */
 int flight_any(const struct store_fetch *f);

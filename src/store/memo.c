@@ -9,7 +9,7 @@
 #include <string.h>
 #include <uthash.h>
 
-#include "store/recent.h"
+#include "store/ttl_map.h"
 
 #define ABSENT_MS  5000
 #define ENTITY_MS  60000
@@ -28,7 +28,7 @@ struct filling {
 };
 
 /* What is remembered of an entity, and of what was committed here. */
-struct entity {
+struct entity_entry {
     uint64_t version;
     char image[IMAGE_NAME_SIZE]; /* shorter in the table */
 };
@@ -43,8 +43,8 @@ struct memo {
     pthread_mutex_t lock;
     uint64_t version; /* how often something was forgotten */
     struct filling *fillings;
-    struct recent absent, owns; /* by image_key_name; absent ones without a value */
-    struct recent entities;     /* by entity_name */
+    struct ttl_map absent, owns; /* by image_key_name; absent ones without a value */
+    struct ttl_map entities;     /* by entity_name */
 };
 
 struct memo *memo_new(void)
@@ -53,9 +53,9 @@ struct memo *memo_new(void)
     if (!m)
         return NULL;
     pthread_mutex_init(&m->lock, NULL);
-    m->absent = (struct recent){.max = RECENT_MAX, .for_ms = ABSENT_MS};
-    m->entities = (struct recent){.max = RECENT_MAX, .for_ms = ENTITY_MS};
-    m->owns = (struct recent){.max = RECENT_MAX, .for_ms = OWN_MS};
+    m->absent = (struct ttl_map){.max = RECENT_MAX, .for_ms = ABSENT_MS};
+    m->entities = (struct ttl_map){.max = RECENT_MAX, .for_ms = ENTITY_MS};
+    m->owns = (struct ttl_map){.max = RECENT_MAX, .for_ms = OWN_MS};
     return m;
 }
 
@@ -63,9 +63,9 @@ void memo_free(struct memo *m)
 {
     if (!m)
         return;
-    recent_clear(&m->absent);
-    recent_clear(&m->entities);
-    recent_clear(&m->owns);
+    ttl_map_clear(&m->absent);
+    ttl_map_clear(&m->entities);
+    ttl_map_clear(&m->owns);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -91,7 +91,7 @@ void memo_add_useless(struct memo *m, const struct image_key *key, int code, uin
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&m->lock);
     if (m->version == version)
-        recent_put(&m->absent, name, len, &code, sizeof code);
+        ttl_map_put(&m->absent, name, len, &code, sizeof code);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -106,7 +106,7 @@ int memo_is_useless(struct memo *m, const struct image_key *key)
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&m->lock);
     int code = 0;
-    (void)recent_get(&m->absent, name, len, &code, sizeof code);
+    (void)ttl_map_get(&m->absent, name, len, &code, sizeof code);
     pthread_mutex_unlock(&m->lock);
     return code;
 }
@@ -177,24 +177,24 @@ static unsigned entity_name(const struct memo_entity *entity, char ret[ENTITY_NA
 
 void memo_add_entity(struct memo *m, const struct memo_entity *entity, const struct image_key *key, uint64_t version)
 {
-    struct entity value;
+    struct entity_entry value;
     char name[ENTITY_NAME_SIZE];
     unsigned len = entity_name(entity, name), image_len = image_key_name(key, value.image);
     if (!len)
         return;
     value.version = version;
     pthread_mutex_lock(&m->lock);
-    recent_put(&m->entities, name, len, &value, (unsigned)offsetof(struct entity, image) + image_len);
+    ttl_map_put(&m->entities, name, len, &value, (unsigned)offsetof(struct entity_entry, image) + image_len);
     pthread_mutex_unlock(&m->lock);
 }
 
 int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE])
 {
-    struct entity value;
+    struct entity_entry value;
     char name[ENTITY_NAME_SIZE];
     unsigned len = entity_name(entity, name);
     pthread_mutex_lock(&m->lock);
-    int found = recent_get(&m->entities, name, len, &value, sizeof value) && value.version == m->version;
+    int found = ttl_map_get(&m->entities, name, len, &value, sizeof value) && value.version == m->version;
     pthread_mutex_unlock(&m->lock);
     if (!found)
         return -ENOENT;
@@ -222,7 +222,7 @@ void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own ow
     unsigned len = image_key_name(&row->key, name);
     memcpy(value.sha256, row->sha256, sizeof value.sha256);
     pthread_mutex_lock(&m->lock);
-    recent_put(&m->owns, name, len, &value, sizeof value);
+    ttl_map_put(&m->owns, name, len, &value, sizeof value);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -231,7 +231,7 @@ static int find_own(struct memo *m, const struct image_meta *row, struct own *re
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
     pthread_mutex_lock(&m->lock);
-    int found = recent_get(&m->owns, name, len, ret, sizeof *ret);
+    int found = ttl_map_get(&m->owns, name, len, ret, sizeof *ret);
     pthread_mutex_unlock(&m->lock);
     return found && !row->deleted_us && memcmp(ret->sha256, row->sha256, sizeof ret->sha256) == 0;
 }
@@ -253,7 +253,7 @@ void memo_drop_own(struct memo *m, const struct image_key *key)
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     pthread_mutex_lock(&m->lock);
-    (void)recent_drop(&m->owns, name, len);
+    (void)ttl_map_drop(&m->owns, name, len);
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -264,7 +264,7 @@ int memo_forget(struct memo *m, const struct image_key *key)
     struct filling *filling;
     pthread_mutex_lock(&m->lock);
     m->version++;
-    int n = recent_drop(&m->absent, name, len);
+    int n = ttl_map_drop(&m->absent, name, len);
     HASH_FIND(hh, m->fillings, name, len, filling);
     if (filling)
         drop_filling(m, filling);
@@ -293,7 +293,7 @@ int memo_forget_matching(struct memo *m, const char *pattern)
     struct filling *one, *next;
     pthread_mutex_lock(&m->lock);
     m->version++;
-    int n = recent_drop_meant(&m->absent, is_meant, pattern);
+    int n = ttl_map_drop_meant(&m->absent, is_meant, pattern);
     HASH_ITER (hh, m->fillings, one, next) {
         if (is_meant(one->name, pattern)) {
             drop_filling(m, one);

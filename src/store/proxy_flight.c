@@ -11,19 +11,19 @@
 #include "store/memo.h"
 #include "tier/tier_copies.h"
 
-struct waiter {
+struct proxy_waiter {
     store_proxied_fn *proxied;
     void *arg;
     int64_t since_us; /* clock_monotonic_us */
-    struct waiter *prev, *next;
+    struct proxy_waiter *prev, *next;
 };
 
 /* Landing */
 
-static void tell(struct waiter *waiters, struct image *image, const struct found *found, const struct error *why)
+static void tell(struct proxy_waiter *waiters, struct image *image, const struct found *found, const struct error *why)
 {
     while (waiters) {
-        struct waiter *one = waiters;
+        struct proxy_waiter *one = waiters;
         waiters = one->next;
         if (image)
             metric_observe(METRIC_read_seconds, metric_tier(found->tier), METRIC_none,
@@ -34,18 +34,18 @@ static void tell(struct waiter *waiters, struct image *image, const struct found
     }
 }
 
-void proxy_land(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found)
+void proxy_land(struct store_proxy *p, struct proxy_flight *flight, struct image *image, const struct found *found)
 {
     pthread_mutex_lock(&p->lock);
     flight->image = image_ref(image);
-    struct waiter *waiters = flight->waiters;
+    struct proxy_waiter *waiters = flight->waiters;
     flight->waiters = NULL;
     pthread_mutex_unlock(&p->lock);
     tell(waiters, image, found, NULL);
 }
 
 /* Nobody boards any more. Who waits is told, and the flight freed. */
-static void end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found,
+static void end(struct store_proxy *p, struct proxy_flight *flight, struct image *image, const struct found *found,
                 const struct error *why)
 {
     pthread_mutex_lock(&p->lock);
@@ -60,19 +60,20 @@ static void end(struct store_proxy *p, struct flight *flight, struct image *imag
     free(flight);
 }
 
-void proxy_end(struct store_proxy *p, struct flight *flight, const struct error *why)
+void proxy_end(struct store_proxy *p, struct proxy_flight *flight, const struct error *why)
 {
     if (why && why->code == -ENOENT)
         metric_inc(METRIC_reads_absent);
     end(p, flight, NULL, NULL, why);
 }
 
-void proxy_land_and_end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found)
+void proxy_land_and_end(struct store_proxy *p, struct proxy_flight *flight, struct image *image,
+                        const struct found *found)
 {
     end(p, flight, image, found, NULL);
 }
 
-void proxy_end_stale(struct store_proxy *p, struct flight *flight, const struct error *why)
+void proxy_end_stale(struct store_proxy *p, struct proxy_flight *flight, const struct error *why)
 {
     if (!flight->copy) {
         proxy_end(p, flight, why);
@@ -83,7 +84,7 @@ void proxy_end_stale(struct store_proxy *p, struct flight *flight, const struct 
     proxy_land_and_end(p, flight, flight->copy, &flight->stale);
 }
 
-int proxy_is_forgotten(struct store_proxy *p, const struct flight *flight)
+int proxy_is_forgotten(struct store_proxy *p, const struct proxy_flight *flight)
 {
     pthread_mutex_lock(&p->lock);
     int yes = flight->is_forgotten;
@@ -101,7 +102,7 @@ int proxy_is_stopped(struct store_proxy *p)
 
 /* Copies that are too old */
 
-void proxy_set_copy(struct flight *flight, struct image *copy, enum proxy_copy is)
+void proxy_set_copy(struct proxy_flight *flight, struct image *copy, enum proxy_copy is)
 {
     static const char *const tiers[] = {"memory", "redis", "disk"};
     image_unref(flight->copy);
@@ -110,14 +111,14 @@ void proxy_set_copy(struct flight *flight, struct image *copy, enum proxy_copy i
     flight->stale = (struct found){tiers[is], "STALE"};
 }
 
-struct image *proxy_known(const struct flight *flight)
+struct image *proxy_known(const struct proxy_flight *flight)
 {
     return flight->copy_is == COPY_LEFT ? NULL : flight->copy;
 }
 
 /* In */
 
-void proxy_push(struct store_proxy *p, struct workers *to, struct flight *flight)
+void proxy_push(struct store_proxy *p, struct workers *to, struct proxy_flight *flight)
 {
     struct error why;
     if (workers_push_now(to, flight) == 0)
@@ -126,11 +127,11 @@ void proxy_push(struct store_proxy *p, struct workers *to, struct flight *flight
     proxy_end_stale(p, flight, &why);
 }
 
-static struct flight *board(struct store_proxy *p, const struct image_key *key, int *ret_new)
+static struct proxy_flight *board(struct store_proxy *p, const struct image_key *key, int *ret_new)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned n = image_key_name(key, name);
-    struct flight *flight;
+    struct proxy_flight *flight;
     HASH_FIND(hh, p->flights, name, n, flight);
     *ret_new = !flight;
     if (flight || p->flying >= PROXY_FLIGHTS_MAX)
@@ -148,7 +149,7 @@ static struct flight *board(struct store_proxy *p, const struct image_key *key, 
 }
 
 /* For who comes when the image is at hand already, and nobody is asked for him. */
-static struct found found_later(const struct flight *flight)
+static struct found found_later(const struct proxy_flight *flight)
 {
     return (struct found){flight->image->bytes ? "memory" : "disk", "HIT"};
 }
@@ -156,15 +157,15 @@ static struct found found_later(const struct flight *flight)
 int store_proxy(struct store *store, const struct image_key *key, store_proxied_fn *proxied, void *arg)
 {
     struct store_proxy *p = store->proxy;
-    struct waiter *self = malloc(sizeof *self);
+    struct proxy_waiter *self = malloc(sizeof *self);
     struct image *image = NULL;
     struct found found = {0};
     int is_new = 0;
     if (!self)
         return -ENOMEM;
-    *self = (struct waiter){.proxied = proxied, .arg = arg, .since_us = clock_monotonic_us()};
+    *self = (struct proxy_waiter){.proxied = proxied, .arg = arg, .since_us = clock_monotonic_us()};
     pthread_mutex_lock(&p->lock);
-    struct flight *flight = p->stopped ? NULL : board(p, key, &is_new);
+    struct proxy_flight *flight = p->stopped ? NULL : board(p, key, &is_new);
     int has_landed = flight && flight->image;
     if (has_landed) {
         image = image_ref(flight->image);
@@ -191,7 +192,7 @@ int store_proxy(struct store *store, const struct image_key *key, store_proxied_
 /* Forgetting */
 
 /* With the lock. Its end is its own. */
-static void close_flight(struct store_proxy *p, struct flight *flight)
+static void close_flight(struct store_proxy *p, struct proxy_flight *flight)
 {
     HASH_DEL(p->flights, flight);
     flight->is_forgotten = 1;
@@ -201,7 +202,7 @@ int store_proxy_forget(struct store *store, const struct image_key *key)
 {
     struct store_proxy *p = store->proxy;
     char name[IMAGE_NAME_SIZE];
-    struct flight *flight;
+    struct proxy_flight *flight;
     if (!store_proxies(store, key->collection))
         return 0;
     unsigned len = image_key_name(key, name);
@@ -223,7 +224,7 @@ static int is_meant(const struct image_key *key, const char *pattern)
 int store_proxy_forget_matching(struct store *store, const char *pattern)
 {
     struct store_proxy *p = store->proxy;
-    struct flight *flight, *next;
+    struct proxy_flight *flight, *next;
     int n = 0;
     pthread_mutex_lock(&p->lock);
     HASH_ITER (hh, p->flights, flight, next) {

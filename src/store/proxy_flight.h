@@ -21,13 +21,13 @@ struct found {
     const char *tier, *status;
 };
 
-struct waiter;
+struct proxy_waiter;
 
 enum proxy_copy { COPY_LEFT /* in memory, of a file that is gone */, COPY_IN_REDIS, COPY_ON_DISK };
 
-struct flight {
+struct proxy_flight {
     struct image_key key; /* both inside name; first, for those who read it */
-    struct waiter *waiters;
+    struct proxy_waiter *waiters;
     struct image *copy; /* too old */
     struct found stale; /* what that would be */
     enum proxy_copy copy_is;
@@ -51,34 +51,35 @@ struct store_proxy {
     pthread_cond_t landed; /* the last one did */
     int started, stopped;
     int flying;                   /* those that are forgotten included */
-    struct flight *flights;       /* the others */
+    struct proxy_flight *flights; /* the others */
     struct workers *disk, *redis; /* redis NULL: none */
     size_t lanes_len;
     struct lane lanes[];
 };
 
 /* Those who wait have the image, and so has who asks until the flight ends. */
-void proxy_land(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found);
+void proxy_land(struct store_proxy *p, struct proxy_flight *flight, struct image *image, const struct found *found);
 
 /* Frees the flight; who waits still is told why. NULL: nobody does. */
-void proxy_end(struct store_proxy *p, struct flight *flight, const struct error *why);
+void proxy_end(struct store_proxy *p, struct proxy_flight *flight, const struct error *why);
 
 /* In one step: who asks from then on boards another flight. */
-void proxy_land_and_end(struct store_proxy *p, struct flight *flight, struct image *image, const struct found *found);
+void proxy_land_and_end(struct store_proxy *p, struct proxy_flight *flight, struct image *image,
+                        const struct found *found);
 
 /* There is no better answer: the copy that is too old, or why there is none. */
-void proxy_end_stale(struct store_proxy *p, struct flight *flight, const struct error *why);
+void proxy_end_stale(struct store_proxy *p, struct proxy_flight *flight, const struct error *why);
 
 /* Hands it on; where too many wait, it ends. */
-void proxy_push(struct store_proxy *p, struct workers *to, struct flight *flight);
+void proxy_push(struct store_proxy *p, struct workers *to, struct proxy_flight *flight);
 
 /* There is a copy that is too old. Takes the reference. */
-void proxy_set_copy(struct flight *flight, struct image *copy, enum proxy_copy is);
+void proxy_set_copy(struct proxy_flight *flight, struct image *copy, enum proxy_copy is);
 
 /* What its origin is asked about, or NULL. What is left in memory is only for when it can't be asked. */
-struct image *proxy_known(const struct flight *flight);
+struct image *proxy_known(const struct proxy_flight *flight);
 
-int proxy_is_forgotten(struct store_proxy *p, const struct flight *flight);
+int proxy_is_forgotten(struct store_proxy *p, const struct proxy_flight *flight);
 int proxy_is_stopped(struct store_proxy *p);
 
 #endif

@@ -22,7 +22,7 @@ struct redis_fill {
     atomic_llong bytes; /* of those that wait */
 };
 
-struct order {
+struct redis_order {
     struct image *image;
     enum { GIVEN, FROM_DB, FROM_DISK } source; /* of its bytes */
     struct redis_fill_since since;
@@ -31,26 +31,27 @@ struct order {
 
 struct redis_fill_since redis_fill_now(struct store *store)
 {
-    return (struct redis_fill_since){tier_disk_mark(store->disk), tier_redis_sweeps(store->redis), clock_realtime_us()};
+    return (struct redis_fill_since){tier_disk_epoch(store->disk), tier_redis_sweeps(store->redis),
+                                     clock_realtime_us()};
 }
 
 static void free_order(void *arg, void *item)
 {
     struct redis_fill *f = arg;
-    struct order *order = item;
+    struct redis_order *order = item;
     atomic_fetch_sub(&f->bytes, order->image->meta.size);
     image_unref(order->image);
     free(order);
 }
 
 /* It was changed after it was read, perhaps: then whoever changed it may have dropped it before it was put. */
-static int is_stale(const struct store *store, const struct order *order)
+static int is_stale(const struct store *store, const struct redis_order *order)
 {
     return tier_disk_changed_since(store->disk, &order->image->meta.key, order->since.mark) ||
            tier_redis_sweeps(store->redis) != order->since.sweeps;
 }
 
-static void put(const struct store *store, const struct order *order)
+static void put(const struct store *store, const struct redis_order *order)
 {
     const struct image_meta *meta = &order->image->meta;
     if (is_stale(store, order))
@@ -62,7 +63,7 @@ static void put(const struct store *store, const struct order *order)
 
 static void take_refreshed(void *arg, void *key, struct image *image, const struct error *why)
 {
-    struct order *order = arg;
+    struct redis_order *order = arg;
     (void)key;
     (void)why;
     order->fetch_us = clock_realtime_us() - order->since.us;
@@ -76,7 +77,7 @@ static void take_refreshed(void *arg, void *key, struct image *image, const stru
 }
 
 /* What is gone meanwhile, or can't be read, runs out in Redis by itself. */
-static void refresh(struct redis_fill *f, struct order *order)
+static void refresh(struct redis_fill *f, struct redis_order *order)
 {
     void *key = &order->image->meta.key;
     int64_t size = order->image->meta.size;
@@ -87,7 +88,7 @@ static void refresh(struct redis_fill *f, struct order *order)
 }
 
 /* The file's bytes under the row's meta, which names the entity. */
-static void load(struct redis_fill *f, struct order *order)
+static void load(struct redis_fill *f, struct redis_order *order)
 {
     struct image *file, *image = NULL;
     struct filestate state;
@@ -103,10 +104,10 @@ static void load(struct redis_fill *f, struct order *order)
     image_unref(file);
 }
 
-static void run(void *arg, struct workers *w)
+static void redis_fill_run(void *arg, struct workers *w)
 {
     struct redis_fill *f = arg;
-    struct order *order;
+    struct redis_order *order;
     while ((order = workers_take(w))) {
         if (order->source == FROM_DB)
             refresh(f, order);
@@ -118,9 +119,9 @@ static void run(void *arg, struct workers *w)
     }
 }
 
-static void push(struct redis_fill *f, struct image *image, const struct order *what)
+static void push(struct redis_fill *f, struct image *image, const struct redis_order *what)
 {
-    struct order *order = malloc(sizeof *order);
+    struct redis_order *order = malloc(sizeof *order);
     if (!order)
         return;
     *order = *what;
@@ -134,12 +135,12 @@ void redis_fill_put(struct redis_fill *f, struct image *image, const struct redi
 {
     if (image->meta.size > f->store->config->redis_max_bytes || !tier_redis_is_up(f->store->redis))
         return;
-    push(f, image, &(struct order){.since = *since, .fetch_us = clock_realtime_us() - since->us});
+    push(f, image, &(struct redis_order){.since = *since, .fetch_us = clock_realtime_us() - since->us});
 }
 
 void redis_fill_refresh(struct redis_fill *f, struct image *image)
 {
-    push(f, image, &(struct order){.source = FROM_DB});
+    push(f, image, &(struct redis_order){.source = FROM_DB});
 }
 
 void redis_fill_share(struct redis_fill *f, const struct image_meta *row, const struct redis_fill_since *since)
@@ -149,7 +150,7 @@ void redis_fill_share(struct redis_fill *f, const struct image_meta *row, const 
     struct image *described = image_new_file(row, -1);
     if (!described)
         return;
-    push(f, described, &(struct order){.source = FROM_DISK, .since = *since});
+    push(f, described, &(struct redis_order){.source = FROM_DISK, .since = *since});
     image_unref(described);
 }
 
@@ -159,7 +160,7 @@ int redis_fill_start(struct redis_fill **ret, struct store *store)
     if (!f)
         return -ENOMEM;
     f->store = store;
-    int r = workers_start(&f->workers, 1, WAITING_MAX, run, f);
+    int r = workers_start(&f->workers, 1, WAITING_MAX, redis_fill_run, f);
     if (r < 0)
         free(f);
     else

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/turns.h"
+#include "base/semaphore.h"
 #include "client/db_grants.h"
 #include "store/memo.h"
 #include "store/store_proxy.h"
@@ -74,7 +74,7 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
     if (r < 0)
         goto fail;
     store->config = config;
-    store->turns = turns_new();
+    store->turns = semaphore_new();
     store->db = tier_db_new(store->pool, config->inline_max_bytes);
     r = tier_object_open(&store->objects, config, e);
     if (r < 0)
@@ -122,7 +122,7 @@ void store_close(struct store *store)
     tier_disk_free(store->disk);
     tier_object_close(store->objects);
     tier_db_free(store->db);
-    turns_free(store->turns);
+    semaphore_free(store->turns);
     db_pool_close(store->pool);
     free(store);
 }
@@ -142,7 +142,7 @@ struct db_pool *store_pool(struct store *store)
     return store->pool;
 }
 
-struct turns *store_turns(struct store *store)
+struct semaphore *store_semaphore(struct store *store)
 {
     return store->turns;
 }

@@ -1,4 +1,4 @@
-/* Images by name, whatever tier they are in. The only floor that knows the tiers' order: memory, disk, database.
+/* Images by name, whatever tier they are in. The only layer that knows the tiers' order: memory, disk, database.
  *
  * A store is shared by all threads. */
 #ifndef STORE_STORE_H
@@ -23,8 +23,8 @@ struct tier_disk *store_disk(struct store *store);
 struct db_pool *store_pool(struct store *store);
 
 /* For threads that keep a connection of the pool while they ask for others: as many as leave one may at a time. */
-struct turns;
-struct turns *store_turns(struct store *store);
+struct semaphore;
+struct semaphore *store_semaphore(struct store *store);
 const struct config *store_config(const struct store *store);
 
 /* Whether a code means that what holds images, the database or object storage, could not be asked. */

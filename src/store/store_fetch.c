@@ -35,7 +35,7 @@
 #define OBJECT_THREADS 8
 
 /* Of flights that ask Redis, or the database, together. */
-struct batch {
+struct fetch_batch {
     struct store_fetch *f;
     uint64_t version, mark; /* before it was asked: of the memo, of the disk */
     struct redis_fill_since since;
@@ -52,7 +52,7 @@ void store_fetch_share(struct store_fetch *f, const struct image_meta *row, cons
 /* The file of a large image is there, or can't be. */
 static void land_file(void *arg)
 {
-    struct flight *flight = arg;
+    struct fetch_flight *flight = arg;
     struct image *image = flight->image, *file;
     if (tier_disk_open(flight->fetch->store->disk, &flight->key, &file, NULL, NULL) == 0 &&
         memcmp(file->meta.sha256, image->meta.sha256, sizeof file->meta.sha256) == 0) {
@@ -69,17 +69,17 @@ static void filled(void *arg)
 }
 
 /* Before a source is asked. */
-static void mark(struct batch *b)
+static void mark(struct fetch_batch *b)
 {
     b->version = memo_version(b->f->store->memo);
-    b->mark = tier_disk_mark(b->f->store->disk);
+    b->mark = tier_disk_epoch(b->f->store->disk);
     if (b->f->redis_fill)
         b->since = redis_fill_now(b->f->store);
 }
 
 /* Puts the image on disk and keeps it at hand until it is there, unless what was stored since the database was asked
  * may be this very image: without memory, too, it is read once more. 0, or -EAGAIN: too many wait for the disk. */
-static int fill(const struct batch *b, struct image *image)
+static int fill(const struct fetch_batch *b, struct image *image)
 {
     struct filling *one = memo_add_filling(b->f->store->memo, image, b->version);
     int r = one ? fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) : 0;
@@ -97,7 +97,7 @@ static void count_fills(struct store_fetch *f, int change)
     pthread_mutex_unlock(&f->lock);
 }
 
-static void land_found(const struct batch *b, struct flight *flight, struct image *image, const char *tier)
+static void land_found(const struct fetch_batch *b, struct fetch_flight *flight, struct image *image, const char *tier)
 {
     struct store_fetch *f = b->f;
     int small = image->meta.size <= STORE_SMALL_MAX;
@@ -113,7 +113,7 @@ static void land_found(const struct batch *b, struct flight *flight, struct imag
     count_fills(f, -1);
 }
 
-static void land_verified(const struct batch *b, struct flight *flight, struct image *image)
+static void land_verified(const struct fetch_batch *b, struct fetch_flight *flight, struct image *image)
 {
     struct error why;
     if (image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why) < 0) {
@@ -128,10 +128,10 @@ static void land_verified(const struct batch *b, struct flight *flight, struct i
 
 /* Objects */
 
-static void run_objects(void *arg, struct workers *w)
+static void store_fetch_run_objects(void *arg, struct workers *w)
 {
     struct store_fetch *f = arg;
-    struct flight *flight;
+    struct fetch_flight *flight;
     while ((flight = workers_take(w))) {
         struct image *image = NULL;
         struct error why;
@@ -141,7 +141,7 @@ static void run_objects(void *arg, struct workers *w)
     }
 }
 
-static void land_linked(const struct batch *b, struct flight *flight, struct image *linked)
+static void land_linked(const struct fetch_batch *b, struct fetch_flight *flight, struct image *linked)
 {
     struct store_fetch *f = b->f;
     flight->linked = linked;
@@ -176,8 +176,8 @@ static void let_db_rest(struct store_fetch *f)
 
 static void got(void *arg, void *item, struct image *image, const struct error *why)
 {
-    struct batch *b = arg;
-    struct flight *flight = item;
+    struct fetch_batch *b = arg;
+    struct fetch_flight *flight = item;
     if (image || !db_unavailable(why->code))
         note_answer(b->f);
     if (image && image_is_linked(image)) {
@@ -199,7 +199,7 @@ static void got(void *arg, void *item, struct image *image, const struct error *
 
 /* Whether nobody waits for a flight any more that has not asked the database yet, and that did not answer lately. Those
  * of an outage would be many, and each costs a time limit. */
-static int is_in_vain(struct store_fetch *f, const struct flight *flight)
+static int is_in_vain(struct store_fetch *f, const struct fetch_flight *flight)
 {
     pthread_mutex_lock(&f->lock);
     int in_vain = f->stopped || (!flight->waiters && clock_monotonic_ms() < f->db_rests_until_ms);
@@ -207,11 +207,11 @@ static int is_in_vain(struct store_fetch *f, const struct flight *flight)
     return in_vain;
 }
 
-_Static_assert(offsetof(struct flight, key) == 0, "a tier takes flights for what their keys are");
+_Static_assert(offsetof(struct fetch_flight, key) == 0, "a tier takes flights for what their keys are");
 
-static void run_db(void *arg, struct workers *w)
+static void store_fetch_run_db(void *arg, struct workers *w)
 {
-    struct batch b = {.f = arg};
+    struct fetch_batch b = {.f = arg};
     void *flights[SHARED_BY];
     size_t count;
     struct error why;
@@ -234,8 +234,8 @@ static void run_db(void *arg, struct workers *w)
 
 static void got_from_redis(void *arg, void *item, struct image *image, int refresh, const struct error *why)
 {
-    struct batch *b = arg;
-    struct flight *flight = item;
+    struct fetch_batch *b = arg;
+    struct fetch_flight *flight = item;
     struct error rests;
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
@@ -253,9 +253,9 @@ static void got_from_redis(void *arg, void *item, struct image *image, int refre
     flight_land(b->f, flight, NULL, NULL, &rests);
 }
 
-static void run_redis(void *arg, struct workers *w)
+static void store_fetch_run_redis(void *arg, struct workers *w)
 {
-    struct batch b = {.f = arg};
+    struct fetch_batch b = {.f = arg};
     void *flights[TIER_REDIS_READ_MAX];
     size_t count;
     while ((count = workers_take_some(w, flights, TIER_REDIS_READ_MAX))) {
@@ -272,10 +272,10 @@ static struct workers *below(const struct store_fetch *f)
     return f->redis && tier_redis_is_up(f->store->redis) ? f->redis : f->db;
 }
 
-static void run_disk(void *arg, struct workers *w)
+static void store_fetch_run_disk(void *arg, struct workers *w)
 {
     struct store_fetch *f = arg;
-    struct flight *flight;
+    struct fetch_flight *flight;
     struct filestate state;
     struct image *image;
     struct error why;
@@ -347,15 +347,15 @@ static int start_threads(struct store_fetch *f)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int r = fill_start(&f->fill, f->store->disk);
     if (r == 0)
-        r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, run_disk, f);
+        r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, store_fetch_run_disk, f);
     if (r == 0)
-        r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, run_db, f);
+        r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, store_fetch_run_db, f);
     if (r == 0)
-        r = workers_start(&f->objects, OBJECT_THREADS, FLIGHTS_MAX, run_objects, f);
+        r = workers_start(&f->objects, OBJECT_THREADS, FLIGHTS_MAX, store_fetch_run_objects, f);
     if (r == 0 && f->store->redis)
         r = redis_fill_start(&f->redis_fill, f->store);
     if (r == 0 && f->store->redis)
-        r = workers_start(&f->redis, REDIS_THREADS, FLIGHTS_MAX, run_redis, f);
+        r = workers_start(&f->redis, REDIS_THREADS, FLIGHTS_MAX, store_fetch_run_redis, f);
     if (r == 0)
         r = -pthread_create(&f->patience, NULL, flight_patience, f);
     if (r == 0)

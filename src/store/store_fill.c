@@ -9,7 +9,7 @@
 #define WAITING_MAX       1024
 #define WAITING_BYTES_MAX (16 << 20) /* one more image may be above */
 
-struct order {
+struct fill_order {
     struct image *image;
     uint64_t mark;
     fill_done_fn *done;
@@ -23,11 +23,11 @@ struct fill {
     int stopped;
     int count;     /* those that wait */
     int64_t bytes; /* of those and of the ones being written */
-    struct order waiting[WAITING_MAX];
+    struct fill_order waiting[WAITING_MAX];
     pthread_t thread;
 };
 
-static int take(struct fill *f, struct order *ret)
+static int take(struct fill *f, struct fill_order *ret)
 {
     int n = 0;
     pthread_mutex_lock(&f->lock);
@@ -42,10 +42,10 @@ static int take(struct fill *f, struct order *ret)
     return n;
 }
 
-static void *run(void *arg)
+static void *store_fill_run(void *arg)
 {
     struct fill *f = arg;
-    struct order orders[TIER_DISK_FILL_MAX];
+    struct fill_order orders[TIER_DISK_FILL_MAX];
     struct image *images[TIER_DISK_FILL_MAX];
     uint64_t marks[TIER_DISK_FILL_MAX];
     int n;
@@ -77,7 +77,7 @@ int fill_start(struct fill **ret, struct tier_disk *disk)
     f->disk = disk;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
-    int r = pthread_create(&f->thread, NULL, run, f);
+    int r = pthread_create(&f->thread, NULL, store_fill_run, f);
     if (r) {
         pthread_cond_destroy(&f->changed);
         pthread_mutex_destroy(&f->lock);
@@ -115,7 +115,7 @@ int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how
     int r = is_full(f) ? -EAGAIN : 0;
     if (r == 0) {
         f->bytes += image->meta.size;
-        f->waiting[f->count++] = (struct order){image_ref(image), mark, done, arg};
+        f->waiting[f->count++] = (struct fill_order){image_ref(image), mark, done, arg};
         pthread_cond_broadcast(&f->changed);
     }
     pthread_mutex_unlock(&f->lock);

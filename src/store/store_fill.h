@@ -15,7 +15,7 @@ int fill_start(struct fill **ret, struct tier_disk *disk) __attribute__((warn_un
 /* What waits is written first. NULL is allowed. */
 void fill_stop(struct fill *f);
 
-/* A copy of this image, read after tier_disk_mark() was `mark`, goes to the disk, and `done` is told. Where too much
+/* A copy of this image, read after tier_disk_epoch() was `mark`, goes to the disk, and `done` is told. Where too much
  * waits, -EAGAIN at once, or, with FILL_SURELY, when there is room again. */
 enum fill_how { FILL_SURELY, FILL_IF_ROOM };
 

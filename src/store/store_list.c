@@ -12,7 +12,7 @@
 /* Behind every real value of its kind: where a descending list begins. */
 #define LATEST_US INT64_C(9000000000000000) /* in the year 2255 */
 
-/* A page is a query's result under a name that does not tell the floors above about the database. */
+/* A page is a query's result under a name that does not tell the layers above about the database. */
 static const struct db_result *rows_of(const struct store_page *page)
 {
     return (const struct db_result *)page;

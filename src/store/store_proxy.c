@@ -61,7 +61,7 @@ static void keep_in_redis(const struct store *store, const struct image *image, 
 }
 
 /* Whoever has it forgotten meanwhile may have come before it was there. */
-static void keep_no_more(struct store_proxy *p, const struct flight *flight)
+static void keep_no_more(struct store_proxy *p, const struct proxy_flight *flight)
 {
     const struct store *store = p->store;
     if (!proxy_is_forgotten(p, flight))
@@ -74,7 +74,7 @@ static void keep_no_more(struct store_proxy *p, const struct flight *flight)
 }
 
 /* An image that could not be put on disk is kept in memory by a state that no file has. */
-static void keep(struct store_proxy *p, const struct flight *flight, struct image *image, int kept_on_disk,
+static void keep(struct store_proxy *p, const struct proxy_flight *flight, struct image *image, int kept_on_disk,
                  const struct filestate *state)
 {
     static const struct filestate no_file;
@@ -84,7 +84,7 @@ static void keep(struct store_proxy *p, const struct flight *flight, struct imag
 
 /* The origin */
 
-static void drop(struct store_proxy *p, const struct flight *flight)
+static void drop(struct store_proxy *p, const struct proxy_flight *flight)
 {
     const struct store *store = p->store;
     (void)tier_copies_drop(store->copies, &flight->key);
@@ -95,7 +95,7 @@ static void drop(struct store_proxy *p, const struct flight *flight)
 }
 
 /* What is no failure of the origin but of the image is not asked for again at once. */
-static void fail(struct store_proxy *p, struct flight *flight, const struct error *why)
+static void fail(struct store_proxy *p, struct proxy_flight *flight, const struct error *why)
 {
     int code = why->code;
     if (code == -ENOENT) {
@@ -115,7 +115,7 @@ static void fail(struct store_proxy *p, struct flight *flight, const struct erro
 }
 
 /* The copy is still right. */
-static void confirm(struct store_proxy *p, struct flight *flight, int64_t asked_us)
+static void confirm(struct store_proxy *p, struct proxy_flight *flight, int64_t asked_us)
 {
     const struct found found = {flight->stale.tier, "REVALIDATED"};
     int is_on_disk = flight->copy_is == COPY_ON_DISK;
@@ -149,7 +149,7 @@ static struct image *file_of(struct store_proxy *p, struct image *image)
 }
 
 /* A new image; releases the intake. */
-static void take(struct store_proxy *p, struct flight *flight, struct proxy_intake *in, struct image *image,
+static void take(struct store_proxy *p, struct proxy_flight *flight, struct proxy_intake *in, struct image *image,
                  int64_t fetch_us)
 {
     const struct found found = {"origin", proxy_known(flight) ? "EXPIRED" : "MISS"};
@@ -171,7 +171,7 @@ static void take(struct store_proxy *p, struct flight *flight, struct proxy_inta
     proxy_end(p, flight, NULL);
 }
 
-static void ask(struct store_proxy *p, struct flight *flight)
+static void ask(struct store_proxy *p, struct proxy_flight *flight)
 {
     struct proxy_intake in;
     struct tier_origin_answer answer;
@@ -199,11 +199,11 @@ static void ask(struct store_proxy *p, struct flight *flight)
         fail(p, flight, &why);
 }
 
-static void run_lane(void *arg, struct workers *w)
+static void store_proxy_run_lane(void *arg, struct workers *w)
 {
     const struct lane *lane = arg;
     struct store_proxy *p = lane->proxy;
-    struct flight *flight;
+    struct proxy_flight *flight;
     struct error why;
     while ((flight = workers_take(w))) {
         if (proxy_is_stopped(p)) {
@@ -229,7 +229,7 @@ static void got_from_redis(void *arg, void *item, struct image *image, int refre
 {
     static const struct found found = {"redis", "MISS"};
     struct store_proxy *p = arg;
-    struct flight *flight = item;
+    struct proxy_flight *flight = item;
     struct filestate state;
     (void)refresh; /* the time to live ends, and the copy on disk stays */
     if (!image) {
@@ -250,9 +250,9 @@ static void got_from_redis(void *arg, void *item, struct image *image, int refre
     proxy_push(p, lane_of(p, flight->key.collection), flight);
 }
 
-_Static_assert(offsetof(struct flight, key) == 0, "a tier takes flights for what their keys are");
+_Static_assert(offsetof(struct proxy_flight, key) == 0, "a tier takes flights for what their keys are");
 
-static void run_redis(void *arg, struct workers *w)
+static void store_proxy_run_redis(void *arg, struct workers *w)
 {
     struct store_proxy *p = arg;
     void *flights[TIER_REDIS_READ_MAX];
@@ -262,7 +262,7 @@ static void run_redis(void *arg, struct workers *w)
 }
 
 /* Whether there is no use in asking the origin now. */
-static int is_in_vain(const struct store_proxy *p, const struct flight *flight, struct error *why)
+static int is_in_vain(const struct store_proxy *p, const struct proxy_flight *flight, struct error *why)
 {
     int code = memo_is_useless(p->store->memo, &flight->key);
     if (code)
@@ -273,7 +273,7 @@ static int is_in_vain(const struct store_proxy *p, const struct flight *flight, 
     return code;
 }
 
-static void look_below(struct store_proxy *p, struct flight *flight)
+static void look_below(struct store_proxy *p, struct proxy_flight *flight)
 {
     struct error why;
     int has_redis = p->redis && tier_redis_is_up(p->store->redis) && !proxy_known(flight);
@@ -284,11 +284,11 @@ static void look_below(struct store_proxy *p, struct flight *flight)
         proxy_push(p, has_redis ? p->redis : lane_of(p, flight->key.collection), flight);
 }
 
-static void run_disk(void *arg, struct workers *w)
+static void store_proxy_run_disk(void *arg, struct workers *w)
 {
     static const struct found hit = {"disk", "HIT"};
     struct store_proxy *p = arg;
-    struct flight *flight;
+    struct proxy_flight *flight;
     struct filestate state;
     struct image *copy;
     while ((flight = workers_take(w))) {
@@ -344,11 +344,11 @@ int store_proxy_start(struct store *store, struct error *e)
     if (!p->lanes_len)
         return 0;
     for (size_t i = 0; i < p->lanes_len && r == 0; i++)
-        r = workers_start(&p->lanes[i].workers, ORIGIN_THREADS, PROXY_FLIGHTS_MAX, run_lane, &p->lanes[i]);
+        r = workers_start(&p->lanes[i].workers, ORIGIN_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_lane, &p->lanes[i]);
     if (r == 0 && store->redis)
-        r = workers_start(&p->redis, REDIS_THREADS, PROXY_FLIGHTS_MAX, run_redis, p);
+        r = workers_start(&p->redis, REDIS_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_redis, p);
     if (r == 0)
-        r = workers_start(&p->disk, DISK_THREADS, PROXY_FLIGHTS_MAX, run_disk, p);
+        r = workers_start(&p->disk, DISK_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_disk, p);
     if (r < 0) {
         end_threads(p);
         return error_set(e, r, "no threads to ask origins with: %s", strerror(-r));

@@ -42,7 +42,7 @@ int store_read(struct store *store, const struct image_key *key, struct image **
     if (r < 0)
         return r;
 
-    uint64_t mark = tier_disk_mark(store->disk);
+    uint64_t mark = tier_disk_epoch(store->disk);
     for (int i = 0; i < STORE_TIERS; i++) {
         r = read_tier(store, &store->tiers[i], key, mark, &image, &why);
         if (r < 0)

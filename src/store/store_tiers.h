@@ -11,7 +11,7 @@
 struct store {
     const struct config *config;
     struct db_pool *pool;
-    struct turns *turns;
+    struct semaphore *turns;
     struct tier_db *db;
     struct tier_disk *disk;
     struct tier_memory *memory;  /* NULL: nothing is kept */

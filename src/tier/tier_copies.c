@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "fs/atomicfile.h"
 #include "fs/make_folder.h"
-#include "tier/copy_note.h"
+#include "tier/copy_meta.h"
 #include "tier/tier_disk.h"
 
 #define NOTES          SAFEPATH_OWN_FOLDER "/notes"
@@ -98,15 +98,15 @@ static void note_path(char ret[NOTE_PATH_SIZE], const char *name)
     (void)snprintf(ret, NOTE_PATH_SIZE, NOTES "/%s", name);
 }
 
-static int read_note(int folder, const char *name, struct copy_note *ret)
+static int read_note(int folder, const char *name, struct copy_meta *ret)
 {
-    char path[NOTE_PATH_SIZE], text[COPY_NOTE_MAX_BYTES];
+    char path[NOTE_PATH_SIZE], text[COPY_META_MAX_BYTES];
     note_path(path, name);
     int fd = openat(folder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     ssize_t n = read(fd, text, sizeof text);
-    int r = n < 0 ? -errno : copy_note_parse(ret, text, (size_t)n);
+    int r = n < 0 ? -errno : copy_meta_parse(ret, text, (size_t)n);
     close(fd);
     return r;
 }
@@ -126,13 +126,13 @@ static int describe(const struct image_key *key, int folder, const struct image 
 {
     const char *name = file->meta.key.path;
     struct image_meta meta = file->meta;
-    struct copy_note note;
+    struct copy_meta note;
     const struct copy_content *content = NULL;
     int r = read_note(folder, name, &note);
     if (r == 0 && strcmp(note.path, key->path) != 0)
         return error_set(e, -ENOENT, "is not there, but another image of the same MD5");
     if (r == 0)
-        content = copy_note_find(&note, meta.sha256);
+        content = copy_meta_find(&note, meta.sha256);
     if (r == -EBADMSG || (r == 0 && !content)) {
         (void)remove_file(folder, name);
         return error_set(e, -ENOENT, "was damaged");
@@ -227,7 +227,7 @@ static int write_note(struct staging *s, int folder, const char *name, const str
 {
     char path[NOTE_PATH_SIZE];
     struct copy_content content = {.size = meta->size, .modified_s = meta->mtime_ns / NS_PER_S};
-    struct copy_note note;
+    struct copy_meta note;
     struct atomicfile file = {0};
     struct buf text;
     memcpy(content.sha256, meta->sha256, sizeof content.sha256);
@@ -235,10 +235,10 @@ static int write_note(struct staging *s, int folder, const char *name, const str
     if (read_note(folder, name, &note) < 0 || strcmp(note.path, meta->key.path) != 0)
         note.count = 0;
     (void)snprintf(note.path, sizeof note.path, "%s", meta->key.path);
-    copy_note_add(&note, &content);
+    copy_meta_add(&note, &content);
     note_path(path, name);
-    buf_init(&text, COPY_NOTE_MAX_BYTES);
-    int r = copy_note_format(&text, &note);
+    buf_init(&text, COPY_META_MAX_BYTES);
+    int r = copy_meta_format(&text, &note);
     if (r < 0)
         r = error_set(e, r, "its note can't be written: %s", strerror(-r));
     else
@@ -345,7 +345,7 @@ int tier_copies_expire_matching(struct tier_copies *c, const char *collection,
                                 int (*meant)(const struct image_key *key, const char *pattern), const char *pattern)
 {
     const struct dirent *entry;
-    struct copy_note note;
+    struct copy_meta note;
     int folder, n = 0;
     DIR *notes = open_folder(c, collection, &folder) < 0 ? NULL : list(folder, NOTES);
     while (notes && (entry = readdir(notes)))

@@ -1,7 +1,7 @@
 /* Copies of images that come from elsewhere (PERDURA_ORIGINS), on disk, where anybody may look at them:
  *
  *     <PERDURA_CACHE_DIR>/<collection>/<md5 of the path>.<ending>             the bytes as they came
- *     <PERDURA_CACHE_DIR>/<collection>/.perdura/notes/<the same name>        path, ETag ... (copy_note.h)
+ *     <PERDURA_CACHE_DIR>/<collection>/.perdura/notes/<the same name>        path, ETag ... (copy_meta.h)
  *
  * A file's modification time is the moment when its origin last said that it is still right: confirming a copy writes
  * nothing else, and what removes old files removes what was not confirmed for long. What does not fit there stands in a

@@ -16,7 +16,7 @@ static const struct tier_db_patience write_patience = {.connection_ms = 0, .lock
 #define WRITE_STATEMENT_MS 20000
 
 /* The columns that all queries for images begin with, then those of sql/image_info.sql. */
-enum column {
+enum row_column {
     COL_ID,
     COL_COLLECTION,
     COL_PATH,
@@ -166,7 +166,7 @@ static int whole_image(const struct db_result *rows, struct image **ret, struct 
 
 /* Runs a query that changes the row of a key. */
 static int change_key(struct tier_db *db, const struct sql_query *query, const struct image_key *key,
-                     struct db_result **ret, struct error *e)
+                      struct db_result **ret, struct error *e)
 {
     struct db_conn *conn;
     int r = db_get(db->pool, &conn, e);

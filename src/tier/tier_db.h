@@ -43,8 +43,8 @@ void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got
 
 /* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
  * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for
- * connection_ms are its images told -ENOTCONN. A batch that fails for a reason that may be one image's (a lock, a refusal,
- * a connection that is lost again and again) is sent image by image, so that the others are stored. */
+ * connection_ms are its images told -ENOTCONN. A batch that fails for a reason that may be one image's (a lock, a
+ * refusal, a connection that is lost again and again) is sent image by image, so that the others are stored. */
 struct tier_db_writer;
 typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
 

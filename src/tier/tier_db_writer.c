@@ -27,7 +27,7 @@
 #define SPLIT_STATEMENT_MS 2000
 
 /* The parameters of sql/image_put.sql, in their order. */
-enum column {
+enum put_column {
     COL_COLLECTION,
     COL_PATH,
     COL_CONTENT_TYPE,
@@ -68,7 +68,7 @@ static const struct batch_kind touch_kind = {
     {DB_INT8, DB_TIMESTAMPTZ, DB_INT8, DB_INT8},
 };
 
-struct batch {
+struct write_batch {
     const struct batch_kind *kind;
     struct db_array columns[COLUMNS];
     int count;
@@ -84,14 +84,14 @@ struct tier_db_writer {
     int lock_ms, statement_ms; /* of the next statement */
     tier_db_done_fn *done;
     void *arg;
-    struct batch batches[2];
-    struct batch *filling;
-    struct batch *flying;    /* sent, its result not received; NULL: none */
-    struct error send_error; /* of the flying batch; code 0 when it went out */
-    struct batch touches;
+    struct write_batch batches[2];
+    struct write_batch *filling;
+    struct write_batch *flying; /* sent, its result not received; NULL: none */
+    struct error send_error;    /* of the flying batch; code 0 when it went out */
+    struct write_batch touches;
 };
 
-static void batch_init(struct batch *b, const struct batch_kind *kind)
+static void batch_init(struct write_batch *b, const struct batch_kind *kind)
 {
     b->kind = kind;
     for (int i = 0; i < kind->columns; i++)
@@ -100,13 +100,13 @@ static void batch_init(struct batch *b, const struct batch_kind *kind)
     b->bytes = 0;
 }
 
-static void batch_release(struct batch *b)
+static void batch_release(struct write_batch *b)
 {
     for (int i = 0; i < b->kind->columns; i++)
         db_array_release(&b->columns[i]);
 }
 
-static void batch_reset(struct batch *b)
+static void batch_reset(struct write_batch *b)
 {
     for (int i = 0; i < b->kind->columns; i++)
         db_array_reset(&b->columns[i]);
@@ -162,7 +162,7 @@ static int add_touch(struct db_array *c, int64_t id, int64_t mtime_ns, int64_t s
 
 /* Ends the adding of an image with the outcome `r`. All of it is there or, without memory, nothing: else what comes
  * next would get the bytes of this one. */
-static int batch_added(struct batch *b, int r, int64_t bytes, void *tag)
+static int batch_added(struct write_batch *b, int r, int64_t bytes, void *tag)
 {
     for (int i = 0; i < b->kind->columns && r < 0; i++)
         db_array_cut(&b->columns[i], b->count);
@@ -173,7 +173,7 @@ static int batch_added(struct batch *b, int r, int64_t bytes, void *tag)
     return 0;
 }
 
-static int batch_copy_one(struct batch *b, const struct batch *from, int index)
+static int batch_copy_one(struct write_batch *b, const struct write_batch *from, int index)
 {
     batch_reset(b);
     for (int i = 0; i < b->kind->columns; i++) {
@@ -186,13 +186,13 @@ static int batch_copy_one(struct batch *b, const struct batch *from, int index)
     return 0;
 }
 
-static void tell(struct tier_db_writer *w, const struct batch *b, const struct error *outcome)
+static void tell(struct tier_db_writer *w, const struct write_batch *b, const struct error *outcome)
 {
     for (int i = 0; i < b->count; i++)
         w->done(w->arg, b->tags[i], outcome);
 }
 
-static int send_batch(struct tier_db_writer *w, struct batch *b, struct error *e)
+static int send_batch(struct tier_db_writer *w, struct write_batch *b, struct error *e)
 {
     struct db_params params;
     if (!w->conn)
@@ -204,7 +204,7 @@ static int send_batch(struct tier_db_writer *w, struct batch *b, struct error *e
     return db_send(w->conn, b->kind->query, &params, e);
 }
 
-static int receive(struct tier_db_writer *w, const struct batch *b, struct error *e)
+static int receive(struct tier_db_writer *w, const struct write_batch *b, struct error *e)
 {
     struct db_result *rows;
     int r = db_recv(w->conn, &rows, e);
@@ -224,7 +224,7 @@ struct attempt {
 /* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
  * one when another transaction won. Else *r is final, and whoever waited in vain was the last to wait: what follows is
  * told at once. */
-static int send_again(struct tier_db_writer *w, const struct batch *b, struct attempt *a, int *r, struct error *e)
+static int send_again(struct tier_db_writer *w, const struct write_batch *b, struct attempt *a, int *r, struct error *e)
 {
     a->tries++;
     a->losses += *r == DB_UNREACHABLE;
@@ -247,7 +247,7 @@ static int send_again(struct tier_db_writer *w, const struct batch *b, struct at
 }
 
 /* The outcome of a batch that was sent (or could not be: `r` says so), sending it again where that can help. */
-static int settle(struct tier_db_writer *w, struct batch *b, int r, struct error *e)
+static int settle(struct tier_db_writer *w, struct write_batch *b, int r, struct error *e)
 {
     struct attempt attempt = {.deadline_ms = clock_monotonic_ms() + w->patience.connection_ms};
     for (;;) {
@@ -269,7 +269,7 @@ static int is_state(int code)
 }
 
 /* As settle; *outcome is set, and names the GRANT that is missing. */
-static int settle_named(struct tier_db_writer *w, struct batch *b, int r, struct error *outcome)
+static int settle_named(struct tier_db_writer *w, struct write_batch *b, int r, struct error *outcome)
 {
     r = settle(w, b, r, outcome);
     if (is_state(r) && w->conn)
@@ -283,7 +283,7 @@ static void set_limits(struct tier_db_writer *w, int lock_ms, int statement_ms)
     w->statement_ms = statement_ms;
 }
 
-static int settle_alone(struct tier_db_writer *w, struct batch *one, const struct batch *from, int index,
+static int settle_alone(struct tier_db_writer *w, struct write_batch *one, const struct write_batch *from, int index,
                         struct error *outcome)
 {
     outcome->code = 0;
@@ -295,10 +295,10 @@ static int settle_alone(struct tier_db_writer *w, struct batch *one, const struc
 
 /* One image may be the reason (a trigger of the user's, say), so each gets a statement of its own. Where the first two
  * fail as if the database were the reason, it is; where another one is stored, it is not. */
-static void settle_one_by_one(struct tier_db_writer *w, const struct batch *b)
+static void settle_one_by_one(struct tier_db_writer *w, const struct write_batch *b)
 {
     struct error outcome, first = {0};
-    struct batch one;
+    struct write_batch one;
     int stored = 0, i;
     int64_t until_ms = clock_monotonic_ms() + w->patience.split_ms;
     batch_init(&one, b->kind);
@@ -328,7 +328,7 @@ static void settle_one_by_one(struct tier_db_writer *w, const struct batch *b)
 }
 
 /* Tells the outcome of each image of a batch that was sent, or of which `outcome` says why it was not. */
-static void finish(struct tier_db_writer *w, struct batch *b, struct error *outcome)
+static void finish(struct tier_db_writer *w, struct write_batch *b, struct error *outcome)
 {
     int r = settle_named(w, b, outcome->code, outcome);
     if (b->count > 1 && r < 0 && db_fault_splits(r))
@@ -340,7 +340,7 @@ static void finish(struct tier_db_writer *w, struct batch *b, struct error *outc
 
 static void land(struct tier_db_writer *w)
 {
-    struct batch *b = w->flying;
+    struct write_batch *b = w->flying;
     struct error outcome = w->send_error;
     w->flying = NULL;
     if (b)
@@ -393,7 +393,7 @@ int tier_db_writer_open(struct tier_db *db, const struct tier_db_patience *patie
     return 0;
 }
 
-static void added(struct tier_db_writer *w, struct batch *b, int r, int64_t bytes, void *tag)
+static void added(struct tier_db_writer *w, struct write_batch *b, int r, int64_t bytes, void *tag)
 {
     struct error outcome;
     r = batch_added(b, r, bytes, tag);
@@ -406,7 +406,7 @@ static void added(struct tier_db_writer *w, struct batch *b, int r, int64_t byte
 void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta, const void *bytes, int64_t seen_us,
                         void *tag)
 {
-    struct batch *b = w->filling;
+    struct write_batch *b = w->filling;
     if (b->count == TIER_DB_BATCH_IMAGES || (b->count && b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
         launch(w);
         b = w->filling;
@@ -416,7 +416,7 @@ void tier_db_writer_add(struct tier_db_writer *w, const struct image_meta *meta,
 
 void tier_db_writer_touch(struct tier_db_writer *w, int64_t id, int64_t mtime_ns, int64_t seen_us, void *tag)
 {
-    struct batch *b = &w->touches;
+    struct write_batch *b = &w->touches;
     added(w, b, add_touch(b->columns, id, mtime_ns, seen_us), 0, tag);
     if (b->count == TOUCHES)
         flush_touches(w);

@@ -23,7 +23,7 @@ struct root {
     struct staging *staging;              /* NULL until it is needed */
     struct staging *retired[RETIRED_MAX]; /* of folders that are gone; somebody may still be using them */
     int retired_count;
-    struct tier_disk_gate *gate;
+    struct write_epoch *gate;
 };
 
 struct tier_disk {
@@ -50,7 +50,7 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     int complete = disk->known && disk->stale;
     for (size_t i = 0; i < count && complete; i++, disk->count++) {
         disk->roots[i] =
-            (struct root){.collection = &collections[i], .fd = -1, .gate = tier_disk_gate_new(&disk->changes)};
+            (struct root){.collection = &collections[i], .fd = -1, .gate = write_epoch_new(&disk->changes)};
         complete = disk->roots[i].gate != NULL;
     }
     if (complete)
@@ -69,7 +69,7 @@ void tier_disk_free(struct tier_disk *disk)
             staging_close(disk->roots[i].retired[k]);
         if (disk->roots[i].fd >= 0)
             close(disk->roots[i].fd);
-        tier_disk_gate_free(disk->roots[i].gate);
+        write_epoch_free(disk->roots[i].gate);
     }
     tier_disk_known_free(disk->known);
     tier_disk_stale_free(disk->stale);
@@ -97,7 +97,7 @@ int64_t tier_disk_max_bytes(const struct tier_disk *disk)
     return disk->max_bytes;
 }
 
-uint64_t tier_disk_mark(struct tier_disk *disk)
+uint64_t tier_disk_epoch(struct tier_disk *disk)
 {
     return atomic_load(&disk->changes);
 }
@@ -114,20 +114,20 @@ void tier_disk_changed(struct tier_disk *disk, const struct image_key *key)
 {
     struct root *root = find(disk, key->collection);
     if (root)
-        tier_disk_gate_changed(root->gate, key->path);
+        write_epoch_changed(root->gate, key->path);
 }
 
 int tier_disk_changed_since(struct tier_disk *disk, const struct image_key *key, uint64_t mark)
 {
     struct root *root = find(disk, key->collection);
-    return !root || tier_disk_gate_changed_since(root->gate, key->path, mark);
+    return !root || write_epoch_changed_since(root->gate, key->path, mark);
 }
 
 static void count(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind, int by)
 {
     struct root *root = find(disk, key->collection);
     if (root)
-        tier_disk_gate_count(root->gate, key->path, kind, by);
+        write_epoch_count(root->gate, key->path, kind, by);
 }
 
 void tier_disk_begin(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind)
@@ -143,13 +143,13 @@ void tier_disk_end(struct tier_disk *disk, const struct image_key *key, enum tie
 int tier_disk_is_under_way(struct tier_disk *disk, const struct image_key *key, enum tier_disk_kind kind)
 {
     struct root *root = find(disk, key->collection);
-    return root && tier_disk_gate_is_under_way(root->gate, key->path, kind);
+    return root && write_epoch_is_under_way(root->gate, key->path, kind);
 }
 
 const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection)
 {
     struct root *root = find(disk, collection);
-    return root ? tier_disk_gate_ops(root->gate) : NULL;
+    return root ? write_epoch_ops(root->gate) : NULL;
 }
 
 static int open_root(struct root *root, enum tier_disk_folder folder, struct error *e)

@@ -87,7 +87,7 @@ void tier_disk_sync(struct tier_disk *disk);
 /* A copy of what a lower tier holds must not bring back what is deleted or replaced while it is made. Whoever copies
  * takes a mark before he reads, and publishes with the gate and this mark: the file gets no name (-ECANCELED) when its
  * image was changed since, or is under way. */
-uint64_t tier_disk_mark(struct tier_disk *disk);
+uint64_t tier_disk_epoch(struct tier_disk *disk);
 const struct atomicfile_gate *tier_disk_copies(struct tier_disk *disk, const char *collection);
 
 /* Whether an image was changed since a mark was taken; it may seem so for another's sake. */
@@ -132,15 +132,15 @@ struct tier_disk_known *tier_disk_known(struct tier_disk *disk);
 int64_t tier_disk_memory_max_bytes(const struct tier_disk *disk);
 int64_t tier_disk_max_bytes(const struct tier_disk *disk);
 
-/* What is behind tier_disk_mark and tier_disk_copies. */
-struct tier_disk_gate;
+/* What is behind tier_disk_epoch and tier_disk_copies. */
+struct write_epoch;
 
-struct tier_disk_gate *tier_disk_gate_new(atomic_ullong *count); /* one for all collections */
-void tier_disk_gate_free(struct tier_disk_gate *g);              /* NULL is allowed */
-const struct atomicfile_gate *tier_disk_gate_ops(const struct tier_disk_gate *g);
-void tier_disk_gate_changed(struct tier_disk_gate *g, const char *path);
-int tier_disk_gate_changed_since(struct tier_disk_gate *g, const char *path, uint64_t mark);
-void tier_disk_gate_count(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind, int by);
-int tier_disk_gate_is_under_way(struct tier_disk_gate *g, const char *path, enum tier_disk_kind kind);
+struct write_epoch *write_epoch_new(atomic_ullong *count); /* one for all collections */
+void write_epoch_free(struct write_epoch *g);              /* NULL is allowed */
+const struct atomicfile_gate *write_epoch_ops(const struct write_epoch *g);
+void write_epoch_changed(struct write_epoch *g, const char *path);
+int write_epoch_changed_since(struct write_epoch *g, const char *path, uint64_t mark);
+void write_epoch_count(struct write_epoch *g, const char *path, enum tier_disk_kind kind, int by);
+int write_epoch_is_under_way(struct write_epoch *g, const char *path, enum tier_disk_kind kind);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define KNOWN_MAX 65536
 
-struct known {
+struct known_file {
     struct filestate state;
     unsigned char sha256[DIGEST_SHA256_LEN];
     const char *mime; /* static */
@@ -26,7 +26,7 @@ struct known {
 
 struct tier_disk_known {
     pthread_mutex_t lock;
-    struct known *table; /* in the order of arrival: the oldest goes first */
+    struct known_file *table; /* in the order of arrival: the oldest goes first */
     atomic_llong hashing;
 };
 
@@ -42,7 +42,7 @@ void tier_disk_known_free(struct tier_disk_known *k)
 {
     if (!k)
         return;
-    struct known *one = k->table, *next;
+    struct known_file *one = k->table, *next;
     HASH_CLEAR(hh, k->table);
     for (; one; one = next) {
         next = one->hh.next;
@@ -55,7 +55,7 @@ void tier_disk_known_free(struct tier_disk_known *k)
 static int recall(struct tier_disk_known *k, const struct stat *st, struct image_meta *meta)
 {
     struct filestate state = filestate_of(st);
-    struct known *one;
+    struct known_file *one;
     pthread_mutex_lock(&k->lock);
     HASH_FIND(hh, k->table, &state, sizeof state, one);
     if (one) {
@@ -68,7 +68,7 @@ static int recall(struct tier_disk_known *k, const struct stat *st, struct image
 
 static void remember(struct tier_disk_known *k, const struct stat *st, const struct image_meta *meta)
 {
-    struct known *one = calloc(1, sizeof *one), *there;
+    struct known_file *one = calloc(1, sizeof *one), *there;
     if (!one)
         return;
     one->state = filestate_of(st);

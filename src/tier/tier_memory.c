@@ -21,7 +21,7 @@
 
 enum queue { SMALL, MAIN, QUEUES };
 
-struct item {
+struct memory_item {
     struct image *image;
     struct image_extra *extra;
     struct filestate state;
@@ -29,7 +29,7 @@ struct item {
     int64_t bytes;
     enum queue queue;
     unsigned char uses; /* since it was put into its queue */
-    struct item *prev, *next;
+    struct memory_item *prev, *next;
     UT_hash_handle hh;
     unsigned name_len;
     char name[]; /* image_key_name */
@@ -43,8 +43,8 @@ struct ghost {
 
 struct shard {
     pthread_mutex_t lock;
-    struct item *table;
-    struct item *queue[QUEUES]; /* the first one goes next */
+    struct memory_item *table;
+    struct memory_item *queue[QUEUES]; /* the first one goes next */
     int64_t bytes[QUEUES];
     int items[QUEUES];
     struct ghost *ghosts; /* in the order of arrival */
@@ -110,7 +110,7 @@ static void tell(const struct tier_memory *m)
 }
 
 /* For these, the shard's lock is held. */
-static void enqueue(struct shard *s, struct item *item, enum queue queue)
+static void enqueue(struct shard *s, struct memory_item *item, enum queue queue)
 {
     item->queue = queue;
     item->uses = 0;
@@ -119,7 +119,7 @@ static void enqueue(struct shard *s, struct item *item, enum queue queue)
     s->items[queue]++;
 }
 
-static void dequeue(struct shard *s, struct item *item)
+static void dequeue(struct shard *s, struct memory_item *item)
 {
     DL_DELETE(s->queue[item->queue], item);
     s->bytes[item->queue] -= item->bytes;
@@ -127,7 +127,7 @@ static void dequeue(struct shard *s, struct item *item)
 }
 
 /* Off the shard; its content is for the caller to free, after the lock. */
-static void take_out(struct tier_memory *m, struct shard *s, struct item *item)
+static void take_out(struct tier_memory *m, struct shard *s, struct memory_item *item)
 {
     dequeue(s, item);
     HASH_DEL(s->table, item);
@@ -136,9 +136,9 @@ static void take_out(struct tier_memory *m, struct shard *s, struct item *item)
     atomic_fetch_sub(&m->files, item->bytes == 0);
 }
 
-static void free_items(struct item *list)
+static void free_items(struct memory_item *list)
 {
-    struct item *one, *next;
+    struct memory_item *one, *next;
     LL_FOREACH_SAFE(list, one, next)
     {
         image_unref(one->image);
@@ -154,7 +154,7 @@ static void drop_ghost(struct shard *s, struct ghost *ghost)
 }
 
 /* As many are remembered as there are images. */
-static void remember(struct shard *s, const struct item *item, int max_items)
+static void remember(struct shard *s, const struct memory_item *item, int max_items)
 {
     struct ghost *ghost = malloc(sizeof *ghost), *there;
     if (!ghost)
@@ -198,9 +198,9 @@ static int small_is_over(const struct shard *s, const struct limits *max)
 }
 
 /* One step of the paper's evictS or evictM: moves an item, or takes one out. */
-static struct item *evict(struct tier_memory *m, struct shard *s, const struct limits *max)
+static struct memory_item *evict(struct tier_memory *m, struct shard *s, const struct limits *max)
 {
-    struct item *item = s->queue[small_is_over(s, max) || !s->queue[MAIN] ? SMALL : MAIN];
+    struct memory_item *item = s->queue[small_is_over(s, max) || !s->queue[MAIN] ? SMALL : MAIN];
     if (item->queue == SMALL && item->uses > 1) {
         dequeue(s, item);
         enqueue(s, item, MAIN);
@@ -225,11 +225,11 @@ static struct shard *shard_of(struct tier_memory *m, const struct image_key *key
     return &m->shard[(image_key_hash(key) >> 32) % m->shards];
 }
 
-static struct item *find(const struct shard *s, const struct image_key *key)
+static struct memory_item *find(const struct shard *s, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    struct item *item;
+    struct memory_item *item;
     HASH_FIND(hh, s->table, name, len, item);
     return item;
 }
@@ -237,9 +237,9 @@ static struct item *find(const struct shard *s, const struct image_key *key)
 int tier_memory_find(struct tier_memory *m, const struct image_key *key, struct memory_hit *ret)
 {
     struct shard *s = shard_of(m, key);
-    struct item *late = NULL;
+    struct memory_item *late = NULL;
     pthread_mutex_lock(&s->lock);
-    struct item *item = find(s, key);
+    struct memory_item *item = find(s, key);
     if (item && item->until_ms < clock_monotonic_ms()) {
         late = item;
         item = NULL;
@@ -261,11 +261,12 @@ int tier_memory_find(struct tier_memory *m, const struct image_key *key, struct 
     return item ? 0 : -ENOENT;
 }
 
-static struct item *make_item(struct tier_memory *m, struct image *image, int64_t bytes, const struct filestate *state)
+static struct memory_item *make_item(struct tier_memory *m, struct image *image, int64_t bytes,
+                                     const struct filestate *state)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&image->meta.key, name);
-    struct item *item = calloc(1, sizeof *item + len);
+    struct memory_item *item = calloc(1, sizeof *item + len);
     if (!item)
         return NULL;
     item->image = image_ref(image);
@@ -285,7 +286,7 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
         (void)tier_memory_drop(m, &image->meta.key);
         return;
     }
-    struct item *item = make_item(m, image, bytes, state), *gone = NULL, *there;
+    struct memory_item *item = make_item(m, image, bytes, state), *gone = NULL, *there;
     if (!item)
         return;
     pthread_mutex_lock(&s->lock);
@@ -315,7 +316,7 @@ void tier_memory_attach(struct tier_memory *m, const struct image *image, struct
 {
     struct shard *s = shard_of(m, &image->meta.key);
     pthread_mutex_lock(&s->lock);
-    struct item *item = find(s, &image->meta.key);
+    struct memory_item *item = find(s, &image->meta.key);
     if (item && item->image == image && !item->extra)
         item->extra = image_extra_ref(extra);
     pthread_mutex_unlock(&s->lock);
@@ -325,7 +326,7 @@ int tier_memory_drop(struct tier_memory *m, const struct image_key *key)
 {
     struct shard *s = shard_of(m, key);
     pthread_mutex_lock(&s->lock);
-    struct item *item = find(s, key);
+    struct memory_item *item = find(s, key);
     if (item) {
         take_out(m, s, item);
         item->next = NULL;
@@ -339,7 +340,7 @@ int tier_memory_drop(struct tier_memory *m, const struct image_key *key)
 int tier_memory_drop_matching(struct tier_memory *m, int (*meant)(const struct image_meta *meta, const char *pattern),
                               const char *pattern)
 {
-    struct item *item, *next, *gone;
+    struct memory_item *item, *next, *gone;
     int n = 0;
     for (unsigned i = 0; i < m->shards; i++) {
         struct shard *s = &m->shard[i];
@@ -361,7 +362,7 @@ int tier_memory_drop_matching(struct tier_memory *m, int (*meant)(const struct i
 
 static void empty(struct shard *s)
 {
-    struct item *item = s->table, *next;
+    struct memory_item *item = s->table, *next;
     struct ghost *ghost = s->ghosts, *then;
     HASH_CLEAR(hh, s->table);
     for (; item; item = next) {

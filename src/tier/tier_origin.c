@@ -30,7 +30,7 @@ static const struct patience {
 } with_copy = {2000, 3000, 3, 20000, 1}, without_copy = {3000, 4000, 4, 60000, 2};
 
 /* One origin, and how it did lately. */
-struct place {
+struct origin_place {
     const struct image_origin *origin;
     pthread_mutex_t lock;
     int failures; /* in a row */
@@ -47,7 +47,7 @@ struct tier_origin {
     void *changed_arg;
     atomic_int cancelled;
     size_t count;
-    struct place places[];
+    struct origin_place places[];
 };
 
 /* Life */
@@ -100,7 +100,7 @@ void tier_origin_cancel(struct tier_origin *o, int cancelled)
 
 /* Leaving alone */
 
-static struct place *find(struct tier_origin *o, const char *collection)
+static struct origin_place *find(struct tier_origin *o, const char *collection)
 {
     for (size_t i = 0; i < o->count; i++)
         if (strcmp(o->places[i].origin->collection, collection) == 0)
@@ -116,7 +116,7 @@ int tier_origin_unavailable(int code)
 
 int tier_origin_is_up(struct tier_origin *o, const char *collection)
 {
-    struct place *p = find(o, collection);
+    struct origin_place *p = find(o, collection);
     if (!p)
         return 0;
     pthread_mutex_lock(&p->lock);
@@ -126,7 +126,7 @@ int tier_origin_is_up(struct tier_origin *o, const char *collection)
 }
 
 /* After its rest, one tries; the others go on as if it still rested until that one knows. */
-static int may_ask(struct place *p, const struct patience *patience)
+static int may_ask(struct origin_place *p, const struct patience *patience)
 {
     int64_t now_ms = clock_monotonic_ms();
     pthread_mutex_lock(&p->lock);
@@ -139,7 +139,7 @@ static int may_ask(struct place *p, const struct patience *patience)
     return may;
 }
 
-static void note_answer(const struct tier_origin *o, struct place *p)
+static void note_answer(const struct tier_origin *o, struct origin_place *p)
 {
     pthread_mutex_lock(&p->lock);
     int was_down = p->is_down;
@@ -151,7 +151,7 @@ static void note_answer(const struct tier_origin *o, struct place *p)
 }
 
 /* With the lock. */
-static void rest(struct place *p, int64_t at_least_ms)
+static void rest(struct origin_place *p, int64_t at_least_ms)
 {
     p->rest_ms = p->rest_ms ? 2 * p->rest_ms : REST_FIRST_MS;
     if (p->rest_ms > REST_MAX_MS)
@@ -162,7 +162,8 @@ static void rest(struct place *p, int64_t at_least_ms)
 }
 
 /* Of those who asked together, the later ones tell nothing new. */
-static void note_failure(const struct tier_origin *o, struct place *p, int64_t retry_after_s, const struct error *why)
+static void note_failure(const struct tier_origin *o, struct origin_place *p, int64_t retry_after_s,
+                         const struct error *why)
 {
     if (retry_after_s > ASKED_REST_S)
         retry_after_s = ASKED_REST_S;
@@ -203,7 +204,7 @@ static int64_t modified_of(const char *last_modified, int64_t date_s)
     return date_s >= 0 ? date_s : now_s;
 }
 
-static int get_from_s3(struct tier_origin *o, const struct place *p, const struct image_key *key,
+static int get_from_s3(struct tier_origin *o, const struct origin_place *p, const struct image_key *key,
                        const struct image_meta *known, const struct patience *patience,
                        const struct tier_origin_taker *taker, struct tier_origin_answer *ret, struct error *e)
 {
@@ -311,7 +312,7 @@ static int ask_web(struct tier_origin *o, struct from_web *x, const char *url, c
     return fetch(o->web, &request, &x->answer, e);
 }
 
-static int get_from_web(struct tier_origin *o, const struct place *p, const struct image_key *key,
+static int get_from_web(struct tier_origin *o, const struct origin_place *p, const struct image_key *key,
                         const struct image_meta *known, const struct patience *patience,
                         const struct tier_origin_taker *taker, struct tier_origin_answer *ret, int64_t *ret_retry_s,
                         struct error *e)
@@ -348,7 +349,7 @@ int tier_origin_get(struct tier_origin *o, const struct image_key *key, const st
                     const struct tier_origin_taker *taker, struct tier_origin_answer *ret, struct error *e)
 {
     const struct patience *patience = known ? &with_copy : &without_copy;
-    struct place *p = find(o, key->collection);
+    struct origin_place *p = find(o, key->collection);
     struct error why = {0};
     int64_t retry_s = 0;
     if (!p)

@@ -10,7 +10,7 @@
 
 #include "config/config.h"
 #include "image/image.h"
-#include "tier/copy_note.h"
+#include "tier/copy_meta.h"
 
 struct tier_origin;
 

@@ -7,7 +7,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
-#include "tier/tier_redis_parts.h"
+#include "tier/tier_redis_internal.h"
 
 #define COMMANDS_MAX_BYTES    (1 << 16) /* besides an image's bytes */
 #define REPLY_EXTRA_BYTES     (1 << 20)
@@ -123,7 +123,7 @@ void tier_redis_state(struct tier_redis *r, struct tier_redis_state *ret)
 
 /* Reading */
 
-struct reading {
+struct redis_reading {
     struct tier_redis *r;
     void *const *items; /* each begins with its key */
     int count;
@@ -145,7 +145,7 @@ static int ask_fields(struct redis_client_commands *cmds, const char *name)
     return result < 0 ? result : redis_client_add(cmds, 2, pttl, NULL);
 }
 
-static void take_hash(struct reading *x, int i, const void *fields, int64_t left_ms)
+static void take_hash(struct redis_reading *x, int i, const void *fields, int64_t left_ms)
 {
     struct outcome *o = &x->outcomes[i];
     struct tier_redis_hash h;
@@ -181,7 +181,7 @@ static int check_read(struct tier_redis *r, const struct redis_client_replies *r
 }
 
 /* One round trip for all whose outcome's code is `code`. */
-static int read_round(struct reading *x, int code, struct error *e)
+static int read_round(struct redis_reading *x, int code, struct error *e)
 {
     struct redis_client_commands cmds;
     struct redis_client_replies replies;
@@ -209,7 +209,7 @@ static int read_round(struct reading *x, int code, struct error *e)
 }
 
 /* Keys that hold something else than an image of ours stand in its way. */
-static void drop_damaged(struct reading *x)
+static void drop_damaged(struct redis_reading *x)
 {
     const char *names[TIER_REDIS_READ_MAX];
     int n = 0;
@@ -222,7 +222,7 @@ static void drop_damaged(struct reading *x)
 
 void tier_redis_read(struct tier_redis *r, void *const *items, int count, tier_redis_got_fn *got, void *arg)
 {
-    struct reading x = {.r = r, .items = items, .count = count};
+    struct redis_reading x = {.r = r, .items = items, .count = count};
     struct error why;
     x.deadline_ms = clock_monotonic_ms() + r->timeout_ms + count * r->max_bytes / TRANSFER_BYTES_PER_MS;
     for (int i = 0; i < count; i++)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "tier/tier_redis_parts.h"
+#include "tier/tier_redis_internal.h"
 
 #define COMMANDS_MAX_BYTES (TIER_REDIS_NAMES_MAX * 3 * (TIER_REDIS_KEY_SIZE + 128))
 #define SCAN_COUNT         "500"

@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "codec/zstd.h"
-#include "tier/copy_note.h"
+#include "tier/copy_meta.h"
 
 const char *const tier_redis_field_names[TIER_REDIS_FIELDS] = {
     [TIER_REDIS_SEE] = "see",

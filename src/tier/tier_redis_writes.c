@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
-#include "tier/tier_redis_parts.h"
+#include "tier/tier_redis_internal.h"
 
 #define PAUSE_FIRST_MS   1000
 #define PAUSE_LONGEST_MS 30000

@@ -6,7 +6,7 @@
 
 #include "http/accepts.h"
 #include "http/conditional.h"
-#include "http/session.h"
+#include "api/session.h"
 
 #define ETAG "\"abc\""
 

@@ -1,6 +1,6 @@
 /* The table of accesses, and what becomes of notes when there is no database. With ACCESS_DATABASE_URL in the
  * environment instead what becomes of them when there is one: tests/integration/test_16_access.py looks at the rows. */
-#include "job/access.h"
+#include "stats/access.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,7 +20,7 @@
 #include "base/metric.h"
 #include "config/config.h"
 #include "fs/safepath.h"
-#include "job/access_table.h"
+#include "stats/access_table.h"
 
 #define ROWS   64
 #define PERIOD ACCESS_PERIOD_MS

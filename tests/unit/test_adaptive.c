@@ -1,4 +1,4 @@
-#include "job/adaptive.h"
+#include "stats/adaptive.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-#include "http/auth.h"
+#include "api/auth.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

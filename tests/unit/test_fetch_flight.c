@@ -20,7 +20,7 @@ struct bench {
     struct store store;
     struct store_fetch *f;
     sem_t taken, go_on;
-    struct flight *flight; /* that the disk thread has */
+    struct fetch_flight *flight; /* that the disk thread has */
     int told;              /* what the waiter was told; 1: nothing yet */
 };
 

@@ -1,4 +1,4 @@
-#include "http/login_limit.h"
+#include "api/login_limit.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

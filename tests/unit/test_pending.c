@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "job/pending.h"
+#include "watch/pending.h"
 
 static const struct image_key key = {"media", "a.jpg"};
 

@@ -1,4 +1,4 @@
-#include "http/session.h"
+#include "api/session.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
-#include "tier/copy_note.h"
+#include "tier/copy_meta.h"
 #include "tier/tier_copies.h"
 
 #define A    "<svg xmlns=\"http://www.w3.org/2000/svg\"><a/></svg>"

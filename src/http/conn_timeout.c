@@ -1,0 +1,234 @@
+#include "http/conn_timeout.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+
+#define FIRST_HEAD_MS 20000
+#define NEXT_HEAD_MS  75000 /* an idle connection included */
+#define TRANSFER_MS   30000 /* for a body or an answer, and on top, by what has come of the body or is to be sent: */
+#define BYTES_PER_MS  8     /* slower than that is too slow */
+#define ROUND_MS      1000
+
+struct conn_timer {
+    int fd;
+    pthread_mutex_t file_lock; /* over these two, and that file is open while it is held */
+    int file;                  /* that is being sent; -1: none. Changed by the connection's thread alone */
+    int64_t file_end;
+    int64_t body_began_ms, body_bytes; /* the connection's thread's */
+    atomic_llong deadline_ms;
+    atomic_int receiving;     /* the peer owes us something */
+    int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the conn_timeout's own */
+    struct conn_timer *prev, *next;
+};
+
+struct call {
+    void (*fn)(void *arg);
+    void *arg;
+    struct call *next;
+};
+
+struct conn_timeout {
+    pthread_mutex_t lock; /* over the list: a post's descriptor is open while it stands in there */
+    pthread_cond_t stop;
+    int stopped;
+    struct conn_timer *posts;
+    struct call *calls;
+    pthread_t thread;
+};
+
+/* libmicrohttpd can miss a farewell that comes together with data, and would wait for more. Who is found gone at the
+ * same point in two rounds has not sent a whole request that is still to be looked at. */
+static int has_left(struct conn_timer *post, int64_t deadline_ms)
+{
+    char byte;
+    if (!atomic_load_explicit(&post->receiving, memory_order_relaxed) ||
+        recv(post->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+        return 0;
+    int again = post->left_deadline_ms == deadline_ms;
+    post->left_deadline_ms = deadline_ms;
+    return again;
+}
+
+/* What a writer has cut off of a file can't be sent any more, and the peer would wait for it. */
+static int is_cut_short(struct conn_timer *post)
+{
+    struct stat st;
+    pthread_mutex_lock(&post->file_lock);
+    int cut = post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
+    pthread_mutex_unlock(&post->file_lock);
+    return cut;
+}
+
+static void go_round(struct conn_timeout *p)
+{
+    int64_t now = clock_monotonic_ms();
+    struct conn_timer *post;
+    DL_FOREACH(p->posts, post)
+    {
+        int64_t deadline_ms = atomic_load_explicit(&post->deadline_ms, memory_order_relaxed);
+        if (deadline_ms < now || has_left(post, deadline_ms) || is_cut_short(post))
+            (void)shutdown(post->fd, SHUT_RDWR);
+    }
+}
+
+static void make_calls(struct call *calls)
+{
+    while (calls) {
+        struct call *one = calls;
+        calls = one->next;
+        one->fn(one->arg);
+        free(one);
+    }
+}
+
+static void *conn_timeout_run(void *arg)
+{
+    struct conn_timeout *p = arg;
+    pthread_mutex_lock(&p->lock);
+    while (!p->stopped) {
+        struct timespec until = clock_timespec((clock_monotonic_ms() + ROUND_MS) * 1000000);
+        (void)pthread_cond_timedwait(&p->stop, &p->lock, &until);
+        go_round(p);
+        struct call *calls = p->calls;
+        p->calls = NULL;
+        pthread_mutex_unlock(&p->lock);
+        make_calls(calls);
+        pthread_mutex_lock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+int conn_timeout_start(struct conn_timeout **ret)
+{
+    struct conn_timeout *p = calloc(1, sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    clock_cond_init(&p->stop);
+    pthread_mutex_init(&p->lock, NULL);
+    int r = pthread_create(&p->thread, NULL, conn_timeout_run, p);
+    if (r) {
+        pthread_cond_destroy(&p->stop);
+        pthread_mutex_destroy(&p->lock);
+        free(p);
+        return -r;
+    }
+    *ret = p;
+    return 0;
+}
+
+void conn_timeout_stop(struct conn_timeout *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopped = 1;
+    pthread_cond_signal(&p->stop);
+    pthread_mutex_unlock(&p->lock);
+    pthread_join(p->thread, NULL);
+    pthread_cond_destroy(&p->stop);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static void set_deadline(struct conn_timer *post, int64_t deadline_ms, int receiving)
+{
+    if (!post)
+        return;
+    atomic_store_explicit(&post->receiving, receiving, memory_order_relaxed);
+    atomic_store_explicit(&post->deadline_ms, deadline_ms, memory_order_relaxed);
+}
+
+struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd)
+{
+    struct conn_timer *post = calloc(1, sizeof *post);
+    if (!post)
+        return NULL;
+    post->fd = fd;
+    post->file = -1;
+    pthread_mutex_init(&post->file_lock, NULL);
+    set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
+    pthread_mutex_lock(&p->lock);
+    DL_APPEND(p->posts, post);
+    pthread_mutex_unlock(&p->lock);
+    return post;
+}
+
+void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *post)
+{
+    if (!post)
+        return;
+    pthread_mutex_lock(&p->lock);
+    DL_DELETE(p->posts, post);
+    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_destroy(&post->file_lock);
+    free(post);
+}
+
+static void set_file(struct conn_timer *post, int fd, int64_t end)
+{
+    pthread_mutex_lock(&post->file_lock);
+    post->file = fd;
+    post->file_end = end;
+    pthread_mutex_unlock(&post->file_lock);
+}
+
+void conn_timeout_file(struct conn_timer *post, int fd, int64_t end)
+{
+    if (post)
+        set_file(post, fd, end);
+}
+
+void conn_timeout_head(struct conn_timer *post)
+{
+    if (post && post->file >= 0)
+        set_file(post, -1, 0);
+    set_deadline(post, clock_monotonic_ms() + NEXT_HEAD_MS, 1);
+}
+
+void conn_timeout_body(struct conn_timer *post)
+{
+    if (!post)
+        return;
+    post->body_began_ms = clock_monotonic_ms();
+    post->body_bytes = 0;
+    conn_timeout_received(post, 0);
+}
+
+void conn_timeout_received(struct conn_timer *post, size_t bytes)
+{
+    if (!post)
+        return;
+    post->body_bytes += (int64_t)bytes;
+    set_deadline(post, post->body_began_ms + TRANSFER_MS + post->body_bytes / BYTES_PER_MS, 1);
+}
+
+void conn_timeout_none(struct conn_timer *post)
+{
+    set_deadline(post, INT64_MAX, 0);
+}
+
+void conn_timeout_answer(struct conn_timer *post, int64_t bytes)
+{
+    set_deadline(post, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS, 0);
+}
+
+void conn_timeout_call_later(struct conn_timeout *p, void (*fn)(void *arg), void *arg)
+{
+    struct call *one = malloc(sizeof *one);
+    if (!one) {
+        fn(arg);
+        return;
+    }
+    *one = (struct call){fn, arg, NULL};
+    pthread_mutex_lock(&p->lock);
+    LL_PREPEND(p->calls, one);
+    pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,234 @@
+/* PERDURA_ON_DELETE=keep: a stored file that somebody deletes stays stored and comes back with the next restore. The
+ * log says so, once the file has been gone for some seconds (editors and apps delete a file and write it anew), and
+ * names the setting. Of many deletes at a time a few are named and the rest is counted. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "fs/safepath.h"
+#include "watch/watch_internal.h"
+
+#define CONFIRM_MS     3000
+#define NOTED_MAX      10000
+#define LOOKUP_MAX     500
+#define NAMED_MAX      10 /* within WINDOW_MS */
+#define WINDOW_MS      60000
+#define COUNT_EVERY_MS 10000
+
+#define ADVICE "a restore or a request writes it back; set PERDURA_ON_DELETE=trash to have deletes applied to the store"
+
+struct deleted {
+    struct watch_folder *folder;
+    char *path; /* owned */
+    int64_t at_ms;
+};
+
+struct kept_files {
+    pthread_mutex_t lock;
+    int len, room;
+    struct deleted *list; /* in the order of at_ms */
+    int64_t window_ms;    /* when it began */
+    int named;            /* in this window */
+    int64_t unnamed;      /* since the last count was logged */
+    int64_t unknown;      /* likewise: there was no room to note them, so they may not be stored */
+    int64_t count_next_ms;
+};
+
+struct kept_files *watch_keep_new(void)
+{
+    struct kept_files *k = calloc(1, sizeof *k);
+    if (k)
+        pthread_mutex_init(&k->lock, NULL);
+    return k;
+}
+
+void watch_keep_free(struct kept_files *k)
+{
+    if (!k)
+        return;
+    for (int i = 0; i < k->len; i++)
+        free(k->list[i].path);
+    free(k->list);
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+}
+
+static int make_room(struct kept_files *k)
+{
+    if (k->len < k->room)
+        return 0;
+    int room = k->room ? k->room * 2 : 64;
+    struct deleted *list =
+        room <= NOTED_MAX * 2 && k->len < NOTED_MAX ? realloc(k->list, (size_t)room * sizeof *list) : NULL;
+    if (!list)
+        return -ENOMEM;
+    k->list = list;
+    k->room = room;
+    return 0;
+}
+
+void watch_keep_note(struct watch_folder *f, const char *path)
+{
+    struct kept_files *k = f->watch->kept;
+    if (!k || safepath_check(path, strlen(path), NULL) < 0)
+        return;
+    char *copy = strdup(path);
+    pthread_mutex_lock(&k->lock);
+    if (copy && make_room(k) == 0) {
+        k->list[k->len++] = (struct deleted){f, copy, clock_monotonic_ms()};
+        copy = NULL;
+    } else {
+        k->unknown++;
+    }
+    pthread_mutex_unlock(&k->lock);
+    free(copy);
+}
+
+/* Takes those of one folder out that were noted by `until_ms`. Returns how many. */
+static int take(struct kept_files *k, int64_t until_ms, struct deleted *ret)
+{
+    int n = 0;
+    pthread_mutex_lock(&k->lock);
+    while (n < LOOKUP_MAX && n < k->len && k->list[n].at_ms <= until_ms && k->list[n].folder == k->list[0].folder)
+        n++;
+    if (n) {
+        memcpy(ret, k->list, (size_t)n * sizeof *ret);
+        k->len -= n;
+        memmove(k->list, k->list + n, (size_t)k->len * sizeof *ret);
+    }
+    pthread_mutex_unlock(&k->lock);
+    return n;
+}
+
+/* The database could not be asked: later. */
+static void put_back(struct kept_files *k, struct deleted *list, int n)
+{
+    pthread_mutex_lock(&k->lock);
+    for (int i = 0; i < n; i++) {
+        if (make_room(k) == 0)
+            k->list[k->len++] = list[i];
+        else
+            free(list[i].path);
+    }
+    pthread_mutex_unlock(&k->lock);
+}
+
+static int is_gone(const struct deleted *d)
+{
+    int fd = safepath_open(d->folder->root, d->path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
+    if (fd >= 0)
+        close(fd);
+    return fd == -ENOENT || fd == -ENOTDIR;
+}
+
+static void tell(struct kept_files *k, const struct deleted *d)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    metric_inc(METRIC_kept_deletes);
+    pthread_mutex_lock(&k->lock);
+    if (now_ms - k->window_ms >= WINDOW_MS) {
+        k->window_ms = now_ms;
+        k->named = 0;
+    }
+    int named = k->named < NAMED_MAX;
+    k->named += named;
+    k->unnamed += !named;
+    pthread_mutex_unlock(&k->lock);
+    if (named)
+        log_event(LOG_INFO, "deleted file stays stored", LOG_STR("collection", d->folder->collection->name),
+                  LOG_STR("path", d->path), LOG_STR("advice", ADVICE));
+}
+
+static void tell_count(struct kept_files *k, int at_once)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    pthread_mutex_lock(&k->lock);
+    int due = at_once || now_ms >= k->count_next_ms;
+    int64_t unnamed = due ? k->unnamed : 0, unknown = due ? k->unknown : 0;
+    if (unnamed || unknown) {
+        k->unnamed = k->unknown = 0;
+        k->count_next_ms = now_ms + COUNT_EVERY_MS;
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (unnamed || unknown)
+        log_event(LOG_INFO, "more deleted files stay stored", LOG_INT("files", unnamed),
+                  LOG_INT("not_looked_up", unknown), LOG_STR("advice", ADVICE));
+}
+
+/* Sets live[i] for paths that are stored and not in the trash. */
+static int look_up(struct watch *w, const char *collection, const char **paths, int n, char *live)
+{
+    int rows[LOOKUP_MAX];
+    struct store_page *page;
+    int r = store_lookup(w->store, collection, paths, n, rows, &page, NULL);
+    if (r == -EILSEQ && n > 1) { /* the database's encoding can't hold one of them */
+        r = look_up(w, collection, paths, n / 2, live);
+        return r < 0 ? r : look_up(w, collection, paths + n / 2, n - n / 2, live + n / 2);
+    }
+    if (r == -EILSEQ)
+        live[0] = 0;
+    if (r < 0)
+        return r == -EILSEQ ? 0 : r;
+    for (int i = 0; i < n; i++) {
+        struct image_meta row;
+        live[i] = rows[i] >= 0;
+        if (rows[i] >= 0)
+            store_page_meta(page, rows[i], &row);
+        if (rows[i] >= 0 && row.deleted_us)
+            live[i] = 0;
+    }
+    store_page_free(page);
+    return 0;
+}
+
+/* A file may be deleted, written and deleted again: that is one. */
+static int is_last(const struct deleted *list, int n, int i)
+{
+    for (int k = i + 1; k < n; k++)
+        if (strcmp(list[k].path, list[i].path) == 0)
+            return 0;
+    return 1;
+}
+
+static int settle(struct watch *w, struct deleted *list, int n)
+{
+    const char *paths[LOOKUP_MAX];
+    char live[LOOKUP_MAX];
+    int gone = 0;
+    for (int i = 0; i < n; i++) {
+        if (!is_last(list, n, i) || !is_gone(&list[i])) {
+            free(list[i].path);
+        } else {
+            paths[gone] = list[i].path;
+            list[gone++] = list[i];
+        }
+    }
+    int r = gone ? look_up(w, list[0].folder->collection->name, paths, gone, live) : 0;
+    if (r < 0) {
+        put_back(w->kept, list, gone);
+        return r;
+    }
+    for (int i = 0; i < gone; i++) {
+        if (live[i])
+            tell(w->kept, &list[i]);
+        free(list[i].path);
+    }
+    return 0;
+}
+
+void watch_keep_settle(struct watch *w, int at_once)
+{
+    struct deleted list[LOOKUP_MAX];
+    int n, r = 0;
+    if (!w->kept)
+        return;
+    int64_t until_ms = clock_monotonic_ms() - (at_once ? 0 : CONFIRM_MS);
+    while (r == 0 && (n = take(w->kept, until_ms, list)) > 0)
+        r = settle(w, list, n);
+    tell_count(w->kept, at_once);
+}
