@@ -4,9 +4,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "api/session.h"
 #include "http/accepts.h"
 #include "http/conditional.h"
-#include "api/session.h"
 
 #define ETAG "\"abc\""
 

@@ -21,7 +21,7 @@ struct bench {
     struct store_fetch *f;
     sem_t taken, go_on;
     struct fetch_flight *flight; /* that the disk thread has */
-    int told;              /* what the waiter was told; 1: nothing yet */
+    int told;                    /* what the waiter was told; 1: nothing yet */
 };
 
 /* A disk that holds each flight until it may go on, and has no file. */
