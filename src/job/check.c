@@ -59,6 +59,8 @@ static void mark(struct check *c, enum check_mark mark, const char *path, const 
         if (counter_of[i].mark == mark)
             job_count(c->job, counter_of[i].counter, 1);
     atomic_fetch_add(&c->job->done, 1);
+    if (mark == CHECK_ERROR)
+        atomic_fetch_add(&c->job->failures, 1);
     c->options->mark(c->options->arg, mark, &key, why);
 }
 

@@ -305,10 +305,13 @@ static int remove_deleted(struct store *store, const struct image_meta *core, in
 /* Whether the file can be removed, if there is one: a row whose file would stay is not put into the trash. */
 static int check_file(struct store *store, const struct image_key *key, int *file, struct error *e)
 {
+    int r = *file == 0 ? tier_disk_check_removal(store->disk, key, e) : 0;
+    if (r == -ENOENT || r == -ENOTDIR) /* it has gone since it was looked at */
+        *file = r;
+    else if (*file == 0)
+        return r;
     if (*file == -ENOTDIR) /* what was a folder is a file now */
         *file = -ENOENT;
-    if (*file == 0)
-        return tier_disk_check_removal(store->disk, key, e);
     if (*file == -ENOENT)
         return 0;
     if (*file == -EXDEV)

@@ -734,6 +734,8 @@ def test_a_job_that_failed_in_part_is_not_simply_done(http: Served) -> None:
         assert last["state"] == "done_with_failures" and last["result"]["failures"] == 1, last
         assert {job["kind"]: job["state"] for job in http.get("/image-cache/status").json["jobs"]}[kind] == last["state"]
         assert counted("jobs_incomplete_total", label) == 1 and counted("jobs_failed_total", label) == 0
+    assert http.post("/image-cache/check").json["state"] == "done_with_failures"
     (http.perdura.media / "text.png").unlink()
+    assert http.post("/image-cache/check").json["state"] == "done"  # a difference is what it looks for
     assert http.post("/image-cache/cache-all").json["state"] == "done"
     assert counted("jobs_incomplete_total", "cache_all") == 1
