@@ -1,12 +1,12 @@
 #include "api/read_stats.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "api/describe.h"
 #include "base/clock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 
 #define MINUTE_MS 60000
 
@@ -24,13 +24,10 @@ struct minute {
 };
 
 struct read_stats {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int stopping;
-    struct minute begun; /* the metrics at the begin of the present minute */
-    int count, next;     /* of the ring */
+    struct thread thread; /* its lock is over what follows */
+    struct minute begun;  /* the metrics at the begin of the present minute */
+    int count, next;      /* of the ring */
     struct minute ring[READ_STATS_MINUTES];
-    pthread_t thread;
 };
 
 static void look(struct minute *ret)
@@ -62,26 +59,19 @@ static void end_minute(struct read_stats *m)
     m->begun = now;
 }
 
-static void *read_stats_run(void *arg)
+static void read_stats_run(void *arg)
 {
     struct read_stats *m = arg;
     int64_t ends_ms = clock_monotonic_ms() + MINUTE_MS;
-    pthread_mutex_lock(&m->lock);
-    while (!m->stopping) {
-        struct timespec until = clock_timespec(ends_ms * 1000000);
-        if (pthread_cond_timedwait(&m->changed, &m->lock, &until) != ETIMEDOUT)
-            continue;
+    pthread_mutex_lock(&m->thread.lock);
+    for (; thread_wait_locked(&m->thread, ends_ms); ends_ms += MINUTE_MS)
         end_minute(m);
-        ends_ms += MINUTE_MS;
-    }
-    pthread_mutex_unlock(&m->lock);
-    return NULL;
+    pthread_mutex_unlock(&m->thread.lock);
 }
 
 static void free_read_stats(struct read_stats *m)
 {
-    pthread_cond_destroy(&m->changed);
-    pthread_mutex_destroy(&m->lock);
+    thread_destroy(&m->thread);
     free(m);
 }
 
@@ -90,10 +80,9 @@ int read_stats_start(struct read_stats **ret)
     struct read_stats *m = calloc(1, sizeof *m);
     if (!m)
         return -ENOMEM;
-    pthread_mutex_init(&m->lock, NULL);
-    clock_cond_init(&m->changed);
+    thread_init(&m->thread);
     look(&m->begun);
-    int r = -pthread_create(&m->thread, NULL, read_stats_run, m);
+    int r = thread_start(&m->thread, "read-stats", read_stats_run, m);
     if (r < 0)
         free_read_stats(m);
     else
@@ -105,11 +94,7 @@ void read_stats_stop(struct read_stats *m)
 {
     if (!m)
         return;
-    pthread_mutex_lock(&m->lock);
-    m->stopping = 1;
-    pthread_cond_signal(&m->changed);
-    pthread_mutex_unlock(&m->lock);
-    pthread_join(m->thread, NULL);
+    (void)!thread_stop(&m->thread, THREAD_NEVER);
     free_read_stats(m);
 }
 
@@ -126,12 +111,12 @@ json_t *read_stats_describe(struct read_stats *m)
 {
     json_t *list = json_array();
     struct minute now;
-    pthread_mutex_lock(&m->lock);
+    pthread_mutex_lock(&m->thread.lock);
     look(&now);
     for (int i = m->count; i > 0; i--)
         add(list, &m->ring[(m->next - i + READ_STATS_MINUTES) % READ_STATS_MINUTES]);
     now = between(&m->begun, &now);
     add(list, &now);
-    pthread_mutex_unlock(&m->lock);
+    pthread_mutex_unlock(&m->thread.lock);
     return list;
 }

@@ -1,13 +1,13 @@
 #include "api/session.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "codec/base64.h"
 
@@ -29,7 +29,7 @@ struct remembered {
 struct sessions {
     struct store *store;
     const char *password; /* the setting; "" without one */
-    pthread_mutex_t lock; /* over what follows */
+    struct thread thread; /* ends sessions later; runs once there are any. Its lock is over what follows */
     struct remembered remembered[REMEMBERED];
     int64_t left_alone_until_ms;
     unsigned char link[DIGEST_SHA256_LEN];
@@ -37,9 +37,6 @@ struct sessions {
     int link_made;
     struct admin_session_key unended[REMEMBERED]; /* those that the database does not know to have ended */
     int unended_count;
-    int ending, stopped; /* their thread runs; it is to end */
-    pthread_cond_t stop;
-    pthread_t ender;
 };
 
 int sessions_open(struct sessions **ret, struct store *store)
@@ -50,8 +47,7 @@ int sessions_open(struct sessions **ret, struct store *store)
     const char *password = store_config(store)->admin_password;
     s->store = store;
     s->password = password ? password : "";
-    pthread_mutex_init(&s->lock, NULL);
-    clock_cond_init(&s->stop);
+    thread_init(&s->thread);
     *ret = s;
     return 0;
 }
@@ -60,26 +56,19 @@ void sessions_close(struct sessions *s)
 {
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->stopped = 1;
-    pthread_cond_signal(&s->stop);
-    int ending = s->ending;
-    pthread_mutex_unlock(&s->lock);
-    if (ending)
-        pthread_join(s->ender, NULL);
+    (void)!thread_stop(&s->thread, THREAD_NEVER);
     if (s->unended_count)
         log_event(LOG_WARN, "logouts not completed", LOG_INT("sessions", s->unended_count),
                   LOG_STR("error", "the database was not reached; they stay valid until they expire"));
-    pthread_cond_destroy(&s->stop);
-    pthread_mutex_destroy(&s->lock);
+    thread_destroy(&s->thread);
     free(s);
 }
 
 int sessions_possible(struct sessions *s)
 {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     int possible = *s->password || s->link_made;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return possible;
 }
 
@@ -206,9 +195,9 @@ int sessions_begin(struct sessions *s, char ret_token[SESSION_TOKEN_SIZE], int64
     r = admin_session_put(s->store, &key, ret_expires_us, e);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     r = keep(s, &key, *ret_expires_us);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return r;
 }
 
@@ -218,7 +207,7 @@ int sessions_known(struct sessions *s, const char *token, int64_t *ret_expires_u
     int64_t now_ms = clock_monotonic_ms();
     if (make_key(s, token, &key) < 0)
         return -EAGAIN;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     struct remembered *one = find(s, &key);
     int64_t limit_ms = now_ms < s->left_alone_until_ms ? TRUSTED_MS : FRESH_MS;
     int r = one && one->ended ? -ENOENT : is_trusted(one, now_ms, limit_ms) ? 0 : -EAGAIN;
@@ -226,7 +215,7 @@ int sessions_known(struct sessions *s, const char *token, int64_t *ret_expires_u
         one->used_ms = now_ms;
         *ret_expires_us = one->expires_us;
     }
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return r;
 }
 
@@ -257,34 +246,31 @@ int sessions_ask(struct sessions *s, const char *token, int64_t *ret_expires_us,
     if (r < 0)
         return error_set(e, r, "OpenSSL fails");
     r = admin_session_get(s->store, &key, &expires_us, e);
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     r = settle(s, &key, r, &expires_us);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     if (r == 0)
         *ret_expires_us = expires_us;
     return r;
 }
 
-static void *sessions_run(void *arg)
+static void sessions_run(void *arg)
 {
     struct sessions *s = arg;
-    pthread_mutex_lock(&s->lock);
-    while (!s->stopped) {
-        struct timespec until = clock_timespec((clock_monotonic_ms() + END_AGAIN_MS) * 1000000);
-        (void)pthread_cond_timedwait(&s->stop, &s->lock, &until);
-        while (s->unended_count && !s->stopped) {
+    pthread_mutex_lock(&s->thread.lock);
+    while (thread_wait_locked(&s->thread, clock_monotonic_ms() + END_AGAIN_MS)) {
+        while (s->unended_count && !s->thread.stopping) {
             struct admin_session_key key = s->unended[0];
-            pthread_mutex_unlock(&s->lock);
+            pthread_mutex_unlock(&s->thread.lock);
             db_deadline(clock_monotonic_ms() + END_AGAIN_MS);
             int r = admin_session_end(s->store, &key, NULL);
-            pthread_mutex_lock(&s->lock);
+            pthread_mutex_lock(&s->thread.lock);
             if (r < 0)
                 break;
             s->unended[0] = s->unended[--s->unended_count];
         }
     }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
+    pthread_mutex_unlock(&s->thread.lock);
 }
 
 /* With the lock held. Of more than there is room for, the others expire. */
@@ -292,8 +278,8 @@ static void end_later(struct sessions *s, const struct admin_session_key *key)
 {
     if (s->unended_count < REMEMBERED)
         s->unended[s->unended_count++] = *key;
-    if (!s->ending)
-        s->ending = pthread_create(&s->ender, NULL, sessions_run, s) == 0;
+    if (!s->thread.started)
+        (void)!thread_start(&s->thread, "sessions", sessions_run, s);
 }
 
 int sessions_end(struct sessions *s, const char *token, struct error *e)
@@ -302,15 +288,15 @@ int sessions_end(struct sessions *s, const char *token, struct error *e)
     int r = make_key(s, token, &key);
     if (r < 0)
         return error_set(e, r, "OpenSSL fails");
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     place(s, &key)->ended = 1;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     r = admin_session_end(s->store, &key, e);
     if (r == 0)
         return 0;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     end_later(s, &key);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return r;
 }
 
@@ -324,11 +310,11 @@ int sessions_make_link(struct sessions *s, char ret[SESSION_TOKEN_SIZE])
         r = digest_sha256(ret, strlen(ret), digest);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     memcpy(s->link, digest, sizeof s->link);
     s->link_until_ms = clock_monotonic_ms() + SESSION_LINK_LASTS_S * INT64_C(1000);
     s->link_made = 1;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return 0;
 }
 
@@ -337,10 +323,10 @@ int sessions_use_link(struct sessions *s, const char *token)
     unsigned char digest[DIGEST_SHA256_LEN];
     if (digest_sha256(token, strlen(token), digest) < 0)
         return 0;
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     int right = clock_monotonic_ms() < s->link_until_ms && digest_equal(s->link, digest, sizeof digest);
     if (right)
         s->link_until_ms = 0;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return right;
 }

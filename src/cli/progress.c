@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "cli/output.h"
 
 #define TERMINAL_MS  200
@@ -17,10 +18,7 @@ struct progress {
     struct job *job;
     int terminal;
     int64_t started_ms;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t woken;
-    int stopping;
+    struct thread thread;
 };
 
 static atomic_int line_shown;
@@ -56,18 +54,11 @@ static void draw(struct progress *p)
     fflush(stderr);
 }
 
-static void *progress_run(void *arg)
+static void progress_run(void *arg)
 {
     struct progress *p = arg;
-    pthread_mutex_lock(&p->lock);
-    while (!p->stopping) {
-        struct timespec until =
-            clock_timespec((clock_monotonic_ms() + (p->terminal ? TERMINAL_MS : ELSEWHERE_MS)) * 1000000);
-        if (pthread_cond_timedwait(&p->woken, &p->lock, &until) == ETIMEDOUT)
-            draw(p);
-    }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
+    while (thread_wait(&p->thread, clock_monotonic_ms() + (p->terminal ? TERMINAL_MS : ELSEWHERE_MS)))
+        draw(p);
 }
 
 struct progress *progress_start(struct job *job)
@@ -75,12 +66,12 @@ struct progress *progress_start(struct job *job)
     struct progress *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    clock_cond_init(&p->woken);
-    pthread_mutex_init(&p->lock, NULL);
+    thread_init(&p->thread);
     p->job = job;
     p->terminal = isatty(STDERR_FILENO);
     p->started_ms = clock_monotonic_ms();
-    if (pthread_create(&p->thread, NULL, progress_run, p) != 0) {
+    if (thread_start(&p->thread, "progress", progress_run, p) < 0) {
+        thread_destroy(&p->thread);
         free(p);
         return NULL;
     }
@@ -91,13 +82,8 @@ void progress_stop(struct progress *p)
 {
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stopping = 1;
-    pthread_cond_signal(&p->woken);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
+    (void)!thread_stop(&p->thread, THREAD_NEVER);
     progress_clear_line();
-    pthread_cond_destroy(&p->woken);
-    pthread_mutex_destroy(&p->lock);
+    thread_destroy(&p->thread);
     free(p);
 }

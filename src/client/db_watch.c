@@ -2,14 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
-#define NEVER INT64_MAX
+#define NEVER THREAD_NEVER
 
 struct db_watch_slot {
     int fd;              /* -1: free */
@@ -18,11 +18,8 @@ struct db_watch_slot {
 };
 
 struct db_watch {
-    pthread_mutex_t lock;
-    pthread_cond_t woken;
-    pthread_t thread;
-    int stopping;
-    int64_t wakes_ms; /* when the thread looks next; arming for later needs no signal */
+    struct thread thread; /* its lock is over what follows */
+    int64_t wakes_ms;     /* when the thread looks next; arming for later needs no signal */
     int count;
     struct db_watch_slot slots[];
 };
@@ -53,21 +50,14 @@ static int64_t fire(struct db_watch *w)
     return earliest;
 }
 
-static void *db_watch_run(void *arg)
+static void db_watch_run(void *arg)
 {
     struct db_watch *w = arg;
-    pthread_mutex_lock(&w->lock);
-    while (!w->stopping) {
+    pthread_mutex_lock(&w->thread.lock);
+    do
         w->wakes_ms = fire(w);
-        if (w->wakes_ms == NEVER) {
-            pthread_cond_wait(&w->woken, &w->lock);
-        } else {
-            struct timespec until = clock_timespec(w->wakes_ms * 1000000);
-            pthread_cond_timedwait(&w->woken, &w->lock, &until);
-        }
-    }
-    pthread_mutex_unlock(&w->lock);
-    return NULL;
+    while (thread_wait_locked(&w->thread, w->wakes_ms));
+    pthread_mutex_unlock(&w->thread.lock);
 }
 
 int db_watch_start(struct db_watch **ret, int slots)
@@ -80,12 +70,12 @@ int db_watch_start(struct db_watch **ret, int slots)
     for (int i = 0; i < slots; i++)
         w->slots[i] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
 
-    clock_cond_init(&w->woken);
-    pthread_mutex_init(&w->lock, NULL);
-    int r = pthread_create(&w->thread, NULL, db_watch_run, w);
-    if (r) {
+    thread_init(&w->thread);
+    int r = thread_start(&w->thread, "db-watch", db_watch_run, w);
+    if (r < 0) {
+        thread_destroy(&w->thread);
         free(w);
-        return -r;
+        return r;
     }
     *ret = w;
     return 0;
@@ -95,51 +85,47 @@ void db_watch_stop(struct db_watch *w)
 {
     if (!w)
         return;
-    pthread_mutex_lock(&w->lock);
-    w->stopping = 1;
-    pthread_cond_signal(&w->woken);
-    pthread_mutex_unlock(&w->lock);
-    pthread_join(w->thread, NULL);
-    pthread_cond_destroy(&w->woken);
-    pthread_mutex_destroy(&w->lock);
+    (void)!thread_stop(&w->thread, THREAD_NEVER);
+    thread_destroy(&w->thread);
     free(w);
 }
 
 int db_watch_take(struct db_watch *w, int fd)
 {
     int slot = 0;
-    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&w->thread.lock);
     while (slot < w->count && w->slots[slot].fd >= 0)
         slot++;
     assert(slot < w->count);
     w->slots[slot] = (struct db_watch_slot){.fd = fd, .deadline_ms = NEVER};
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->thread.lock);
     return slot;
 }
 
 void db_watch_give(struct db_watch *w, int slot)
 {
-    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&w->thread.lock);
     w->slots[slot] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->thread.lock);
 }
 
 void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms)
 {
-    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&w->thread.lock);
     w->slots[slot].deadline_ms = deadline_ms;
     if (deadline_ms < w->wakes_ms) {
         w->wakes_ms = deadline_ms;
-        pthread_cond_signal(&w->woken);
+        w->thread.woken = 1;
+        pthread_cond_broadcast(&w->thread.changed);
     }
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->thread.lock);
 }
 
 int db_watch_disarm(struct db_watch *w, int slot)
 {
-    pthread_mutex_lock(&w->lock);
+    pthread_mutex_lock(&w->thread.lock);
     w->slots[slot].deadline_ms = NEVER;
     int fired = w->slots[slot].fired;
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&w->thread.lock);
     return fired;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "fs/fserror.h"
 #include "fs/safepath.h"
@@ -27,11 +27,8 @@
 struct feed_replace {
     struct store *store;
     struct watch *watch;
-    pthread_t thread;
-    pthread_mutex_t lock; /* over what follows, up to the files */
-    pthread_cond_t changed;
-    int woken, stopping, ended;
-    struct job *job; /* under way */
+    struct thread thread; /* its lock is over what follows, up to the files */
+    struct job *job;      /* under way */
 
     /* Of the thread alone: */
     struct tier_disk_stale_file files[BATCH];
@@ -100,11 +97,11 @@ static void remove_file(struct feed_replace *p, int i)
 
 static void set_job(struct feed_replace *p, struct job *job)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     p->job = job;
-    if (job && p->stopping)
+    if (job && p->thread.stopping)
         atomic_store(&job->stopped, 1);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
 }
 
 /* `rows` are those of files to be replaced. */
@@ -178,36 +175,21 @@ static int replace_some(struct feed_replace *p)
 /* Waits until something may be due. Returns whether to go on. */
 static int wait_for_work(struct feed_replace *p)
 {
-    struct timespec until = clock_timespec((clock_monotonic_ms() + LOOK_MS) * 1000000);
-    struct tier_disk_stale *stale = tier_disk_stale(store_disk(p->store));
-    int r = 0;
-    pthread_mutex_lock(&p->lock);
-    while (!p->stopping && !p->woken && r == 0)
-        r = tier_disk_stale_count(stale) ? pthread_cond_timedwait(&p->changed, &p->lock, &until)
-                                         : pthread_cond_wait(&p->changed, &p->lock);
-    p->woken = 0;
-    int go_on = !p->stopping;
-    pthread_mutex_unlock(&p->lock);
-    return go_on;
+    int due = tier_disk_stale_count(tier_disk_stale(store_disk(p->store))) > 0;
+    return thread_wait(&p->thread, due ? clock_monotonic_ms() + LOOK_MS : THREAD_NEVER);
 }
 
-static void *apply_run(void *arg)
+static void apply_run(void *arg)
 {
     struct feed_replace *p = arg;
     while (wait_for_work(p))
         while (replace_some(p) == BATCH)
             ;
-    pthread_mutex_lock(&p->lock);
-    p->ended = 1;
-    pthread_cond_broadcast(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
 }
 
 static void free_replace(struct feed_replace *p)
 {
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
+    thread_destroy(&p->thread);
     free(p);
 }
 
@@ -218,42 +200,31 @@ int feed_replace_start(struct feed_replace **ret, struct store *store, struct wa
         return -ENOMEM;
     p->store = store;
     p->watch = watch;
-    pthread_mutex_init(&p->lock, NULL);
-    clock_cond_init(&p->changed);
-    int r = pthread_create(&p->thread, NULL, apply_run, p);
-    if (r)
+    thread_init(&p->thread);
+    int r = thread_start(&p->thread, "feed-apply", apply_run, p);
+    if (r < 0)
         free_replace(p);
     else
         *ret = p;
-    return -r;
+    return r;
 }
 
 void feed_replace_wake(struct feed_replace *p)
 {
-    pthread_mutex_lock(&p->lock);
-    p->woken = 1;
-    pthread_cond_broadcast(&p->changed);
-    pthread_mutex_unlock(&p->lock);
+    thread_wake(&p->thread);
 }
 
 int feed_replace_stop(struct feed_replace *p, int64_t deadline_ms)
 {
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
-    int r = 0;
     if (!p)
         return 0;
-    pthread_mutex_lock(&p->lock);
-    p->stopping = 1;
+    pthread_mutex_lock(&p->thread.lock);
+    p->thread.stopping = 1;
     if (p->job)
         atomic_store(&p->job->stopped, 1);
-    pthread_cond_broadcast(&p->changed);
-    while (!p->ended && r == 0)
-        r = pthread_cond_timedwait(&p->changed, &p->lock, &until);
-    int ended = p->ended;
-    pthread_mutex_unlock(&p->lock);
-    if (!ended)
+    pthread_mutex_unlock(&p->thread.lock);
+    if (thread_stop(&p->thread, deadline_ms) < 0)
         return -EBUSY;
-    pthread_join(p->thread, NULL);
     free_replace(p);
     return 0;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "feed/apply.h"
 #include "feed/feed_read.h"
@@ -37,11 +37,8 @@ struct feed {
     struct feed_replace *replace;
     struct db_pool *pool; /* of one connection; NULL: the store's is used, and nobody listens */
     int wake_fd;
-    pthread_t thread;
-
-    pthread_mutex_t lock; /* over what follows, up to `error` */
-    pthread_cond_t changed;
-    int stopping, ended, begun;
+    struct thread thread; /* its lock is over what follows, up to heard_ms */
+    int begun;
     struct db_conn *conn; /* in use */
     enum feed_mode mode;
     char why[160];
@@ -60,13 +57,13 @@ static const char *const mode_names[] = {"connecting", "listening", "polling"};
 
 static void set_mode(struct feed *f, enum feed_mode mode, const char *why)
 {
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     enum feed_mode was = f->mode;
     if (was == FEED_LISTENING && mode != was)
         f->heard_ms = clock_monotonic_ms();
     f->mode = mode;
     snprintf(f->why, sizeof f->why, "%s", why);
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
     if (mode == FEED_LISTENING && was != mode)
         log_event(LOG_DEBUG, "listening for changes made elsewhere");
     else if (mode == FEED_POLLING && was != mode)
@@ -76,20 +73,17 @@ static void set_mode(struct feed *f, enum feed_mode mode, const char *why)
 
 static int is_stopping(struct feed *f)
 {
-    pthread_mutex_lock(&f->lock);
-    int yes = f->stopping;
-    pthread_mutex_unlock(&f->lock);
-    return yes;
+    return thread_is_stopping(&f->thread);
 }
 
 /* From here on a stop cuts it. */
 static void hold(struct feed *f, struct db_conn *conn)
 {
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     f->conn = conn;
-    if (conn && f->stopping)
+    if (conn && f->thread.stopping)
         db_cut(conn);
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
 }
 
 static int get(struct feed *f, struct db_pool *pool, struct db_conn **ret, struct error *e)
@@ -129,14 +123,14 @@ static int read_changes(struct feed *f, struct db_conn *conn, struct error *e)
         r = feed_read(&f->cursor, conn, f->store, &stale, e);
     if (stale || r == -EAGAIN)
         feed_replace_wake(f->replace);
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     if (r == 0)
         f->heard_ms = f->read_ms;
     if (r == 0 && !f->begun) {
         f->begun = 1;
-        pthread_cond_broadcast(&f->changed);
+        pthread_cond_broadcast(&f->thread.changed);
     }
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
     return r;
 }
 
@@ -255,7 +249,7 @@ static void listen_again(struct feed *f)
         pause_before_next(f);
 }
 
-static void *feed_run(void *arg)
+static void feed_run(void *arg)
 {
     struct feed *f = arg;
     struct error why;
@@ -267,11 +261,6 @@ static void *feed_run(void *arg)
         (void)!poll_once(f, &why);
         pause_for(f, FEED_POLL_MS);
     }
-    pthread_mutex_lock(&f->lock);
-    f->ended = 1;
-    pthread_cond_broadcast(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
 }
 
 /* In and out */
@@ -326,8 +315,7 @@ static void free_feed(struct feed *f)
     db_pool_close(f->pool);
     if (f->wake_fd >= 0)
         close(f->wake_fd);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    thread_destroy(&f->thread);
     free(f);
 }
 
@@ -355,13 +343,12 @@ int feed_start(struct feed **ret, struct store *store, struct watch *watch, stru
         return error_set(e, -ENOMEM, "out of memory");
     f->store = store;
     f->heard_ms = clock_monotonic_ms();
-    pthread_mutex_init(&f->lock, NULL);
-    clock_cond_init(&f->changed);
+    thread_init(&f->thread);
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = f->wake_fd < 0 ? error_set(e, -errno, "no descriptor: %s", strerror(errno)) : open_pool(f, e);
     if (r == 0 && (r = feed_replace_start(&f->replace, store, watch)) < 0)
         error_set(e, r, "no thread to replace files: %s", strerror(-r));
-    if (r == 0 && (r = -pthread_create(&f->thread, NULL, feed_run, f)) < 0) {
+    if (r == 0 && (r = thread_start(&f->thread, "feed", feed_run, f)) < 0) {
         error_set(e, r, "no thread to hear of changes: %s", strerror(-r));
         (void)!feed_replace_stop(f->replace, INT64_MAX / 1000000);
     }
@@ -378,38 +365,33 @@ void feed_wait(struct feed *f, int64_t deadline_ms)
 {
     struct timespec until = clock_timespec(deadline_ms * 1000000);
     int r = 0;
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     while (!f->begun && r == 0)
-        r = pthread_cond_timedwait(&f->changed, &f->lock, &until);
-    pthread_mutex_unlock(&f->lock);
+        r = pthread_cond_timedwait(&f->thread.changed, &f->thread.lock, &until);
+    pthread_mutex_unlock(&f->thread.lock);
 }
 
 void feed_status(struct feed *f, struct feed_status *ret)
 {
     *ret = (struct feed_status){.stale_files = tier_disk_stale_count(tier_disk_stale(store_disk(f->store)))};
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     ret->mode = f->mode;
     ret->lag_ms = f->mode == FEED_LISTENING ? 0 : clock_monotonic_ms() - f->heard_ms;
     memcpy(ret->why, f->why, sizeof ret->why);
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
     ret->mode_name = mode_names[ret->mode];
 }
 
 static int stop_thread(struct feed *f, int64_t deadline_ms)
 {
-    struct timespec until = clock_timespec((deadline_ms + DRAIN_GRACE_MS) * 1000000);
     uint64_t one = 1;
-    int r = 0;
     (void)!write(f->wake_fd, &one, sizeof one);
-    pthread_mutex_lock(&f->lock);
-    f->stopping = 1;
+    pthread_mutex_lock(&f->thread.lock);
+    f->thread.stopping = 1;
     if (f->conn)
         db_cut(f->conn);
-    while (!f->ended && r == 0)
-        r = pthread_cond_timedwait(&f->changed, &f->lock, &until);
-    int ended = f->ended;
-    pthread_mutex_unlock(&f->lock);
-    return ended ? 0 : -EBUSY;
+    pthread_mutex_unlock(&f->thread.lock);
+    return thread_stop(&f->thread, deadline_ms + DRAIN_GRACE_MS) < 0 ? -EBUSY : 0;
 }
 
 int feed_stop(struct feed *f, int64_t deadline_ms)
@@ -419,7 +401,6 @@ int feed_stop(struct feed *f, int64_t deadline_ms)
     if (stop_thread(f, deadline_ms) < 0 || feed_replace_stop(f->replace, deadline_ms) < 0)
         return -EBUSY;
     show_metrics(f, 0);
-    pthread_join(f->thread, NULL);
     free_feed(f);
     return 0;
 }

@@ -1,7 +1,6 @@
 #include "http/conn_timeout.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 
 #define FIRST_HEAD_MS 20000
 #define NEXT_HEAD_MS  75000 /* an idle connection included */
@@ -35,12 +35,9 @@ struct call {
 };
 
 struct conn_timeout {
-    pthread_mutex_t lock; /* over the list: a post's descriptor is open while it stands in there */
-    pthread_cond_t stop;
-    int stopped;
+    struct thread thread; /* its lock is over the list: a timer's descriptor is open while it stands in there */
     struct conn_timer *posts;
     struct call *calls;
-    pthread_t thread;
 };
 
 /* libmicrohttpd can miss a farewell that comes together with data, and would wait for more. Who is found gone at the
@@ -88,22 +85,21 @@ static void make_calls(struct call *calls)
     }
 }
 
-static void *conn_timeout_run(void *arg)
+static void conn_timeout_run(void *arg)
 {
     struct conn_timeout *p = arg;
-    pthread_mutex_lock(&p->lock);
-    while (!p->stopped) {
-        struct timespec until = clock_timespec((clock_monotonic_ms() + ROUND_MS) * 1000000);
-        (void)pthread_cond_timedwait(&p->stop, &p->lock, &until);
+    int go_on;
+    pthread_mutex_lock(&p->thread.lock);
+    do {
+        go_on = thread_wait_locked(&p->thread, clock_monotonic_ms() + ROUND_MS);
         go_round(p);
         struct call *calls = p->calls;
         p->calls = NULL;
-        pthread_mutex_unlock(&p->lock);
+        pthread_mutex_unlock(&p->thread.lock);
         make_calls(calls);
-        pthread_mutex_lock(&p->lock);
-    }
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
+        pthread_mutex_lock(&p->thread.lock);
+    } while (go_on);
+    pthread_mutex_unlock(&p->thread.lock);
 }
 
 int conn_timeout_start(struct conn_timeout **ret)
@@ -111,14 +107,12 @@ int conn_timeout_start(struct conn_timeout **ret)
     struct conn_timeout *p = calloc(1, sizeof *p);
     if (!p)
         return -ENOMEM;
-    clock_cond_init(&p->stop);
-    pthread_mutex_init(&p->lock, NULL);
-    int r = pthread_create(&p->thread, NULL, conn_timeout_run, p);
-    if (r) {
-        pthread_cond_destroy(&p->stop);
-        pthread_mutex_destroy(&p->lock);
+    thread_init(&p->thread);
+    int r = thread_start(&p->thread, "conn-timeout", conn_timeout_run, p);
+    if (r < 0) {
+        thread_destroy(&p->thread);
         free(p);
-        return -r;
+        return r;
     }
     *ret = p;
     return 0;
@@ -128,13 +122,8 @@ void conn_timeout_stop(struct conn_timeout *p)
 {
     if (!p)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stopped = 1;
-    pthread_cond_signal(&p->stop);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
-    pthread_cond_destroy(&p->stop);
-    pthread_mutex_destroy(&p->lock);
+    (void)!thread_stop(&p->thread, THREAD_NEVER);
+    thread_destroy(&p->thread);
     free(p);
 }
 
@@ -155,9 +144,9 @@ struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd)
     post->file = -1;
     pthread_mutex_init(&post->file_lock, NULL);
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     DL_APPEND(p->posts, post);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
     return post;
 }
 
@@ -165,9 +154,9 @@ void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *post)
 {
     if (!post)
         return;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     DL_DELETE(p->posts, post);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
     pthread_mutex_destroy(&post->file_lock);
     free(post);
 }
@@ -228,7 +217,7 @@ void conn_timeout_call_later(struct conn_timeout *p, void (*fn)(void *arg), void
         return;
     }
     *one = (struct call){fn, arg, NULL};
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     LL_PREPEND(p->calls, one);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
 #include "job/use.h"
@@ -25,7 +25,6 @@
 
 struct instance {
     struct store *store;
-    pthread_t thread;
     char id[40], host[256];
     /* Of the thread alone. */
     int has_row, has_reported;
@@ -35,10 +34,8 @@ struct instance {
     int told_code;            /* of the last failure that was logged */
     atomic_llong recorded_us; /* when uses were last noted, or that was tried, by the server's clock; 0: never */
     atomic_int stopped;       /* ends what is being noted */
-    pthread_mutex_t lock;     /* over what follows */
-    pthread_cond_t changed;
-    int stopping, woken, ended;
-    int64_t deadline_ms; /* of the last notes */
+    struct thread thread;     /* its lock is over what follows */
+    int64_t deadline_ms;      /* of the last notes */
 };
 
 static int query(struct instance *i, const struct sql_query *sql, const struct db_params *params,
@@ -170,40 +167,21 @@ static void note_last_uses(struct instance *i, int64_t deadline_ms)
     db_deadline(INT64_MAX);
 }
 
-/* Returns whether to go on. */
-static int wait_for_look(struct instance *i)
-{
-    struct timespec until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
-    pthread_mutex_lock(&i->lock);
-    while (!i->stopping && !i->woken && pthread_cond_timedwait(&i->changed, &i->lock, &until) == 0)
-        ;
-    i->woken = 0;
-    int go_on = !i->stopping;
-    pthread_mutex_unlock(&i->lock);
-    return go_on;
-}
-
-static void *instance_run(void *arg)
+static void instance_run(void *arg)
 {
     struct instance *i = arg;
     do
         look(i);
-    while (wait_for_look(i));
-    pthread_mutex_lock(&i->lock);
+    while (thread_wait(&i->thread, clock_monotonic_ms() + RENEW_MS));
+    pthread_mutex_lock(&i->thread.lock);
     int64_t deadline_ms = i->deadline_ms;
-    pthread_mutex_unlock(&i->lock);
+    pthread_mutex_unlock(&i->thread.lock);
     note_last_uses(i, deadline_ms);
-    pthread_mutex_lock(&i->lock);
-    i->ended = 1;
-    pthread_cond_broadcast(&i->changed);
-    pthread_mutex_unlock(&i->lock);
-    return NULL;
 }
 
 static void free_instance(struct instance *i)
 {
-    pthread_cond_destroy(&i->changed);
-    pthread_mutex_destroy(&i->lock);
+    thread_destroy(&i->thread);
     free(i);
 }
 
@@ -221,9 +199,8 @@ int instance_start(struct instance **ret, struct store *store)
     }
     (void)snprintf(i->id, sizeof i->id, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
     (void)gethostname(i->host, sizeof i->host - 1);
-    pthread_mutex_init(&i->lock, NULL);
-    clock_cond_init(&i->changed);
-    int r = -pthread_create(&i->thread, NULL, instance_run, i);
+    thread_init(&i->thread);
+    int r = thread_start(&i->thread, "instance", instance_run, i);
     if (r < 0)
         free_instance(i);
     else
@@ -233,12 +210,8 @@ int instance_start(struct instance **ret, struct store *store)
 
 void instance_wake(struct instance *i)
 {
-    if (!i)
-        return;
-    pthread_mutex_lock(&i->lock);
-    i->woken = 1;
-    pthread_cond_broadcast(&i->changed);
-    pthread_mutex_unlock(&i->lock);
+    if (i)
+        thread_wake(&i->thread);
 }
 
 int instance_has_noted(struct instance *i, int64_t since_us)
@@ -251,18 +224,11 @@ int instance_stop(struct instance *i, int64_t deadline_ms)
     if (!i)
         return 0;
     atomic_store(&i->stopped, 1);
-    struct timespec until = clock_timespec((deadline_ms + GRACE_MS) * 1000000);
-    pthread_mutex_lock(&i->lock);
-    i->stopping = 1;
+    pthread_mutex_lock(&i->thread.lock);
     i->deadline_ms = deadline_ms;
-    pthread_cond_broadcast(&i->changed);
-    while (!i->ended && pthread_cond_timedwait(&i->changed, &i->lock, &until) == 0)
-        ;
-    int ended = i->ended;
-    pthread_mutex_unlock(&i->lock);
-    if (!ended)
+    pthread_mutex_unlock(&i->thread.lock);
+    if (thread_stop(&i->thread, deadline_ms + GRACE_MS) < 0)
         return -ETIMEDOUT;
-    pthread_join(i->thread, NULL);
     free_instance(i);
     return 0;
 }

@@ -1,7 +1,6 @@
 #include "job/schedule.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
 #include "job/cache_copies.h"
@@ -28,16 +28,13 @@
 
 struct schedule {
     struct schedule_options options;
-    pthread_t thread;
     int64_t next_sync_ms;
     int64_t next_look_ms; /* at what the cleaning has announced */
     int64_t rounds;
     char day[16];              /* for which the database was asked who cleans */
     struct error last_problem; /* of a sync, told to the log; the same is not told again */
-    pthread_mutex_t lock;      /* over what follows */
-    pthread_cond_t changed;
-    int stopping, ended;
-    struct job *job; /* that runs; NULL: none */
+    struct thread thread;      /* its lock is over what follows */
+    struct job *job;           /* that runs; NULL: none */
 };
 
 struct schedule_day schedule_day(int64_t now_s, int cleanup_at)
@@ -68,19 +65,19 @@ struct schedule_day schedule_day(int64_t now_s, int cleanup_at)
 
 static int begin_job(struct schedule *s, struct job *job)
 {
-    pthread_mutex_lock(&s->lock);
-    int begun = !s->stopping;
+    pthread_mutex_lock(&s->thread.lock);
+    int begun = !s->thread.stopping;
     if (begun)
         s->job = job;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
     return begun;
 }
 
 static void end_job(struct schedule *s)
 {
-    pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->thread.lock);
     s->job = NULL;
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->thread.lock);
 }
 
 /* Syncing */
@@ -255,13 +252,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int wait_for_look(struct schedule *s, int64_t clean_ms)
 {
     int64_t until_ms = clock_monotonic_ms() + earlier(LOOK_MS, clean_ms > 0 ? clean_ms : 0);
-    struct timespec until = clock_timespec(earlier(until_ms, s->next_sync_ms) * 1000000);
-    pthread_mutex_lock(&s->lock);
-    while (!s->stopping && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
-        ;
-    int go_on = !s->stopping;
-    pthread_mutex_unlock(&s->lock);
-    return go_on;
+    return thread_wait(&s->thread, earlier(until_ms, s->next_sync_ms));
 }
 
 static void announce_end(struct schedule *s)
@@ -269,13 +260,9 @@ static void announce_end(struct schedule *s)
     uint64_t one = 1;
     if (s->options.wake_fd >= 0)
         (void)!write(s->options.wake_fd, &one, sizeof one);
-    pthread_mutex_lock(&s->lock);
-    s->ended = 1;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
 }
 
-static void *schedule_run(void *arg)
+static void schedule_run(void *arg)
 {
     struct schedule *s = arg;
     int64_t clean_ms, measure_ms = 0;
@@ -297,13 +284,11 @@ static void *schedule_run(void *arg)
         db_deadline(INT64_MAX);
     } while (wait_for_look(s, clean_ms));
     announce_end(s);
-    return NULL;
 }
 
 static void free_schedule(struct schedule *s)
 {
-    pthread_cond_destroy(&s->changed);
-    pthread_mutex_destroy(&s->lock);
+    thread_destroy(&s->thread);
     free(s);
 }
 
@@ -313,9 +298,8 @@ int schedule_start(struct schedule **ret, const struct schedule_options *options
     if (!s)
         return -ENOMEM;
     s->options = *options;
-    pthread_mutex_init(&s->lock, NULL);
-    clock_cond_init(&s->changed);
-    int r = -pthread_create(&s->thread, NULL, schedule_run, s);
+    thread_init(&s->thread);
+    int r = thread_start(&s->thread, "schedule", schedule_run, s);
     if (r < 0)
         free_schedule(s);
     else
@@ -329,12 +313,12 @@ void schedule_cancel(struct schedule *s)
     if (!s)
         return;
     error_set(&why, -ECANCELED, "the service was asked to stop");
-    pthread_mutex_lock(&s->lock);
-    s->stopping = 1;
+    pthread_mutex_lock(&s->thread.lock);
+    s->thread.stopping = 1;
     if (s->job)
         job_fail(s->job, &why);
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
+    pthread_cond_broadcast(&s->thread.changed);
+    pthread_mutex_unlock(&s->thread.lock);
 }
 
 int schedule_stop(struct schedule *s, int64_t deadline_ms)
@@ -342,15 +326,8 @@ int schedule_stop(struct schedule *s, int64_t deadline_ms)
     if (!s)
         return 0;
     schedule_cancel(s);
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
-    pthread_mutex_lock(&s->lock);
-    while (!s->ended && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0)
-        ;
-    int ended = s->ended;
-    pthread_mutex_unlock(&s->lock);
-    if (!ended)
+    if (thread_stop(&s->thread, deadline_ms) < 0)
         return -ETIMEDOUT;
-    pthread_join(s->thread, NULL);
     free_schedule(s);
     return 0;
 }

@@ -1,13 +1,13 @@
 #include "stats/access.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "fs/safepath.h"
 #include "sql.h"
@@ -31,10 +31,7 @@ struct hour {
 struct access {
     struct store *store;
     struct access_table *table;
-    pthread_t thread;
-    pthread_mutex_t lock; /* over `stopping` and `ended` */
-    pthread_cond_t changed;
-    int stopping, ended;
+    struct thread thread;
 
     atomic_llong deadline_ms; /* no batch begins after it */
     atomic_llong *requests;   /* of each collection, since they were last taken */
@@ -246,27 +243,14 @@ static int flush(struct access *a, enum access_take how, struct error *e)
     return r < 0 ? r : hours;
 }
 
-/* Waits until deadline_ms, or until the condition may hold. Returns whether there is time left. */
-static int wait_until(struct access *a, int64_t deadline_ms)
-{
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
-    return pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0;
-}
-
 /* Waits for a tick, the full hour or the stop. Returns whether to go on. */
 static int wait_for_tick(struct access *a)
 {
     int64_t to_hour_ms = HOUR_MS - realtime_ms() % HOUR_MS;
-    int64_t until_ms = clock_monotonic_ms() + (to_hour_ms < ACCESS_TICK_MS ? to_hour_ms : ACCESS_TICK_MS);
-    pthread_mutex_lock(&a->lock);
-    while (!a->stopping && wait_until(a, until_ms))
-        ;
-    int go_on = !a->stopping;
-    pthread_mutex_unlock(&a->lock);
-    return go_on;
+    return thread_wait(&a->thread, clock_monotonic_ms() + (to_hour_ms < ACCESS_TICK_MS ? to_hour_ms : ACCESS_TICK_MS));
 }
 
-static void *access_run(void *arg)
+static void access_run(void *arg)
 {
     struct access *a = arg;
     while (wait_for_tick(a)) {
@@ -274,11 +258,6 @@ static void *access_run(void *arg)
         access_table_sweep(a->table, clock_monotonic_ms());
     }
     a->result = flush(a, ACCESS_TAKE_ALL, &a->why);
-    pthread_mutex_lock(&a->lock);
-    a->ended = 1;
-    pthread_cond_signal(&a->changed);
-    pthread_mutex_unlock(&a->lock);
-    return NULL;
 }
 
 static void free_access(struct access *a)
@@ -287,8 +266,7 @@ static void free_access(struct access *a)
     db_array_release(&a->paths);
     db_array_release(&a->times);
     db_array_release(&a->counts);
-    pthread_cond_destroy(&a->changed);
-    pthread_mutex_destroy(&a->lock);
+    thread_destroy(&a->thread);
     access_table_free(a->table);
     free(a->requests);
     free(a);
@@ -304,8 +282,7 @@ static void init(struct access *a, struct store *store)
     db_array_init(&a->paths, DB_TEXT, PATHS_MAX);
     db_array_init(&a->times, DB_TIMESTAMPTZ, ARRAY_MAX);
     db_array_init(&a->counts, DB_INT8, ARRAY_MAX);
-    pthread_mutex_init(&a->lock, NULL);
-    clock_cond_init(&a->changed);
+    thread_init(&a->thread);
 }
 
 int access_start(struct access **ret, struct store *store)
@@ -317,7 +294,7 @@ int access_start(struct access **ret, struct store *store)
     a->requests = calloc(store_config(store)->collections_len, sizeof *a->requests);
     int r = a->requests ? access_table_new(&a->table, ACCESS_IMAGES_MAX) : -ENOMEM;
     if (r == 0)
-        r = -pthread_create(&a->thread, NULL, access_run, a);
+        r = thread_start(&a->thread, "access", access_run, a);
     if (r < 0)
         free_access(a);
     else
@@ -325,27 +302,14 @@ int access_start(struct access **ret, struct store *store)
     return r;
 }
 
-static int stop(struct access *a, int64_t deadline_ms)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    atomic_store(&a->deadline_ms, deadline_ms);
-    pthread_mutex_lock(&a->lock);
-    a->stopping = 1;
-    pthread_cond_signal(&a->changed);
-    while (!a->ended && wait_until(a, (deadline_ms > now_ms ? deadline_ms : now_ms) + DRAIN_GRACE_MS))
-        ;
-    int ended = a->ended;
-    pthread_mutex_unlock(&a->lock);
-    return ended;
-}
-
 int access_stop(struct access *a, int64_t deadline_ms, struct error *e)
 {
     if (!a)
         return 0;
-    if (!stop(a, deadline_ms))
+    int64_t now_ms = clock_monotonic_ms();
+    atomic_store(&a->deadline_ms, deadline_ms);
+    if (thread_stop(&a->thread, (deadline_ms > now_ms ? deadline_ms : now_ms) + DRAIN_GRACE_MS) < 0)
         return error_set(e, -EBUSY, "the database did not answer in time");
-    pthread_join(a->thread, NULL);
     int r = a->result;
     if (r < 0 && e)
         *e = a->why;

@@ -1,13 +1,13 @@
 #include "stats/adaptive.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "sql.h"
 
@@ -20,10 +20,7 @@ struct adaptive {
     struct store *store;
     adaptive_apply_fn *apply;
     void *arg;
-    pthread_t thread;
-    pthread_mutex_t lock; /* over what follows */
-    pthread_cond_t changed;
-    int stopping;
+    struct thread thread; /* its lock is over what follows */
     struct adaptive_limits limits;
 };
 
@@ -111,27 +108,15 @@ static void tell(const struct adaptive_limits *limits)
 static void set(struct adaptive *a, const struct adaptive_limits *limits)
 {
     tell(limits);
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&a->thread.lock);
     int is_new = a->limits.ttl_s != limits->ttl_s || a->limits.items != limits->items;
     a->limits = *limits;
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&a->thread.lock);
     if (is_new)
         a->apply(a->arg, limits);
 }
 
-/* Returns whether to go on. */
-static int wait_for_look(struct adaptive *a)
-{
-    struct timespec until = clock_timespec((clock_monotonic_ms() + ADAPTIVE_LOOK_MS) * 1000000);
-    pthread_mutex_lock(&a->lock);
-    while (!a->stopping && pthread_cond_timedwait(&a->changed, &a->lock, &until) == 0)
-        ;
-    int go_on = !a->stopping;
-    pthread_mutex_unlock(&a->lock);
-    return go_on;
-}
-
-static void *adaptive_run(void *arg)
+static void adaptive_run(void *arg)
 {
     struct adaptive *a = arg;
     do {
@@ -139,14 +124,12 @@ static void *adaptive_run(void *arg)
         db_deadline(clock_monotonic_ms() + QUERY_MS);
         if (adaptive_look(a->store, &limits, NULL) == 0)
             set(a, &limits);
-    } while (wait_for_look(a));
-    return NULL;
+    } while (thread_wait(&a->thread, clock_monotonic_ms() + ADAPTIVE_LOOK_MS));
 }
 
 static void free_adaptive(struct adaptive *a)
 {
-    pthread_cond_destroy(&a->changed);
-    pthread_mutex_destroy(&a->lock);
+    thread_destroy(&a->thread);
     free(a);
 }
 
@@ -157,11 +140,10 @@ int adaptive_start(struct adaptive **ret, struct store *store, adaptive_apply_fn
     if (!a)
         return -ENOMEM;
     *a = (struct adaptive){.store = store, .apply = apply, .arg = arg, .limits = decide_now(store, unknown)};
-    pthread_mutex_init(&a->lock, NULL);
-    clock_cond_init(&a->changed);
+    thread_init(&a->thread);
     tell(&a->limits);
     apply(arg, &a->limits);
-    int r = -pthread_create(&a->thread, NULL, adaptive_run, a);
+    int r = thread_start(&a->thread, "adaptive", adaptive_run, a);
     if (r < 0)
         free_adaptive(a);
     else
@@ -171,9 +153,9 @@ int adaptive_start(struct adaptive **ret, struct store *store, adaptive_apply_fn
 
 struct adaptive_limits adaptive_limits(struct adaptive *a)
 {
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&a->thread.lock);
     struct adaptive_limits limits = a->limits;
-    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_unlock(&a->thread.lock);
     return limits;
 }
 
@@ -181,10 +163,6 @@ void adaptive_stop(struct adaptive *a)
 {
     if (!a)
         return;
-    pthread_mutex_lock(&a->lock);
-    a->stopping = 1;
-    pthread_cond_signal(&a->changed);
-    pthread_mutex_unlock(&a->lock);
-    pthread_join(a->thread, NULL);
+    (void)!thread_stop(&a->thread, THREAD_NEVER);
     free_adaptive(a);
 }

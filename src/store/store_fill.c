@@ -1,9 +1,9 @@
 #include "store/store_fill.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 
+#include "base/thread.h"
 #include "tier/tier_disk.h"
 
 #define WAITING_MAX       1024
@@ -18,31 +18,28 @@ struct fill_order {
 
 struct fill {
     struct tier_disk *disk;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int stopped;
-    int count;     /* those that wait */
-    int64_t bytes; /* of those and of the ones being written */
+    struct thread thread; /* its lock is over what follows */
+    int count;            /* those that wait */
+    int64_t bytes;        /* of those and of the ones being written */
     struct fill_order waiting[WAITING_MAX];
-    pthread_t thread;
 };
 
 static int take(struct fill *f, struct fill_order *ret)
 {
     int n = 0;
-    pthread_mutex_lock(&f->lock);
-    while (!f->count && !f->stopped)
-        pthread_cond_wait(&f->changed, &f->lock);
+    pthread_mutex_lock(&f->thread.lock);
+    while (!f->count && !f->thread.stopping)
+        pthread_cond_wait(&f->thread.changed, &f->thread.lock);
     for (; n < f->count && n < TIER_DISK_FILL_MAX; n++)
         ret[n] = f->waiting[n];
     for (int i = n; i < f->count; i++)
         f->waiting[i - n] = f->waiting[i];
     f->count -= n;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
     return n;
 }
 
-static void *store_fill_run(void *arg)
+static void store_fill_run(void *arg)
 {
     struct fill *f = arg;
     struct fill_order orders[TIER_DISK_FILL_MAX];
@@ -61,12 +58,11 @@ static void *store_fill_run(void *arg)
             image_unref(images[i]);
             orders[i].done(orders[i].arg);
         }
-        pthread_mutex_lock(&f->lock);
+        pthread_mutex_lock(&f->thread.lock);
         f->bytes -= bytes;
-        pthread_cond_broadcast(&f->changed);
-        pthread_mutex_unlock(&f->lock);
+        pthread_cond_broadcast(&f->thread.changed);
+        pthread_mutex_unlock(&f->thread.lock);
     }
-    return NULL;
 }
 
 int fill_start(struct fill **ret, struct tier_disk *disk)
@@ -75,14 +71,12 @@ int fill_start(struct fill **ret, struct tier_disk *disk)
     if (!f)
         return -ENOMEM;
     f->disk = disk;
-    pthread_mutex_init(&f->lock, NULL);
-    pthread_cond_init(&f->changed, NULL);
-    int r = pthread_create(&f->thread, NULL, store_fill_run, f);
-    if (r) {
-        pthread_cond_destroy(&f->changed);
-        pthread_mutex_destroy(&f->lock);
+    thread_init(&f->thread);
+    int r = thread_start(&f->thread, "fill", store_fill_run, f);
+    if (r < 0) {
+        thread_destroy(&f->thread);
         free(f);
-        return -r;
+        return r;
     }
     *ret = f;
     return 0;
@@ -92,13 +86,8 @@ void fill_stop(struct fill *f)
 {
     if (!f)
         return;
-    pthread_mutex_lock(&f->lock);
-    f->stopped = 1;
-    pthread_cond_broadcast(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    pthread_join(f->thread, NULL);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    (void)!thread_stop(&f->thread, THREAD_NEVER);
+    thread_destroy(&f->thread);
     free(f);
 }
 
@@ -109,15 +98,15 @@ static int is_full(const struct fill *f)
 
 int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how how, fill_done_fn *done, void *arg)
 {
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->thread.lock);
     while (how == FILL_SURELY && is_full(f))
-        pthread_cond_wait(&f->changed, &f->lock);
+        pthread_cond_wait(&f->thread.changed, &f->thread.lock);
     int r = is_full(f) ? -EAGAIN : 0;
     if (r == 0) {
         f->bytes += image->meta.size;
         f->waiting[f->count++] = (struct fill_order){image_ref(image), mark, done, arg};
-        pthread_cond_broadcast(&f->changed);
+        pthread_cond_broadcast(&f->thread.changed);
     }
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->thread.lock);
     return r;
 }
