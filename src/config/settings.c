@@ -3,25 +3,27 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 #define PREFIX "PERDURA_"
 
-enum { OPEN, SECRET };
-
+/* A label that a setting does not give keeps the value that stands before it. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
 const struct setting settings[] = {
-#define SETTING(field_, ctype, kind_, name_, aliases_, fallback_, min_, max_, unit_, words_, shown, help_)             \
+#define SETTING(field_, ctype, kind_, name_, ...)                                                                      \
     {                                                                                                                  \
         .name = name_,                                                                                                 \
-        .aliases = aliases_,                                                                                           \
-        .fallback = fallback_,                                                                                         \
-        .type = {.kind = VALUE_##kind_, .min = min_, .max = max_, .unit = unit_, .words = words_},                     \
-        .secret = (shown) == SECRET,                                                                                   \
+        .aliases = "",                                                                                                 \
+        .type = {.kind = VALUE_##kind_, .unit = "", .words = ""},                                                      \
         .offset = offsetof(struct config, field_),                                                                     \
-        .help = help_,                                                                                                 \
+        __VA_ARGS__,                                                                                                   \
     },
 #include "config/settings.def"
 #undef SETTING
 };
+#pragma GCC diagnostic pop
 
 /* config.c stores a value by its kind; the field must be of the size that kind has. */
 #define SIZE_OF_TEXT           sizeof(char *)
@@ -43,9 +45,8 @@ const struct setting settings[] = {
 #define SIZE_OF_ENDPOINT       sizeof(char *)
 #define SIZE_OF_BUCKET         sizeof(char *)
 #define SIZE_OF_HOSTS          sizeof(char *)
-#define SETTING(field, ctype, kind, name, aliases, fallback, min, max, ...)                                            \
+#define SETTING(field, ctype, kind, name, ...)                                                                         \
     _Static_assert(sizeof(ctype) == SIZE_OF_##kind, name ": the C type does not fit the kind");                        \
-    _Static_assert((min) <= (max) && (SIZE_OF_##kind != sizeof(int) || (max) <= INT_MAX), name ": limits");            \
     _Static_assert(sizeof(name) <= CONFIG_NAME_SIZE, name ": too long");
 #include "config/settings.def"
 #undef SETTING

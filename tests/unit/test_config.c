@@ -1,6 +1,7 @@
 #include "config/config.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -536,6 +537,8 @@ static void has_a_sound_table(void **state)
         assert_null(strchr(s->help, '|'));
         int has_words = s->type.kind == VALUE_ENUM || s->type.kind == VALUE_WORDS;
         assert_int_equal(has_words, *s->type.words != '\0');
+        assert_true(s->type.min <= s->type.max);
+        assert_true(s->type.kind == VALUE_BYTES || s->type.max <= INT_MAX);
         if (!s->fallback)
             continue;
 
