@@ -57,7 +57,7 @@ help:
 	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan objects\" beside nginx, Varnish, curl"
 	@echo "make unit | integration | fault | browser | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
 	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
-	@echo "make format | install | clean"
+	@echo "make format | install | clean | compile_commands.json"
 	@echo "Variables: SAN=address,undefined SAN=thread DEVELOPER=1 CC=clang CFLAGS FUZZ_SECONDS PREFIX DESTDIR"
 
 # Building. V=1 shows the commands.
@@ -211,6 +211,10 @@ check-headers: $(GEN)
 	@for header in src/*/*.h; do \
 	    $(CC) $(filter-out $(BANNED),$(CPPFLAGS)) $(ALL_CFLAGS) -Werror -fsyntax-only -x c $$header || exit 1; \
 	done
+
+# For clangd and other tools that ask how each file is compiled.
+compile_commands.json: $(B)/flags $(B)/files
+	$(call say,JSON)src/tools/compile-commands $(SRC) -- $(CC) $(CPPFLAGS) $(ALL_CFLAGS) > $@
 
 C_FILES = $(wildcard src/*/*.[ch] tests/*/*.[ch])
 

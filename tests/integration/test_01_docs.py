@@ -1,0 +1,50 @@
+"""The documentation names what the program has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "http-api.md").read_text()
+METHODS = {"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "PURGE"}
+
+
+def served() -> dict[str, set[str]]:
+    """The methods of each path in the table of routes; what a path leaves open is {}."""
+    table: dict[str, set[str]] = {}
+    source = " ".join((ROOT / "src" / "api" / "routes.c").read_text().split())
+    for pattern, methods in re.findall(r'\{METRIC_route_\w+, (NULL|"[^"]*"), ([A-Z_| ]+),', source):
+        path = "/media/{}" if pattern == "NULL" else pattern.strip('"').replace("*", "{}")
+        table.setdefault(path, set()).update(re.findall(r"HTTP_([A-Z]+)", methods))
+    return table
+
+
+def documented() -> list[tuple[set[str], set[str]]]:
+    """Paths and methods of each row of the overview, where `restore` behind `/image-cache/cache-all` is its sibling."""
+    rows = []
+    overview = PAGE[PAGE.index("| route | methods | token |") :]
+    for row in overview[: overview.index("\n\n")].splitlines()[2:]:
+        paths, methods = row.split("|")[1:3]
+        names = re.findall(r"`([^`]+)`", paths)
+        full = {name if name.startswith("/") else names[0].rpartition("/")[0] + "/" + name for name in names}
+        rows.append(({re.sub(r"\{\w+\}", "{}", path) for path in full}, METHODS & set(re.findall(r"\w+", methods))))
+    return rows
+
+
+def test_the_overview_of_the_api_is_the_table_of_routes() -> None:
+    routes = served()
+    assert len(routes) > 30
+    routes["/admin/"] = routes.pop("/admin") | routes.pop("/admin/{}")  # the page and its files
+    named: set[str] = set()
+    for paths, methods in documented():
+        assert methods == set().union(*(routes.get(path, set()) for path in paths)), paths
+        named |= paths
+    assert named == set(routes)
+
+
+def test_metrics_that_are_documented_exist() -> None:
+    exist = set(re.findall(r'"(perdura_\w+)"', (ROOT / "src" / "base" / "metrics.def").read_text()))
+    named = set(re.findall(r"`(perdura_\w+)", PAGE))
+    assert len(exist) > 50 and len(named) > 5
+    assert not {name for name in named - exist if not name.endswith("_")}
