@@ -213,7 +213,7 @@ check-headers: $(GEN)
 	done
 
 # For clangd and other tools that ask how each file is compiled.
-compile_commands.json: $(B)/flags $(B)/files
+compile_commands.json: src/tools/compile-commands $(B)/flags $(B)/files
 	$(call say,JSON)src/tools/compile-commands $(SRC) -- $(CC) $(CPPFLAGS) $(ALL_CFLAGS) > $@
 
 C_FILES = $(wildcard src/*/*.[ch] tests/*/*.[ch])
