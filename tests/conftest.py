@@ -207,7 +207,8 @@ class Perdura:
 class Served(HttpClient):
     """A `perdura serve` that runs, and a client of it."""
 
-    LISTENING = re.compile(r"listening on http://(\[[^\]]+\]|[^\s:/\"]+):(\d+)")
+    # 0.1.0, which some tests run, has the address in the event.
+    LISTENING = re.compile(r"listening (?:on |url=)http://(\[[^\]]+\]|[^\s:/\"]+):(\d+)")
 
     def __init__(self, perdura: Perdura, env: dict[str, str]) -> None:
         settings = {"PERDURA_PORT": "0", "PERDURA_BIND": "127.0.0.1", "PERDURA_API_TOKEN": TOKEN, **env}

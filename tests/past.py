@@ -61,7 +61,7 @@ def cleaning_is_due(perdura: Perdura) -> None:
 
 def wait_for_cleaning(http: Served) -> None:
     wait_until(
-        lambda: any(text in http.shown() for text in ('event="daily cleaning"', "the daily cleaning has failed")),
+        lambda: any(text in http.shown() for text in ('event="daily cleaning"', "daily cleaning failed")),
         WAIT_S,
         "the daily cleaning",
     )

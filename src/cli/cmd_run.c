@@ -34,7 +34,7 @@ static int run_child(struct child_command *command, struct stop_signals *signals
     if (supervise(pid, command->session, signals, &status) < 0)
         return CLI_FAILED;
     code = subprocess_code(status);
-    log_event(LOG_INFO, "the app has ended", LOG_INT("code", code));
+    log_event(LOG_INFO, "app ended", LOG_INT("code", code));
     return code;
 }
 

@@ -59,7 +59,7 @@ static int again(struct prepare *p, const struct error *why, int persists, int64
     if (!db_unavailable(why->code) && !migrate_is_postponed(why->code) && !(refused && persists))
         return 0;
     if (!p->unreachable && db_unavailable(why->code))
-        log_event(LOG_WARN, "database unreachable, trying again", LOG_STR("why", why->text));
+        log_event(LOG_WARN, "database unreachable, trying again", LOG_STR("error", why->text));
     else if (!p->unreachable && migrate_is_postponed(why->code))
         log_event(LOG_WARN, "migration postponed", LOG_STR("error", why->text));
     p->unreachable |= !refused;
@@ -112,7 +112,7 @@ static int migrate(struct prepare *p, enum migrate_part part, int64_t deadline_m
     if (why.code == -ENOTSUP)
         log_event(LOG_WARN, "index missing", LOG_STR("error", why.text));
     else if (!db_unavailable(why.code) && !migrate_is_postponed(why.code))
-        log_event(LOG_ERROR, "the tables can't be brought up to date", LOG_STR("why", why.text));
+        log_event(LOG_ERROR, "migration failed", LOG_STR("error", why.text));
     return why.code;
 }
 
@@ -142,8 +142,8 @@ static void repair(struct prepare *p)
 static void tell_problem(void *arg, const struct image_key *key, const struct error *why)
 {
     (void)arg;
-    log_event(why->code ? LOG_WARN : LOG_DEBUG, "not restored", LOG_STR("collection", key->collection),
-              LOG_STR("path", key->path), LOG_STR("why", why->text));
+    log_event(why->code ? LOG_WARN : LOG_DEBUG, "file not restored", LOG_STR("collection", key->collection),
+              LOG_STR("path", key->path), LOG_STR("error", why->text));
 }
 
 static void cancel_job(struct job *job)
@@ -178,7 +178,7 @@ static int restore_once(struct prepare *p, struct error *why)
     (void)enter_job(p, NULL);
     int64_t restored = job_counted(&job, RESTORE_RESTORED), failed = job_counted(&job, RESTORE_FAILED);
     if (!job.failure.code || restored)
-        log_event(LOG_INFO, job.failure.code ? "partly restored" : "restored", LOG_INT("files", restored),
+        log_event(LOG_INFO, job.failure.code ? "files partly restored" : "files restored", LOG_INT("files", restored),
                   LOG_INT("bytes", atomic_load(&job.bytes)), LOG_INT("present", job_counted(&job, RESTORE_PRESENT)),
                   LOG_INT("failed", failed), LOG_INT("ms", (clock_realtime_us() - job.started_us) / 1000));
     *why = job.failure;
@@ -197,7 +197,7 @@ static int restore(struct prepare *p, int persists)
     if (!why.code)
         tell_reached(p);
     else if (why.code != -ECANCELED && !db_unavailable(why.code))
-        log_event(LOG_ERROR, "files can't be restored", LOG_STR("why", why.text));
+        log_event(LOG_ERROR, "restore failed", LOG_STR("error", why.text));
     return why.code;
 }
 

@@ -98,7 +98,7 @@ static int stop_access(struct service *s, int64_t deadline_ms)
     struct error why;
     int r = access_stop(s->access, earlier(deadline_ms, clock_monotonic_ms() + ACCESS_MS), &why);
     if (r < 0)
-        log_event(LOG_WARN, "last_accessed and access_count lack the last requests", LOG_STR("why", why.text));
+        log_event(LOG_WARN, "last accesses not recorded", LOG_STR("error", why.text));
     if (r == -EBUSY)
         return -ETIMEDOUT;
     s->access = NULL;
@@ -154,7 +154,7 @@ static int start_http(struct service *s, unsigned parts, struct error *e)
     s->http = NULL;
     api_close(&s->api);
     if (parts & SERVICE_HTTP_OPTIONAL) {
-        log_event(LOG_WARN, "no HTTP service: set PERDURA_PORT to a free port", LOG_STR("why", why.text));
+        log_event(LOG_WARN, "HTTP service not started: set PERDURA_PORT to a free port", LOG_STR("error", why.text));
         return 0;
     }
     return error_set(e, r, "%s", why.text);
@@ -211,17 +211,13 @@ void service_hold(struct service *s)
         return;
     if (prepare_wait(s->prepare, PREPARE_RESTORED, s->signals, budget_ends_ms(s)) < PREPARE_RESTORED &&
         !s->signals->first)
-        log_event(LOG_WARN, "not all files are back yet, restoring goes on in the background",
-                  LOG_INT("waited_s", config->restore_budget_s));
+        log_event(LOG_WARN, "restore continues in the background", LOG_INT("waited_s", config->restore_budget_s));
 }
 
 void service_announce(const struct service *s)
 {
-    char event[ADDRESS_URL_SIZE + 16];
-    if (!s->http)
-        return;
-    snprintf(event, sizeof event, "listening on %s", s->url);
-    log_fields(LOG_INFO, event, NULL, 0);
+    if (s->http)
+        log_event(LOG_INFO, "listening", LOG_STR("url", s->url));
 }
 
 const char *service_url(const struct service *s)
@@ -286,8 +282,9 @@ void service_stop(struct service *s, int code)
 static void tell_file(void *arg, const struct watch_file *file)
 {
     (void)arg;
-    log_event(LOG_ERROR, "not persisted", LOG_STR("collection", file->key.collection), LOG_STR("path", file->key.path),
-              LOG_INT("age_ms", file->age_ms), LOG_STR("why", file->why[0] ? file->why : "no time was left"));
+    log_event(LOG_ERROR, "file not persisted", LOG_STR("collection", file->key.collection),
+              LOG_STR("path", file->key.path), LOG_INT("age_ms", file->age_ms),
+              LOG_STR("error", file->why[0] ? file->why : "no time was left"));
 }
 
 static void tell_older(void *arg, const struct watch_file *file)
@@ -300,7 +297,7 @@ static void tell_older(void *arg, const struct watch_file *file)
 static void tell_one_not_kept(void *arg, const struct watch_file *file)
 {
     (void)arg;
-    log_event(LOG_INFO, "not kept", LOG_STR("collection", file->key.collection), LOG_STR("path", file->key.path),
+    log_event(LOG_INFO, "file not kept", LOG_STR("collection", file->key.collection), LOG_STR("path", file->key.path),
               LOG_STR("error", file->why));
 }
 

@@ -43,8 +43,8 @@ static void note_problem(void *arg, const struct image_key *key, const struct er
         if (strcmp(p->files[i].key.path, key->path) == 0 && strcmp(p->files[i].key.collection, key->collection) == 0)
             p->again_ms[i] = FAILED_MS;
     if (why->code < 0)
-        log_event(LOG_WARN, "a file that was changed elsewhere can't be replaced",
-                  LOG_STR("collection", key->collection), LOG_STR("path", key->path), LOG_STR("reason", why->text));
+        log_event(LOG_WARN, "stale file not replaced", LOG_STR("collection", key->collection),
+                  LOG_STR("path", key->path), LOG_STR("error", why->text));
 }
 
 enum { DONE, BUSY, DUE };

@@ -65,10 +65,10 @@ static void set_mode(struct feed *f, enum feed_mode mode, const char *why)
     snprintf(f->why, sizeof f->why, "%s", why);
     pthread_mutex_unlock(&f->thread.lock);
     if (mode == FEED_LISTENING && was != mode)
-        log_event(LOG_DEBUG, "listening for changes made elsewhere");
+        log_event(LOG_DEBUG, "listening for changes");
     else if (mode == FEED_POLLING && was != mode)
-        log_event(LOG_INFO, "asking for changes made elsewhere now and then", LOG_INT("every_ms", FEED_POLL_MS),
-                  LOG_STR("why", why));
+        log_event(LOG_INFO, "LISTEN unavailable, polling for changes", LOG_INT("every_ms", FEED_POLL_MS),
+                  LOG_STR("error", why));
 }
 
 static int is_stopping(struct feed *f)
@@ -242,7 +242,7 @@ static void listen_again(struct feed *f)
     metric_inc(METRIC_feed_reconnects);
     set_mode(f, FEED_CONNECTING, why.text);
     if (f->pause_ms == PAUSE_FIRST)
-        log_event(LOG_WARN, "no connection to hear of changes made elsewhere", LOG_STR("why", why.text));
+        log_event(LOG_WARN, "change feed disconnected", LOG_STR("error", why.text));
     if (f->pause_ms > PAUSE_FIRST && clock_monotonic_ms() - f->read_ms >= FEED_POLL_MS && !is_stopping(f))
         (void)!poll_once(f, &unused);
     if (!is_stopping(f))

@@ -536,7 +536,7 @@ static void log_complaint(void *arg, const char *fmt, va_list args)
     (void)arg;
     (void)vsnprintf(text, sizeof text, fmt, args);
     text[strcspn(text, "\n")] = '\0';
-    log_event(LOG_DEBUG, "libmicrohttpd", LOG_STR("says", text));
+    log_event(LOG_DEBUG, "libmicrohttpd", LOG_STR("error", text));
 }
 
 struct MHD_Daemon *server_make_daemon(void *arg, int listen_fd, int count)

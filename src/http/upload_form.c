@@ -89,7 +89,7 @@ static void answer(struct http_transaction *x, const struct upload_form *form, c
         return;
     }
     if (own->code != -EFBIG && own->code != -EINVAL && own->code != -EMEDIUMTYPE) {
-        log_event(LOG_ERROR, "an upload can't be taken in", LOG_STR("why", own->text));
+        log_event(LOG_ERROR, "upload not stored", LOG_STR("error", own->text));
         http_answer_later(x, "the upload can't be kept at the moment: try again");
         return;
     }

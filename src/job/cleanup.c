@@ -202,8 +202,8 @@ static void announce(struct job *job, int64_t at_us, int64_t since_us)
     struct store_cleanup_status status;
     char when[CLOCK_ISO_SIZE];
     if (since_us > at_us - days * DAY_US)
-        log_event(LOG_INFO, "cleaning moves no image into the trash yet, because uses are not known for long enough",
-                  LOG_INT("days", days), LOG_STR("from", clock_iso(when, since_us + days * DAY_US)));
+        log_event(LOG_INFO, "cleaning postponed: uses of files not known for long enough", LOG_INT("days", days),
+                  LOG_STR("from", clock_iso(when, since_us + days * DAY_US)));
     if (store_cleanup_status(job->store, &status, NULL) == 0 && status.announced)
         log_event(LOG_WARN, "unused images will be moved into the trash", LOG_INT("images", status.announced),
                   LOG_INT("days", days), LOG_STR("from", clock_iso(when, status.announced_from_us)));
@@ -221,8 +221,7 @@ static int trash_announced(struct job *job, struct instance *instance, struct er
     if (r < 0 || !days || job_stopped(job))
         return r;
     if (waiting) {
-        log_event(LOG_WARN,
-                  "cleaning moves no image into the trash today, because uses of files were not noted in time",
+        log_event(LOG_WARN, "cleaning skipped today: uses of files not recorded in time",
                   LOG_INT("instances", waiting));
     } else {
         r = store_cleaning_due(job->store, at_us, &limit_us, &unchanged_us, e);

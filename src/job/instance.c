@@ -57,7 +57,7 @@ static void report_failure(struct instance *i, int code, const struct error *why
         db_fault_state(code) == DB_STATE_NO_TABLES)
         return;
     i->told_code = code;
-    log_event(LOG_WARN, "uses of files cannot be noted", LOG_STR("error", why->text));
+    log_event(LOG_WARN, "uses of files not recorded", LOG_STR("error", why->text));
 }
 
 /* *ret_us is the server's time, *ret_wanted whether uses are to be noted now. */
@@ -109,7 +109,7 @@ static void note_uses(struct instance *i, int64_t now_us, enum notes notes, int6
     if (r < 0)
         report_failure(i, r, &why);
     else if (noted.used || noted.returned)
-        log_event(LOG_DEBUG, "uses of files noted", LOG_INT("used", noted.used),
+        log_event(LOG_DEBUG, "uses of files recorded", LOG_INT("used", noted.used),
                   LOG_INT("out_of_trash", noted.returned));
     struct db_params params;
     db_params_init(&params);
@@ -136,8 +136,7 @@ static void report_cleaned_up(struct instance *i)
         return;
     i->has_reported = 1;
     if (status.undecided)
-        log_event(LOG_WARN,
-                  "images that nobody deleted are in the trash, moved there by the cleaning of an earlier version",
+        log_event(LOG_WARN, "images in the trash that the cleaning of an earlier version moved there",
                   LOG_INT("images", status.undecided), LOG_STR("restore_with", "perdura restore --cleaned-up"));
 }
 

@@ -88,8 +88,8 @@ static void log_problem(void *arg, const struct image_key *key, const struct err
     if (strcmp(s->last_problem.text, why->text) == 0) /* a bucket that is down is so for many uploads */
         return;
     s->last_problem = *why;
-    log_event(LOG_WARN, "an upload is not in its bucket yet", LOG_STR("collection", key->collection),
-              LOG_STR("file", key->path), LOG_STR("why", why->text));
+    log_event(LOG_WARN, "upload not synced", LOG_STR("collection", key->collection), LOG_STR("file", key->path),
+              LOG_STR("error", why->text));
 }
 
 static void log_moved(void *arg, const struct upload *u)
@@ -108,10 +108,10 @@ static void log_round(struct schedule *s, struct job *job)
     int code = job->failure.code;
     if (code && code != -ECANCELED && strcmp(s->last_problem.text, job->failure.text) != 0) {
         s->last_problem = job->failure;
-        log_event(LOG_WARN, "no sync of uploads", LOG_STR("why", job->failure.text));
+        log_event(LOG_WARN, "sync of uploads failed", LOG_STR("error", job->failure.text));
     } else if (!code && job_counted(job, SYNC_SYNCED)) {
         s->last_problem = (struct error){0};
-        log_event(LOG_INFO, "uploads synced", LOG_STR("what", sync_summary(summary, job)));
+        log_event(LOG_INFO, "uploads synced", LOG_STR("summary", sync_summary(summary, job)));
     }
 }
 
@@ -199,7 +199,7 @@ static void clean_images(struct schedule *s)
         int code = cleanup_daily(&job, s->options.instance);
         end_job(s);
         if (code < 0)
-            log_event(LOG_WARN, "the daily cleaning has failed", LOG_STR("why", job.failure.text));
+            log_event(LOG_WARN, "daily cleaning failed", LOG_STR("error", job.failure.text));
         else
             log_event(LOG_INFO, "daily cleaning", LOG_INT("trashed", job_counted(&job, CLEANUP_TRASHED)),
                       LOG_INT("purged", job_counted(&job, CLEANUP_PURGED)));
@@ -215,11 +215,11 @@ static void clean(struct schedule *s)
     int64_t forgotten = 0;
     clean_images(s);
     if (uploads_purge(s->options.store, &forgotten, &why) < 0)
-        log_event(LOG_WARN, "completed uploads are not forgotten", LOG_STR("why", why.text));
+        log_event(LOG_WARN, "completed uploads not purged", LOG_STR("error", why.text));
     if (cache_copies_clean(config, config->copy_days, 0, &copies, &why) < 0)
-        log_event(LOG_WARN, "old copies stay", LOG_STR("why", why.text));
+        log_event(LOG_WARN, "cannot purge expired copies", LOG_STR("error", why.text));
     if (copies.images || forgotten)
-        log_event(LOG_INFO, "old copies and uploads are gone", LOG_INT("copies", copies.images),
+        log_event(LOG_INFO, "expired copies and uploads purged", LOG_INT("copies", copies.images),
                   LOG_INT("uploads", forgotten));
 }
 

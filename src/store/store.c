@@ -21,7 +21,7 @@
 static void log_notice(void *arg, const char *text)
 {
     (void)arg;
-    log_event(LOG_WARN, "database warning", LOG_STR("text", text));
+    log_event(LOG_WARN, "database warning", LOG_STR("error", text));
 }
 
 static void log_redis(void *arg, enum tier_redis_event event, const char *why)
@@ -29,7 +29,7 @@ static void log_redis(void *arg, enum tier_redis_event event, const char *why)
     (void)arg;
     switch (event) {
     case TIER_REDIS_DOWN:
-        log_event(LOG_WARN, "redis unavailable", LOG_STR("error", why));
+        log_event(LOG_WARN, "redis unavailable, circuit breaker open", LOG_STR("error", why));
         break;
     case TIER_REDIS_UP:
         log_fields(LOG_INFO, "redis available again", NULL, 0);
@@ -47,10 +47,10 @@ static void log_origin(void *arg, const char *collection, int up, const char *wh
 {
     (void)arg;
     if (up)
-        log_event(LOG_INFO, "an origin answers again", LOG_STR("collection", collection));
+        log_event(LOG_INFO, "origin available again", LOG_STR("collection", collection));
     else
-        log_event(LOG_WARN, "an origin is left alone until it answers again", LOG_STR("collection", collection),
-                  LOG_STR("why", why));
+        log_event(LOG_WARN, "origin unavailable, circuit breaker open", LOG_STR("collection", collection),
+                  LOG_STR("error", why));
 }
 
 int store_open(struct store **ret, const struct config *config, struct error *e)

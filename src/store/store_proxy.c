@@ -108,8 +108,8 @@ static void fail(struct store_proxy *p, struct proxy_flight *flight, const struc
     metric_add(METRIC_read_errors, METRIC_tier_origin, METRIC_none, 1);
     if (!store_proxy_is_passing(code) && code != -ENODEV) {
         memo_add_useless(p->store->memo, &flight->key, code, flight->version);
-        log_event(LOG_WARN, "an origin's image can't be served", LOG_STR("collection", flight->key.collection),
-                  LOG_STR("path", flight->key.path), LOG_STR("why", why->text));
+        log_event(LOG_WARN, "image of an origin not served", LOG_STR("collection", flight->key.collection),
+                  LOG_STR("path", flight->key.path), LOG_STR("error", why->text));
     }
     proxy_end_stale(p, flight, why);
 }

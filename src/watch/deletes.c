@@ -84,7 +84,7 @@ static void stop_deletes(struct watch *w, const char *why)
     int n = w->vanished->count;
     pthread_mutex_unlock(&w->lock);
     forget_first(w, n);
-    log_event(LOG_ERROR, "deletes stopped", LOG_STR("reason", why),
+    log_event(LOG_ERROR, "deletes stopped", LOG_STR("error", why),
               LOG_STR("advice", "nothing was put into the trash for it, and nothing will be until Perdura is started "
                                 "anew; `perdura restore --all` puts missing files back, `perdura rm` deletes"));
 }
@@ -170,11 +170,10 @@ static void trash(struct watch *w, const struct one *o)
     int r = store_delete(w->store, &key, STORE_DELETE_SAFE, &why);
     if (r == 0) {
         v->trashed_ms[v->trashed++ % MAX_DELETES] = clock_monotonic_ms();
-        log_event(LOG_INFO, "a deleted file went into the trash", LOG_STR("collection", key.collection),
-                  LOG_STR("path", key.path));
+        log_event(LOG_INFO, "deleted file trashed", LOG_STR("collection", key.collection), LOG_STR("path", key.path));
     } else if (r != -ENOENT) {
-        log_event(LOG_WARN, "a deleted file could not go into the trash", LOG_STR("collection", key.collection),
-                  LOG_STR("path", key.path), LOG_STR("reason", why.text));
+        log_event(LOG_WARN, "deleted file not trashed", LOG_STR("collection", key.collection),
+                  LOG_STR("path", key.path), LOG_STR("error", why.text));
     }
 }
 

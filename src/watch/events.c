@@ -28,9 +28,10 @@ static void set_polling(struct watch_folder *f, const char *why)
     f->folders = f->events ? (int64_t)fs_watch_folders(f->events) : 0;
     pthread_mutex_unlock(&f->watch->lock);
     if (is && !was)
-        log_event(LOG_WARN, "polling", LOG_STR("folder", f->collection->root), LOG_STR("reason", why));
+        log_event(LOG_WARN, "inotify unavailable, polling the folder", LOG_STR("folder", f->collection->root),
+                  LOG_STR("error", why));
     else if (was && !is)
-        log_event(LOG_INFO, "watching by events again", LOG_STR("folder", f->collection->root));
+        log_event(LOG_INFO, "inotify available again", LOG_STR("folder", f->collection->root));
 }
 
 static void arm(struct watch_folder *f)
@@ -205,7 +206,7 @@ static void on_event(void *arg, const struct fs_watch_event *event)
         pthread_mutex_lock(&w->lock);
         w->overflows++;
         pthread_mutex_unlock(&w->lock);
-        log_event(LOG_WARN, "events were lost, scanning", LOG_STR("folder", f->collection->root),
+        log_event(LOG_WARN, "inotify events lost, scanning the folder", LOG_STR("folder", f->collection->root),
                   LOG_STR("advice", "raise fs.inotify.max_queued_events if this happens often"));
         watch_want_scan(w);
         break;

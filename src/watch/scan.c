@@ -151,7 +151,7 @@ static int scan(struct watch *w, int64_t *missed)
     for (size_t i = 0; i < w->folders_len && r == 0; i++)
         r = scan_folder(&w->folders[i], hurry, missed, &why);
     if (r < 0 && !db_unavailable(r) && r != -ECANCELED)
-        log_event(LOG_WARN, "a scan came to no end", LOG_STR("reason", why.text));
+        log_event(LOG_WARN, "folder scan failed", LOG_STR("error", why.text));
 
     pthread_mutex_lock(&w->lock);
     w->scanning = 0;

@@ -33,8 +33,8 @@ void watch_want_scan(struct watch *w)
 void watch_tell_failure(struct watch *w, const struct image_key *key, const struct error *why)
 {
     (void)w;
-    log_event(LOG_WARN, "a file can't be persisted", LOG_STR("collection", key->collection), LOG_STR("path", key->path),
-              LOG_STR("reason", why->text));
+    log_event(LOG_WARN, "file cannot be stored", LOG_STR("collection", key->collection), LOG_STR("path", key->path),
+              LOG_STR("error", why->text));
 }
 
 /* One connection is the feed's, and one for all who need one for a moment: with what a job may hold as well, that one

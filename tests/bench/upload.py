@@ -74,7 +74,7 @@ def bench(server: Postgres, folder: Path) -> None:
     cursor.execute("PREPARE look (text) AS SELECT 1 FROM image_cache WHERE collection = 'media' AND original_path = $1")
     cursor.execute("PREPARE yard (text, text) AS INSERT INTO yard VALUES ($1, $2)")
     text = base64.b64encode(seed.read_bytes()).decode()
-    wait_until(lambda: "listening on" in log.read_text(), 30, "start")
+    wait_until(lambda: "event=listening" in log.read_text(), 30, "start")
     time.sleep(1)
 
     uploads, inserts, looks = [], [], []

@@ -249,7 +249,7 @@ class Perdura(Server):
     """`perdura serve`. Quiet when it is there: what it does by itself at its start is done."""
 
     ENDS_WITH_US = signal.SIGKILL
-    LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+    LISTENING = re.compile(r"listening (?:on |url=)http://127\.0\.0\.1:(\d+)")
 
     def __init__(self, folder: Path, database_url: str, media: Path, **settings: Any) -> None:
         folder.mkdir()

@@ -489,7 +489,7 @@ def test_no_restore_brings_back_what_is_deleted_meanwhile(serve: Callable[..., S
     rng("deletes").shuffle(names)
     for name in names:
         assert http.request("DELETE", url_of(name)).status == 204
-    wait_until(lambda: "event=restored" in http.shown(), SETTLE_TIMEOUT_S, "the end of the restore")
+    wait_until(lambda: 'event="files restored"' in http.shown(), SETTLE_TIMEOUT_S, "the end of the restore")
     http.stop()
     assert [name for name in names if (http.perdura.media / name).exists()] == []
 

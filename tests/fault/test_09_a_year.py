@@ -55,7 +55,7 @@ class App:
         http = Served(self.perdura, self.env)
         try:
             wait_for_cleaning(http)
-            wait_until(lambda: "event=restored" in http.shown(), WAIT_S, "the end of the restore")
+            wait_until(lambda: 'event="files restored"' in http.shown(), WAIT_S, "the end of the restore")
             assert self.on_disk() >= self.live()
             for path in reads:
                 read_by_app(self.perdura, path, 0)

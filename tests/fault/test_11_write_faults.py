@@ -419,7 +419,7 @@ def test_files_are_restored_as_soon_as_the_role_may_read_them(perdura: Perdura, 
     perdura.database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
     settings = {"DATABASE_URL": perdura.database.url.replace("postgres@", f"{role}@"), "PERDURA_RESTORE": "block"}
     http = Served(perdura, settings)
-    wait_until(lambda: "files can't be restored" in http.shown(), SOON_S, "the failure in the log")
+    wait_until(lambda: "restore failed" in http.shown(), SOON_S, "the failure in the log")
     perdura.database.query(f'GRANT SELECT ON image_cache TO "{role}"')
     wait_until(lambda: (perdura.media / "a.png").exists(), SOON_S, "the file")
     http.stop()
@@ -512,7 +512,7 @@ def test_large_files_that_wait_for_object_storage_have_its_reason(
     waited_ms = (time.monotonic() - began) * 1000
     log = http.shown()
     assert log.count("object storage does not accept files") == 1
-    told = [line for line in log.splitlines() if 'event="not persisted"' in line]
+    told = [line for line in log.splitlines() if 'event="file not persisted"' in line]
     assert len(told) == 3 and all("503" in line for line in told), log
     assert all(1000 < int(line.partition("age_ms=")[2].split()[0]) <= waited_ms for line in told), told
     (end,) = [line for line in log.splitlines() if "exiting with unpersisted files" in line]

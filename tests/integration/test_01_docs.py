@@ -48,3 +48,32 @@ def test_metrics_that_are_documented_exist() -> None:
     named = set(re.findall(r"`(perdura_\w+)", PAGE))
     assert len(exist) > 50 and len(named) > 5
     assert not {name for name in named - exist if not name.endswith("_")}
+
+
+# The log
+
+
+def logged() -> dict[str, set[str]]:
+    """Each event in the sources, and its levels; those that depend on the database's failure are warn or error."""
+    events: dict[str, set[str]] = {}
+    for source in sorted((ROOT / "src").glob("*/*.c")):
+        text = source.read_text()
+        for call in re.finditer(r"\blog_(?:event|fields)\((?!enum)", text):
+            head = re.split(r"\bLOG_(?:STR|INT)\(|, NULL|\);", text[call.end() : call.end() + 600])[0]
+            levels = {level.lower() for level in re.findall(r"LOG_(DEBUG|INFO|WARN|ERROR)\b", head)}
+            for literals in re.findall(r'(?:"(?:[^"\\]|\\.)*"\s*)+', head):
+                event = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals))
+                events.setdefault(event, set()).update(levels or {"warn", "error"})
+    return events
+
+
+def test_each_event_is_documented_with_its_level() -> None:
+    page = (ROOT / "docs" / "logging.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| ([a-z, ]+) \|", page, re.MULTILINE)
+    assert len(rows) == len({event for event, _ in rows}) > 70
+    assert {event: set(levels.split(", ")) for event, levels in rows} == logged()
+
+
+def test_a_reason_has_one_key() -> None:
+    for source in (ROOT / "src").glob("*/*.c"):
+        assert not re.search(r'LOG_STR\("(why|reason|text|says|what)"', source.read_text()), source

@@ -261,7 +261,7 @@ def test_a_row_that_someone_holds_is_not_waited_for(stored: Perdura, serve: Call
         assert time.monotonic() - began < 10
     finally:
         other.close()
-    assert "last_accessed and access_count lack the last requests" in http.shown()
+    assert "last accesses not recorded" in http.shown()
 
 
 def test_nothing_is_written_where_nothing_was_asked(stored: Perdura, serve: Callable[..., Served]) -> None:

@@ -36,7 +36,7 @@ class Served:
         before = len(self.log)
         with self.log_file.open("ab") as log:
             self.process = perdura.start("serve", env={"PERDURA_PORT": "0", **env}, stderr=log, stdout=log)
-        wait_until(lambda: "listening on http://" in self.log[before:] or self.process.poll() is not None, SOON_S, "start")
+        wait_until(lambda: "listening url=http://" in self.log[before:] or self.process.poll() is not None, SOON_S, "start")
         assert self.process.poll() is None, self.log
 
     @property
@@ -265,7 +265,7 @@ def test_without_watches_left_it_polls(perdura: Perdura, serve: Callable[..., Se
         for n in range(30):
             picture(perdura.media / f"{n}/new/a.png", seed=n)
         wait_for_all(perdura)
-    served.says("watching by events again")
+    served.says("inotify available again")
 
 
 def test_the_database_goes_and_comes_back(perdura: Perdura, serve: Callable[..., Served]) -> None:
@@ -319,7 +319,7 @@ def test_what_is_no_image_is_said_and_taken_when_it_is(perdura: Perdura, serve: 
     served = serve()
     write(perdura.media / "text.jpg", b"only text")
     served.says("text.jpg")
-    assert "can't be persisted" in served.log
+    assert "file cannot be stored" in served.log
     picture(perdura.media / "text.jpg")
     wait_for_all(perdura)
 

@@ -90,7 +90,7 @@ class App:
         return {path for (path,) in self.perdura.database.query("SELECT original_path FROM image_cache")}
 
     def not_persisted(self) -> set[str]:
-        return set(re.findall(r'event="not persisted" collection=media path="?([^" ]+)', self.output()))
+        return set(re.findall(r'event="file not persisted" collection=media path="?([^" ]+)', self.output()))
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_signals_do_not_end_the_flush(app: App) -> None:
     server.sigstop()
     write(app.media / "a.png", app.image)
     app.send(signal.SIGTERM)
-    app.until_said("the app has ended")
+    app.until_said("app ended")
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         app.send(number)
     server.sigcont()
@@ -299,7 +299,7 @@ def test_what_it_leaves_may_still_write(app: App, told: bool) -> None:
     app.until_said("ready")
     if told:
         app.send(signal.SIGTERM)
-    app.until_said("the app has ended")
+    app.until_said("app ended")
     (app.folder / "gone").touch()
     assert app.code() == 0
     assert app.stored() == {"late.png"}
@@ -416,7 +416,7 @@ def test_tables_are_made_when_postgres_comes(unmigrated: Perdura) -> None:
     server = unmigrated.database.server
     server.stop()
     app.start("serve", PERDURA_RESTORE="none")
-    app.until_said("listening on http://127.0.0.1:")
+    app.until_said("listening url=http://127.0.0.1:")
     server.start()
     app.until_said("migration applied")
     app.until_said("database reached")
@@ -440,7 +440,7 @@ ALTERED_TABLES = "UPDATE schema_migration SET checksum = 'x' WHERE version = 1"
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(NEWER_TABLES, "schema newer than this program"), (ALTERED_TABLES, "the tables can't be brought up to date")],
+    [(NEWER_TABLES, "schema newer than this program"), (ALTERED_TABLES, "migration failed")],
     ids=["newer", "altered"],
 )
 def test_tables_of_another_release_do_not_stop_the_app(app: App, change: str, said: str) -> None:
@@ -491,8 +491,8 @@ def test_500_files_and_answers_that_take_100_ms(app: App) -> None:
 
 
 def port_of(app: App) -> tuple[str, int]:
-    app.until_said("listening on http://")
-    host, port = re.findall(r"listening on http://([\d.]+):(\d+)", app.output())[0]
+    app.until_said("listening url=http://")
+    host, port = re.findall(r"listening url=http://([\d.]+):(\d+)", app.output())[0]
     return host, int(port)
 
 
@@ -543,7 +543,7 @@ def test_usual_port_that_is_taken_does_not_stop_the_app(app: App, port: str, our
     with holder:
         app.script("cp new.png media/a.png", PORT=port, PERDURA_PORT="")
         assert app.code() == 0
-    assert re.search(rf'level=warn event="no HTTP service.*\b{ours}\b', app.output()), app.output()
+    assert re.search(rf'level=warn event="HTTP service not started.*\b{ours}\b', app.output()), app.output()
     assert app.stored() == {"a.png"}
 
 

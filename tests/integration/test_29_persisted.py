@@ -33,7 +33,7 @@ class Instance(HttpClient):
         settings = {"PERDURA_PORT": "0", "PERDURA_BIND": "127.0.0.1", "PERDURA_API_TOKEN": TOKEN, **env}
         with self.log_file.open("wb") as log:
             self.process = perdura.start("serve", env=settings, stdout=log, stderr=log, **user)
-        pattern = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+        pattern = re.compile(r"event=listening url=http://127\.0\.0\.1:(\d+)")
         wait_until(lambda: pattern.search(self.log) or self.process.poll() is not None, SOON_S, "the start")
         found = pattern.search(self.log)
         assert found, self.log
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_stored_decides_the_exit_code(
         result = perdura.run("run", "--", "true", env={"PERDURA_PORT": "0"}, check=False, **user)
         code, log = result.code, result.stderr
     assert code == UNFLUSHED, log
-    (line,) = [line for line in log.splitlines() if 'event="not persisted"' in line]
+    (line,) = [line for line in log.splitlines() if 'event="file not persisted"' in line]
     assert path in line.replace("\\\\", "\\") and reason in line
     assert "all files are persisted" not in log
     assert perdura.database.query("SELECT original_path FROM image_cache") == [("good.png",)]
@@ -224,7 +224,7 @@ def test_a_file_that_cannot_be_stored_decides_the_exit_code(
 def test_the_apps_own_code_wins(perdura: Perdura) -> None:
     large(perdura.media)
     result = perdura.run("run", "--", "sh", "-c", "exit 3", env={"PERDURA_PORT": "0"}, check=False)
-    assert result.code == 3 and 'event="not persisted"' in result.stderr
+    assert result.code == 3 and 'event="file not persisted"' in result.stderr
 
 
 def test_the_list_is_bounded_and_the_number_is_not(perdura: Perdura, serve: Callable[..., Instance]) -> None:
@@ -237,7 +237,7 @@ def test_the_list_is_bounded_and_the_number_is_not(perdura: Perdura, serve: Call
     assert len(flushed["unpersisted"]) == 100 and len(flushed["not_kept_files"]["files"]) == 100
     assert flushed["not_kept_files"]["kinds"] == {"csv": 250}
     assert served.stop() == UNFLUSHED
-    assert served.log.count('event="not persisted"') == 250
+    assert served.log.count('event="file not persisted"') == 250
 
 
 def test_a_failure_that_was_mended_is_forgotten(perdura: Perdura, serve: Callable[..., Instance]) -> None:
@@ -309,7 +309,7 @@ def test_files_that_are_not_kept_are_counted_and_listed(perdura: Perdura, serve:
     assert served.stop() == 0
     (line,) = [line for line in served.log.splitlines() if "all files are persisted" in line]
     assert "not_kept=5" in line
-    assert 'event="not kept" collection=media path=a/clip.mp4' in served.log and "csv=2" in served.log
+    assert 'event="file not kept" collection=media path=a/clip.mp4' in served.log and "csv=2" in served.log
 
 
 def test_files_that_are_not_kept_do_not_change_the_exit_code(perdura: Perdura) -> None:
@@ -479,7 +479,7 @@ def test_first_lines(perdura: Perdura, user: dict[str, Any], serve: Callable[...
     assert told[4]["event"] == "redis" and told[4]["server"] == "off"
     (ready,) = [line for line in told if line["event"] == "database connected"]
     assert int(ready["migrations"]) == int(ready["of"]) > 5 and ready["images"] == "2"
-    assert any(line["event"].startswith("listening on http://") for line in told)
+    assert any(line["event"] == "listening" and line["url"].startswith("http://") for line in told)
     assert "nothing is stored yet" not in log  # something is
 
 

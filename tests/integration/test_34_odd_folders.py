@@ -95,8 +95,8 @@ def test_files_are_stored_as_they_are_written_without_proc(jailed: Perdura) -> N
     with log_file.open("wb") as log:
         settings = {"PERDURA_PORT": "0", "PERDURA_API_TOKEN": "token"}
         process = jailed.start("serve", env=settings, stdout=log, stderr=log)
-    wait_until(lambda: "listening on" in log_file.read_text(), SOON_S, "the start")
-    found = re.search(r"listening on (http://[^\s\"]+)", log_file.read_text())
+    wait_until(lambda: "event=listening" in log_file.read_text(), SOON_S, "the start")
+    found = re.search(r"listening url=(http://[^\s\"]+)", log_file.read_text())
     assert found
 
     request = urllib.request.Request(f"{found[1]}/image-cache/status", headers={"Authorization": "Bearer token"})

@@ -222,7 +222,7 @@ def test_one_image_that_storage_does_not_keep_stops_no_other(
         assert set(rows(perdura)) == {f"{number}.jpg" for number in range(4)}
 
         http = serve()
-        told = 'event="a file can\'t be persisted" collection=more path=bad.jpg reason="was not uploaded: '
+        told = 'event="file cannot be stored" collection=more path=bad.jpg error="was not uploaded: '
         wait_until(lambda: told in http.shown(), 60, "the image in the log")
         assert "was not uploaded" in http.put(url_of("b.jpg"), bad).problem(503)
         proxy.fault = lambda request: None

@@ -176,7 +176,7 @@ def test_old_copies_and_forgotten_uploads_go_with_it(stage: Stage, folder: Path)
         if mtime is not None:
             os.utime(copy, (mtime, mtime))
     http = stage.serve(**at("2026-11-21 01:59:57"), PERDURA_ORIGINS=ORIGINS)
-    wait_until(lambda: "old copies and uploads are gone" in http.shown(), WAIT_S, "the cleaning")
+    wait_until(lambda: "expired copies and uploads purged" in http.shown(), WAIT_S, "the cleaning")
     assert [copy.name[0] for copy in copies.iterdir()] == ["b"]
     assert http.get(f"/sync-status/{name}").status == 404
 

@@ -277,7 +277,7 @@ def test_an_origin_that_is_down_and_comes_back(proxy: Served, origin: Origin) ->
     wait_until(lambda: proxy.get(URL)["X-Cache-Status"] == "REVALIDATED", WAIT_S, "the origin")
     is_answer(proxy.get("/proxy-image/legacy/cold.png"), "MISS", "origin")
     assert metric(proxy, 'perdura_tier_up{tier="origin"}') == 1
-    wait_until(lambda: "left alone" in proxy.shown() and "answers again" in proxy.shown(), WAIT_S, "the log")
+    wait_until(lambda: "origin unavailable" in proxy.shown() and "origin available again" in proxy.shown(), WAIT_S, "the log")
 
 
 def test_an_origin_that_fails(proxy: Served, origin: Origin) -> None:
