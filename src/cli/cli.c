@@ -34,11 +34,11 @@ struct arguments {
 
 static void print_general_help(void)
 {
-    printf("Perdura keeps the images that an app writes to a local folder: in PostgreSQL, and back on disk after a "
+    printf("Perdura stores the images that an app writes to a local folder in PostgreSQL, and restores them after a "
            "deploy.\n\nUsage: perdura COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
     for (size_t i = 0; commands[i]; i++)
         printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
-    printf("\n`perdura COMMAND --help` tells more of each. Settings come from the environment (DATABASE_URL, "
+    printf("\nSee `perdura COMMAND --help` for each. Settings come from the environment (DATABASE_URL, "
            "PERDURA_MEDIA_ROOT ...),\nfrom --config FILE, or from a flag each (--media-root DIR); `perdura config` "
            "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database or object storage "
            "cannot be reached.\n");

@@ -98,18 +98,19 @@ static int run_auto_sync(struct cli *cli)
 static const struct cli_option options[] = {
     {"daemon", CLI_FLAG, &as_daemon, 0, 0, "print nothing but the log, on stderr"},
     {"interval", CLI_NUMBER, &interval, 1, 86400, "seconds from one sync to the next (PERDURA_SYNC_INTERVAL)"},
-    {"max-iterations", CLI_NUMBER, &max_iterations, 1, 1000000000, "end after so many syncs"},
+    {"max-iterations", CLI_NUMBER, &max_iterations, 1, 1000000000, "end after this many syncs"},
     {0},
 };
 
 const struct command command_auto_sync = {
     .name = "auto-sync",
     .arguments = "",
-    .summary = "Move uploads to their buckets every so often, and clean up once a day",
+    .summary = "Move uploads to their buckets periodically, and clean up once a day",
     .details =
-        "What `serve` and `run` do besides everything else, for a container of its own; it stays in the foreground.\n"
-        "SIGTERM ends it. With --max-iterations its exit code is that of the last sync: 1 when an upload failed,\n"
-        "3 when a bucket can't be reached.",
+        "Does a part of what `serve` and `run` do, for a container of its own, in the foreground. SIGTERM ends it.\n"
+        "With --max-iterations, the exit code is that of the last sync: 1 when an upload failed, 3 when a bucket "
+        "cannot\n"
+        "be reached.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_auto_sync,

@@ -49,8 +49,9 @@ const struct command command_cache_all = {
     .name = "cache-all",
     .arguments = "",
     .summary = "Store every image in the media folder that is not stored yet",
-    .details = "Files whose size and modification time are those of their row are not read. Files that are not images\n"
-               "and are not called so are passed over.",
+    .details =
+        "Files whose size and modification time match their row are not read. Files that are not images, and do not\n"
+        "have the name of one, are skipped.",
     .options = options,
     .run = run_cache_all,
 };

@@ -69,7 +69,7 @@ static int run_check(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"quick", CLI_FLAG, &quick, 0, 0, "compare sizes and modification times only"},
-    {"all", CLI_FLAG, &all, 0, 0, "print files that are the same, too"},
+    {"all", CLI_FLAG, &all, 0, 0, "also print files that are the same"},
     {0},
 };
 

@@ -53,11 +53,10 @@ const struct command command_cleanup = {
     .arguments = "",
     .summary = "Move images that were not used for a long time into the trash",
     .details =
-        "A use is a request through Perdura, or an access to the file by the app. Where access times tell nothing, as "
-        "on\n"
-        "a filesystem that is mounted with noatime, the command fails; --requests-only counts requests alone.\n"
-        "What has been in the trash for PERDURA_TRASH_DAYS is deleted for good, and later its object. Files on disk\n"
-        "stay. Until then `perdura restore PATH` brings an image back.",
+        "A request through Perdura, or an access to the file by the app, counts as use. If access times are not\n"
+        "reliable, as on a filesystem mounted with noatime, the command fails; --requests-only counts requests alone.\n"
+        "Images that have been in the trash for PERDURA_TRASH_DAYS are purged, and later their objects. Files on disk\n"
+        "stay. Until then, `perdura restore PATH` restores an image.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
     .run = run_cleanup,

@@ -272,21 +272,21 @@ static int run_dev(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"dir", CLI_TEXT, &dir, 0, 0, "the folder to use instead of ./.perdura-dev: a new one, or an empty one"},
-    {"keep", CLI_FLAG, &keep, 0, 0, "leave the folder for a look; the next `dev` removes it"},
+    {"keep", CLI_FLAG, &keep, 0, 0, "keep the folder; the next `dev` removes it"},
     {0},
 };
 
 const struct command command_dev = {
     .name = "dev",
     .arguments = "[-- COMMAND...]",
-    .summary = "Show what Perdura does, with a private PostgreSQL and Redis that go away again",
+    .summary = "Demonstrate Perdura with a private PostgreSQL and Redis, which are removed afterwards",
     .details =
-        "Starts a PostgreSQL of its own and, if redis-server is installed, a Redis on unix sockets (no port, no "
-        "system\n"
-        "service), writes some images, stores them, wipes the disk, restores and compares them, then serves them over\n"
-        "HTTP on a free port of this machine and says what to try. Ctrl-C ends and removes it all.\n"
-        "With COMMAND there is no story: it runs with DATABASE_URL, REDIS_URL and PERDURA_MEDIA_ROOT set to a\n"
-        "migrated database, an empty Redis and an empty folder, and its exit code is ours.",
+        "Starts a private PostgreSQL and, if redis-server is installed, a private Redis on unix sockets (no port, no\n"
+        "system service), writes sample images, stores them, wipes the disk, restores and compares them, then serves\n"
+        "them over HTTP on a free port and prints what to try. Ctrl-C ends and removes all of it.\n"
+        "With COMMAND, it runs COMMAND with DATABASE_URL, REDIS_URL and PERDURA_MEDIA_ROOT set to a migrated "
+        "database,\n"
+        "an empty Redis and an empty folder, and exits with its code.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_dev,

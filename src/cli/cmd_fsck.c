@@ -33,8 +33,8 @@ static int run_fsck(struct cli *cli)
 const struct command command_fsck = {
     .name = "fsck",
     .arguments = "",
-    .summary = "Read every stored image and compare it with its sha256",
-    .details = "Damaged and unreachable ones are named. `perdura put` of an intact copy mends a damaged one.",
+    .summary = "Verify every stored image against its sha256",
+    .details = "Names damaged and unreachable images. `perdura put` of an intact copy repairs a damaged image.",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_fsck,
 };

@@ -101,10 +101,10 @@ static int run_hash_password(struct cli *cli)
 const struct command command_hash_password = {
     .name = "hash-password",
     .arguments = "",
-    .summary = "Print a password's hash, for PERDURA_ADMIN_PASSWORD",
+    .summary = "Print a password's hash for PERDURA_ADMIN_PASSWORD",
     .details =
-        "Asks for the password twice, or reads it from stdin, one line, where that is no terminal. In a shell or a\n"
-        "file of settings the hash stands in 'single quotes': it holds $.",
+        "Asks for the password twice, or reads one line from stdin if that is not a terminal. In a shell or a file of\n"
+        "settings, write the hash in 'single quotes', because it contains $.",
     .leaves = "PERDURA_ADMIN_PASSWORD",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_hash_password,

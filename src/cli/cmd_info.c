@@ -73,7 +73,7 @@ static int run_info(struct cli *cli)
 const struct command command_info = {
     .name = "info",
     .arguments = "PATH",
-    .summary = "Show everything that is known of one image",
+    .summary = "Show everything that is known about one image",
     .lacks = CLI_NO_DRY_RUN,
     .run = run_info,
 };

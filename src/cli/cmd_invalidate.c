@@ -88,8 +88,8 @@ static const struct cli_option options[] = {
 const struct command command_invalidate = {
     .name = "invalidate",
     .arguments = "[PATH...]",
-    .summary = "Make all running instances forget what they remember of images",
-    .details = "Files and what is stored stay as they are.",
+    .summary = "Drop cached copies on all instances",
+    .details = "Files and stored images are not changed.",
     .options = options,
     .run = run_invalidate,
 };

@@ -88,16 +88,16 @@ static int run_list(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"hottest", CLI_FLAG, &hottest, 0, 0, "most recently used first"},
-    {"trash", CLI_FLAG, &trash, 0, 0, "what is in the trash, last deleted first"},
-    {"limit", CLI_NUMBER, &limit, 1, 1000000000, "at most so many"},
-    {"after", CLI_TEXT, &after_path, 0, 0, "start behind this path"},
+    {"trash", CLI_FLAG, &trash, 0, 0, "images in the trash, last deleted first"},
+    {"limit", CLI_NUMBER, &limit, 1, 1000000000, "at most this many"},
+    {"after", CLI_TEXT, &after_path, 0, 0, "start after this path"},
     {0},
 };
 
 const struct command command_list = {
     .name = "list",
     .arguments = "[PREFIX]",
-    .summary = "List stored images, in order of path",
+    .summary = "List stored images by path",
     .options = options,
     .lacks = CLI_NO_DRY_RUN,
     .run = run_list,

@@ -121,17 +121,17 @@ static int run_migrate(struct cli *cli)
 }
 
 static const struct cli_option own_options[] = {
-    {"force", CLI_FLAG, &force, 0, 0, "down: drop what is stored, too"},
+    {"force", CLI_FLAG, &force, 0, 0, "down: also drop stored images"},
     {0},
 };
 
 const struct command command_migrate = {
     .name = "migrate",
     .arguments = "[up | down N | down all | status]",
-    .summary = "Create Perdura's tables in the database, or bring them up to date",
-    .details =
-        "Any number of instances may run it at once. `down N` takes the newest N back. It refuses while that would\n"
-        "drop images, images in the trash or uploads, and says how many there are; with --force it drops them.",
+    .summary = "Create Perdura's tables in the database, or update them",
+    .details = "Several instances may run it at the same time. `down N` rolls back the newest N migrations. It refuses "
+               "to drop\n"
+               "images, images in the trash or uploads, and prints how many there are; --force drops them.",
     .options = own_options,
     .lacks = CLI_NO_COLLECTION,
     .run = run_migrate,

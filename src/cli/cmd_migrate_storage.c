@@ -50,8 +50,8 @@ const struct command command_migrate_storage = {
     .arguments = "",
     .summary = "Move images between the database and object storage",
     .details =
-        "To where PERDURA_INLINE_MAX would put them today. Images at foreign URLs come along. Each is compared with\n"
-        "its sha256; what was interrupted goes on where it ended.",
+        "Moves each image to where PERDURA_INLINE_MAX would put it today, including images at foreign URLs. Each is\n"
+        "verified against its sha256. An interrupted move continues where it ended.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
     .run = run_migrate_storage,

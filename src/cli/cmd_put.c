@@ -116,7 +116,7 @@ static int run_put(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"content-type", CLI_TEXT, &content_type, 0, 0, "the model that the image belongs to (loyalty.product)"},
-    {"object-id", CLI_TEXT, &object_id, 0, 0, "its object"},
+    {"object-id", CLI_TEXT, &object_id, 0, 0, "the object that the image belongs to"},
     {"variant", CLI_TEXT, &variant, 0, 0, "which image of that object (cover)"},
     {0},
 };
@@ -124,7 +124,7 @@ static const struct cli_option options[] = {
 const struct command command_put = {
     .name = "put",
     .arguments = "FILE [PATH]",
-    .summary = "Store one image, and put it into the media folder",
+    .summary = "Store one image, and write it to the media folder",
     .options = options,
     .run = run_put,
 };

@@ -57,7 +57,7 @@ static int run_restore(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"all", CLI_FLAG, &all, 0, 0, "every stored image, the most recently used first"},
-    {"cleaned-up", CLI_FLAG, &cleaned_up, 0, 0, "every image that a cleaning has moved into the trash"},
+    {"cleaned-up", CLI_FLAG, &cleaned_up, 0, 0, "every image that the cleaning moved into the trash"},
     {"force", CLI_FLAG, &force, 0, 0, "replace files that are newer than what is stored"},
     {"parallelism", CLI_NUMBER, &parallelism, 1, 100, "connections to use (PERDURA_DB_POOL less one)"},
     {0},
@@ -66,10 +66,11 @@ static const struct cli_option options[] = {
 const struct command command_restore = {
     .name = "restore",
     .arguments = "[PATH...]",
-    .summary = "Put stored images back on disk",
+    .summary = "Restore stored images to disk",
     .details =
-        "Files that are there and identical are left alone. An image in the trash that is named comes out of it;\n"
-        "with --cleaned-up all those do that nobody deleted, but that were moved there because they were not used.",
+        "Files that exist and are identical are skipped. A named image that is in the trash leaves it; --cleaned-up\n"
+        "restores all images that nobody deleted, and that the cleaning moved into the trash because they were not "
+        "used.",
     .options = options,
     .run = run_restore,
 };

@@ -48,7 +48,7 @@ const struct command command_rm = {
     .name = "rm",
     .arguments = "PATH...",
     .summary = "Move images into the trash and remove their files",
-    .details = "For PERDURA_TRASH_DAYS `perdura restore PATH` brings them back.",
+    .details = "`perdura restore PATH` restores them within PERDURA_TRASH_DAYS.",
     .options = options,
     .run = run_rm,
 };

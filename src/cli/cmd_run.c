@@ -82,20 +82,23 @@ static int run_run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-    {"no-migrate", CLI_FLAG, &no_migrate, 0, 0, "leave the tables as they are"},
+    {"no-migrate", CLI_FLAG, &no_migrate, 0, 0, "do not update the tables"},
     {0},
 };
 
 const struct command command_run = {
     .name = "run",
     .arguments = "-- COMMAND...",
-    .summary = "Run an app with its folders made durable: as `serve`, around COMMAND",
+    .summary = "Run an app and make its folders durable: `serve` around COMMAND",
     .details =
-        "Brings the tables up to date, puts missing files back (PERDURA_RESTORE), starts COMMAND, and stores every\n"
-        "image that it writes. Signals are handed on to it. When it has ended, processes that it left are ended too,\n"
-        "and what is not stored yet is stored within PERDURA_SHUTDOWN_TIMEOUT. The exit code is COMMAND's (128 + the\n"
-        "signal that ended it), 127 or 126 if it can't be run, and 75 instead of 0 when files could not be stored;\n"
-        "these are named. PORT is COMMAND's: Perdura itself listens on PERDURA_PORT, else on 127.0.0.1:8080.",
+        "Updates the tables, restores missing files (PERDURA_RESTORE), starts COMMAND, and stores every image that it\n"
+        "writes. Signals are passed to COMMAND. When it has ended, processes that it left behind are ended too, and "
+        "the\n"
+        "remaining files are stored within PERDURA_SHUTDOWN_TIMEOUT. The exit code is that of COMMAND (128 + the "
+        "number\n"
+        "of the signal that ended it), 127 or 126 if it cannot be run, and 75 instead of 0 if files could not be "
+        "stored;\n"
+        "these are named. PORT is passed to COMMAND: Perdura listens on PERDURA_PORT, or on 127.0.0.1:8080.",
     .options = options,
     .leaves = "PORT",
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,

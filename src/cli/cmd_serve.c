@@ -42,18 +42,18 @@ static int run_serve(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-    {"no-migrate", CLI_FLAG, &no_migrate, 0, 0, "leave the tables as they are"},
+    {"no-migrate", CLI_FLAG, &no_migrate, 0, 0, "do not update the tables"},
     {0},
 };
 
 const struct command command_serve = {
     .name = "serve",
     .arguments = "",
-    .summary = "Watch the folders, put files back, and serve images over HTTP",
+    .summary = "Watch the folders, restore files, and serve images over HTTP",
     .details =
-        "Listens on PERDURA_BIND and PERDURA_PORT (or PORT), brings the tables up to date, puts missing files back\n"
-        "(PERDURA_RESTORE) and stores every image that is written. PostgreSQL may come and go. SIGTERM ends it: what\n"
-        "is not stored yet is stored within PERDURA_SHUTDOWN_TIMEOUT, or named, with exit code 75.",
+        "Listens on PERDURA_BIND and PERDURA_PORT (or PORT), updates the tables, restores missing files\n"
+        "(PERDURA_RESTORE), and stores every image that is written. It continues through outages of PostgreSQL.\n"
+        "SIGTERM ends it: the remaining files are stored within PERDURA_SHUTDOWN_TIMEOUT, or named, with exit code 75.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_serve,

@@ -118,7 +118,7 @@ static int run_status(struct cli *cli)
 const struct command command_status = {
     .name = "status",
     .arguments = "",
-    .summary = "Say how many images are stored, and what the last jobs did",
+    .summary = "Show stored images and recent jobs",
     .lacks = CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_status,
 };

@@ -146,10 +146,10 @@ static int run_sync(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-    {"full-sync", CLI_FLAG, &full_sync, 0, 0, "also remove old cached copies, and forget what was completed long ago"},
+    {"full-sync", CLI_FLAG, &full_sync, 0, 0, "also remove expired copies and old records of completed uploads"},
     {"clean-cache", CLI_FLAG, &clean_cache, 0, 0, "only remove cached copies older than --max-age"},
     {"max-age", CLI_NUMBER, &max_age, 0, 36500, "days since a copy was fetched (PERDURA_COPY_DAYS)"},
-    {"stats", CLI_FLAG, &stats, 0, 0, "only say what waits and what is cached"},
+    {"stats", CLI_FLAG, &stats, 0, 0, "only show pending uploads and cached copies"},
     {0},
 };
 
@@ -158,8 +158,8 @@ const struct command command_sync_temp_images = {
     .arguments = "",
     .summary = "Move uploads to their buckets",
     .details =
-        "Those that failed a moment ago, too. Each upload is written once, verified, and then marked as completed,\n"
-        "however many do this at a time. Exit code 3: a bucket can't be reached, and its uploads wait.",
+        "Includes uploads that failed a moment ago. Each upload is written once, verified, and marked as completed,\n"
+        "however many instances do so at the same time. Exit code 3: a bucket cannot be reached, and its uploads wait.",
     .options = options,
     .lacks = CLI_NO_COLLECTION,
     .run = run_sync,

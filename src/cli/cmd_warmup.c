@@ -44,10 +44,10 @@ static const struct cli_option options[] = {
 const struct command command_warmup = {
     .name = "warmup",
     .arguments = "",
-    .summary = "Put the most used images back on disk",
+    .summary = "Restore the most used images",
     .details =
-        "Those of each collection as its requests at this hour of the last seven days suggest. In a peak hour of\n"
-        "PERDURA_ADAPTIVE_TTL up to PEAK_CACHE_SIZE.",
+        "Selects the images of each collection by its requests at this hour of the last seven days. In a peak hour of\n"
+        "PERDURA_ADAPTIVE_TTL, up to PEAK_CACHE_SIZE.",
     .options = options,
     .run = run_warmup,
 };

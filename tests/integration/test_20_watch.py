@@ -249,7 +249,7 @@ def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Serv
             picture(perdura.media / f"{n}.png", seed=n)
         os.kill(served.process.pid, signal.SIGCONT)
         wait_for_all(perdura, LONG_S)
-        served.says("events were lost")
+        served.says("inotify events lost")
 
 
 @pytest.mark.alone

@@ -387,7 +387,7 @@ def test_budget_is_kept_and_the_rest_follows(app: App) -> None:
     server.sigstop()
     app.script(f"trap 'exit 0' TERM; echo started; {IDLE}", PERDURA_RESTORE_BUDGET="1")
     app.until_said("\nstarted\n")
-    assert "restoring goes on in the background" in app.output()
+    assert "restore continues in the background" in app.output()
     server.sigcont()
     app.until(lambda: shows(app, before), "the files")
     app.send(signal.SIGTERM)

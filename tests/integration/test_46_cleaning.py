@@ -206,7 +206,7 @@ def test_uses_must_be_known_for_all_these_days(stored: Perdura) -> None:
     cleaning_is_due(stored)
     for _ in range(10):
         http = clean(stored, PERDURA_CLEANUP_DAYS="30")
-        assert in_trash(stored) == [] and "uses are not known for long enough" in http.shown()
+        assert in_trash(stored) == [] and "uses of files not known for long enough" in http.shown()
         pass_days(stored, 1)
 
 
