@@ -36,8 +36,10 @@ MIGRATIONS := $(wildcard migrations/*.sql)
 ADMIN := $(wildcard admin/*.* admin/*/*.*)
 GEN  := $(B)/gen/sql.c $(B)/gen/migrations.c $(B)/gen/admin.c
 OBJ  := $(patsubst src/%.c,$(B)/%.o,$(SRC)) $(GEN:.c=.o)
-MAIN := $(B)/cli/main.o
-LIB  := $(filter-out $(MAIN),$(OBJ))
+# Two programs: the product, and the demonstration of `make run`, which starts servers and draws images.
+DEV  := $(filter $(B)/dev/%,$(OBJ))
+PRODUCT := $(filter-out $(DEV),$(OBJ))
+LIB  := $(filter-out $(B)/cli/main.o,$(PRODUCT))
 
 UNIT  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -48,7 +50,7 @@ FUZZ_SECONDS ?= 5
 	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
-all: $(B)/perdura
+all: $(B)/perdura $(B)/perdura-dev
 
 help:
 	@echo "make            the program, $(B)/perdura"
@@ -64,8 +66,11 @@ help:
 
 say = $(if $(V),,@echo "  $(1)  $@" && )
 
-$(B)/perdura: $(OBJ) $(B)/files
-	$(call say,LINK)$(CC) $(ALL_LDFLAGS) -o $@ $(OBJ) $(LIBS)
+$(B)/perdura: $(PRODUCT) $(B)/files
+	$(call say,LINK)$(CC) $(ALL_LDFLAGS) -o $@ $(PRODUCT) $(LIBS)
+
+$(B)/perdura-dev: $(DEV) $(B)/libperdura.a
+	$(call say,LINK)$(CC) $(ALL_LDFLAGS) -o $@ $(DEV) $(B)/libperdura.a $(LIBS)
 
 $(B)/libperdura.a: $(LIB) $(B)/files
 	$(call say,AR  )rm -f $@ && ar rcs $@ $(LIB)
@@ -125,7 +130,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(npr
 run:
 	@src/tools/install-deps build run
 	@+$(SUBMAKE) all
-	@exec $(ENDS_WITH_MAKE) $(B)/perdura dev
+	@exec $(ENDS_WITH_MAKE) $(B)/perdura-dev
 
 # Testing. Temporary files of tests stay beneath build/, and any report of a sanitizer ends the program that it is about.
 

@@ -1,4 +1,4 @@
-// Image caches: look for them, see them, choose some, do something with them.
+// Files: look for them, see them, choose some, do something with them.
 
 import { h, icon, replace } from "../lib/dom.js";
 import { collections, keep, keptFor, Loader } from "../lib/images-api.js";

@@ -1,5 +1,5 @@
 export default {
-  "images.title": "Image caches",
+  "images.title": "Files",
   "images.search": "Search and filters",
   "images.search.hint": "Beginning of a file name, or of a path with /",
   "images.more.filters": "More filters",

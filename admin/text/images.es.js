@@ -1,5 +1,5 @@
 export default {
-  "images.title": "Imágenes",
+  "images.title": "Archivos",
   "images.search": "Búsqueda y filtros",
   "images.search.hint": "Comienzo del nombre, o de la ruta si lleva /",
   "images.more.filters": "Más filtros",

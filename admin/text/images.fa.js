@@ -1,5 +1,5 @@
 export default {
-  "images.title": "تصویرها",
+  "images.title": "فایل‌ها",
   "images.search": "جست‌وجو و فیلترها",
   "images.search.hint": "آغاز نام فایل، یا مسیر همراه با /",
   "images.more.filters": "فیلترهای بیشتر",

@@ -214,7 +214,7 @@ void image_fetch(struct http_transaction *x)
 {
     if (store_fetch(x->service->store, &x->key, landed, x) == 0)
         return;
-    http_answer_later(x, "too many requests wait: try again");
+    http_answer_later(x, "request queue full: try again");
     http_done(x);
 }
 
@@ -254,6 +254,6 @@ void image_fetch_proxied(struct http_transaction *x)
 {
     if (store_proxy(x->service->store, &x->key, proxied, x) == 0)
         return;
-    http_answer_later(x, "too many requests wait: try again");
+    http_answer_later(x, "request queue full: try again");
     http_done(x);
 }

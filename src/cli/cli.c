@@ -32,7 +32,7 @@ struct arguments {
     int help;
 };
 
-static void print_general_help(void)
+static void print_general_help(const struct command *const commands[])
 {
     printf("Perdura stores the images that an app writes to a local folder in PostgreSQL, and restores them after a "
            "deploy.\n\nUsage: perdura COMMAND [OPTIONS] [ARGUMENTS]\n\nCommands:\n");
@@ -44,10 +44,15 @@ static void print_general_help(void)
            "cannot be reached.\n");
 }
 
+static const char *before_name(const struct command *command)
+{
+    return command->is_program ? "" : "perdura ";
+}
+
 static void print_command_help(FILE *to, const struct command *command)
 {
-    fprintf(to, "Usage: perdura %s [OPTIONS]%s%s\n\n%s\n", command->name, *command->arguments ? " " : "",
-            command->arguments, command->summary);
+    fprintf(to, "Usage: %s%s [OPTIONS]%s%s\n\n%s\n", before_name(command), command->name,
+            *command->arguments ? " " : "", command->arguments, command->summary);
     if (command->details)
         fprintf(to, "\n%s\n", command->details);
     fprintf(to, "\nOptions:\n");
@@ -69,7 +74,7 @@ static void print_command_help(FILE *to, const struct command *command)
 int cli_usage(const struct cli *cli, const char *fmt, ...)
 {
     va_list ap;
-    fprintf(stderr, "perdura %s: ", cli->command->name);
+    fprintf(stderr, "%s%s: ", before_name(cli->command), cli->command->name);
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
@@ -263,7 +268,7 @@ static int run_command(struct cli *cli, const struct arguments *args)
     return code;
 }
 
-static const struct command *find_command(const char *name)
+static const struct command *find_command(const struct command *const commands[], const char *name)
 {
     for (size_t i = 0; commands[i]; i++)
         if (strcmp(commands[i]->name, name) == 0)
@@ -271,24 +276,15 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-int cli_main(int argc, char **argv)
+int cli_main_alone(const struct command *command, int argc, char **argv)
 {
-    struct cli cli = {0};
+    struct cli cli = {.command = command};
     struct arguments args = {0};
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
-        print_general_help();
-        return argc < 2 ? CLI_USAGE : CLI_OK;
-    }
-    cli.command = find_command(strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
-    if (!cli.command) {
-        fprintf(stderr, "perdura: there is no command \"%s\"; `perdura help` lists them\n", argv[1]);
-        return CLI_USAGE;
-    }
-    int r = read_arguments(&cli, &args, argc - 2, argv + 2);
+    int r = read_arguments(&cli, &args, argc - 1, argv + 1);
     if (r)
         return r;
     if (args.help) {
-        print_command_help(stdout, cli.command);
+        print_command_help(stdout, command);
         return CLI_OK;
     }
     int code = run_command(&cli, &args);
@@ -297,4 +293,18 @@ int cli_main(int argc, char **argv)
         code = CLI_FAILED;
     }
     return code;
+}
+
+int cli_main(const struct command *const commands[], int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_general_help(commands);
+        return argc < 2 ? CLI_USAGE : CLI_OK;
+    }
+    const struct command *command = find_command(commands, strcmp(argv[1], "--version") == 0 ? "version" : argv[1]);
+    if (!command) {
+        fprintf(stderr, "perdura: there is no command \"%s\"; `perdura help` lists them\n", argv[1]);
+        return CLI_USAGE;
+    }
+    return cli_main_alone(command, argc - 1, argv + 1);
 }

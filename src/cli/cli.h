@@ -34,6 +34,7 @@ struct cli;
 
 struct command {
     const char *name;
+    int is_program;                   /* called by its name alone, not as `perdura NAME` */
     const char *arguments;            /* "[PATH...]" */
     const char *summary;              /* one line for the list of commands */
     const char *details;              /* more for its own --help; may be NULL */
@@ -42,9 +43,6 @@ struct command {
     const char *leaves;               /* a name in the environment that is its child's affair; may be NULL */
     int (*run)(struct cli *cli);      /* returns an enum cli_exit, or a child's exit code */
 };
-
-/* All of them, ended by NULL. */
-extern const struct command *const commands[];
 
 struct cli {
     const struct command *command;
@@ -57,8 +55,12 @@ struct cli {
     char **argv;
 };
 
-/* Runs a whole command line; returns the exit code. */
-int cli_main(int argc, char **argv);
+/* Runs a whole command line, whose first argument is the name of one of these (ended by NULL). Returns the exit code.
+ */
+int cli_main(const struct command *const commands[], int argc, char **argv);
+
+/* The same for a program that is one command. */
+int cli_main_alone(const struct command *command, int argc, char **argv);
 
 /* The store, opened at first use. NULL with a text on failure, which is one of the settings: cli_fail_settings. */
 struct store *cli_store(struct cli *cli, struct error *e);

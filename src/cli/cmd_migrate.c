@@ -75,7 +75,7 @@ static int down(struct cli *cli, struct store *store, const struct migrate_optio
 {
     struct migrate_loss loss = {0};
     char what[ERROR_TEXT_MAX];
-    printer->verb = cli->dry_run ? "would take back" : "took back";
+    printer->verb = cli->dry_run ? "would roll back" : "rolled back";
     int r = migrate_down(store_pool(store), down_count(cli), options, print_entry, printer, &loss, e);
     migrate_loss_text(&loss, what, sizeof what);
     if (r == 0 && loss.len && !cli->json)
@@ -92,7 +92,7 @@ static int run_migrate(struct cli *cli)
     if (!is_up && !is_down && strcmp(what, "status") != 0)
         return cli_usage(cli, "\"%s\" is none of up, down, status", what);
     if (is_down && !down_count(cli))
-        return cli_usage(cli, "down needs the number of migrations to take back, or `all`");
+        return cli_usage(cli, "down needs the number of migrations to roll back, or `all`");
     if (!is_down && cli->argc > 1)
         return cli_usage(cli, "%s takes no argument", what);
     if (!is_down && force)

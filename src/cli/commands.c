@@ -2,7 +2,6 @@
 
 /* In the order of `perdura help`: first what a newcomer runs first. */
 const struct command *const commands[] = {
-    &command_dev,
     &command_run,
     &command_serve,
     &command_migrate,

@@ -4,12 +4,14 @@
 
 #include "cli/cli.h"
 
+/* All of them, ended by NULL. */
+extern const struct command *const commands[];
+
 extern const struct command command_auto_sync;
 extern const struct command command_cache_all;
 extern const struct command command_check;
 extern const struct command command_cleanup;
 extern const struct command command_config;
-extern const struct command command_dev;
 extern const struct command command_fsck;
 extern const struct command command_get;
 extern const struct command command_hash_password;

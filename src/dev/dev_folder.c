@@ -13,7 +13,7 @@
 #include "fs/remove_tree.h"
 
 #define LOCK_NAME      "dev.lock"
-#define LOCK_HEAD      "perdura dev "
+#define LOCK_HEAD      "perdura-dev "
 #define LOCK_MAX       8192
 #define ELSEWHERE_LINE "elsewhere "
 #define ELSEWHERE_NAME "perdura-dev-XXXXXX"
@@ -25,7 +25,7 @@
 static int foreign(struct error *e, const char *path)
 {
     return error_set(e, -EEXIST,
-                     "%s exists and is not a folder of `perdura dev`: nothing in it was touched; name "
+                     "%s exists and is not a folder of `perdura-dev`: nothing in it was touched; name "
                      "another one with --dir",
                      path);
 }
@@ -63,12 +63,12 @@ static int take_lock(int lock, const char *path, struct stop_signals *s, struct 
             return error_set(e, -errno, "%s/" LOCK_NAME " can't be locked: %s", path, strerror(errno));
         if ((owner = living_owner(lock)) && clock_left_ms(owner_ms) == 0)
             return error_set(e, -EBUSY,
-                             "another `perdura dev` (process %ld) is at work in %s: stop that one, or name "
+                             "another `perdura-dev` (process %ld) is at work in %s: stop that one, or name "
                              "another folder with --dir",
                              owner, path);
         if (clock_left_ms(deadline_ms) == 0)
             return error_set(e, -EBUSY,
-                             "%s is in use by what an earlier `perdura dev` started; name another folder "
+                             "%s is in use by what an earlier `perdura-dev` started; name another folder "
                              "with --dir",
                              path);
         if (stop_signals_wait(s, clock_monotonic_ms() + TICK_MS))

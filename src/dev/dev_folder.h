@@ -1,6 +1,6 @@
-/* The folder in which `perdura dev` keeps everything, and which it removes: only ever one that it made itself.
+/* The folder in which `perdura-dev` keeps everything, and which it removes: only ever one that it made itself.
  *
- *     <folder>/dev.lock    "perdura dev <pid>", and a line for each folder that had to be made elsewhere
+ *     <folder>/dev.lock    "perdura-dev <pid>", and a line for each folder that had to be made elsewhere
  *
  * The lock is a flock(2) on that file. Whatever works in the folder keeps the descriptor open (dev_folder_lock), so the
  * lock lasts as long as any of it lives, even when the one who took it was killed. */

@@ -1,4 +1,4 @@
-/* What the servers that `perdura dev` brings along have in common. Each is on a unix socket only, so that it needs no
+/* What the servers that `perdura-dev` brings along have in common. Each is on a unix socket only, so that it needs no
  * port and no system service, keeps its files where `dev` removes them, and ends with us, even when we are killed.
  *
  * Its files lie in <dev folder>/<name>, and its log is <dev folder>/<name>.log. No server runs as root: when we are, it

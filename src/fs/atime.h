@@ -4,6 +4,8 @@
 #ifndef FS_ATIME_H
 #define FS_ATIME_H
 
+#include <stddef.h>
+
 #include "fs/staging.h"
 
 /* Reads a file of its own in the staging folder, and looks for mounts with noatime beneath `root`, the path of the

@@ -187,7 +187,7 @@ int request_check(struct MHD_Connection *connection, const struct request_line *
     if (!*ret_why && !sent_as_lines(connection, line, seen.headers))
         *ret_why = "the request's lines are not as RFC 9112 has them";
     if (!*ret_why && seen.expects) {
-        *ret_why = "100-continue is all that may be expected";
+        *ret_why = "unsupported Expect; only 100-continue is supported";
         return -ENOTSUP;
     }
     ret->body = seen.codings ? -1 : seen.lengths ? strtoll(seen.length, NULL, 10) : 0;

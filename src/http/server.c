@@ -263,7 +263,7 @@ static enum MHD_Result begin_body(struct request *r)
     r->body_limit = limit_of(r->server, r->x.route->body);
     if (length > r->body_limit) {
         char why[200];
-        (void)snprintf(why, sizeof why, "the body has %lld bytes, and %lld are taken here: see %s", (long long)length,
+        (void)snprintf(why, sizeof why, "request body is %lld bytes; the limit is %lld, see %s", (long long)length,
                        (long long)r->body_limit, limits_of(r->x.route->body));
         return refuse(r, 413, why);
     }
@@ -281,7 +281,7 @@ static void wait_among(struct http_transaction *x, enum pool pool, void (*step)(
     http_later(x);
     if (pools_push(r->server->pools, pool, x) < 0) {
         metric_inc(METRIC_http_refused);
-        http_answer_later(x, "too many requests wait: try again");
+        http_answer_later(x, "request queue full: try again");
         http_done(x);
     }
 }
@@ -357,7 +357,7 @@ static enum MHD_Result begin(struct request *r, const char *method, const char *
     if (status == 404)
         http_answer_problem(x, 404, "nothing is served at this URL; see docs/http-api.md");
     if (status == 405) {
-        http_answer_problem(x, 405, "this URL knows %s", http_methods_text(allow, text));
+        http_answer_problem(x, 405, "allowed methods: %s", http_methods_text(allow, text));
         http_add_header(x, "Allow", "%s", text);
     }
     r->announced = seen.body;
@@ -399,8 +399,7 @@ static void take_piece(struct request *r, const char *piece, size_t n)
     struct error why;
     conn_timeout_received(r->post, n);
     if (r->body_bytes > r->body_limit)
-        http_answer_problem(x, 413, "the body is larger than the %lld bytes that are taken here",
-                            (long long)r->body_limit);
+        http_answer_problem(x, 413, "request body is larger than the limit of %lld bytes", (long long)r->body_limit);
     else if (x->route->body == HTTP_FORM_BODY)
         upload_form_take(x, piece, n);
     else if (http_body_add(x, piece, n, &why) < 0)

@@ -120,7 +120,8 @@ def test_login_over_plain_http_says_that_it_does_not_last(visit: Callable[..., P
 
 
 def test_link_of_dev_logs_in_once(chromium: Chromium, offline: Perdura) -> None:
-    dev = offline.start("dev", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    offline.binary = offline.binary.with_name("perdura-dev")
+    dev = offline.start(stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert dev.stdout
     found = None
     while not found:

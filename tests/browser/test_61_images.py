@@ -1,4 +1,4 @@
-"""Image caches and one image on the admin page, in Chromium, against the real binary, PostgreSQL and Redis.
+"""Files and one image on the admin page, in Chromium, against the real binary, PostgreSQL and Redis.
 
 BROWSER_ROWS=100000 is the long form of paging.
 """
@@ -542,7 +542,7 @@ def test_one_image_to_the_trash_and_back_and_gone(page: Page) -> None:
     page.press("Delete for good")
     page.type("dialog input", "delete")
     page.press("Delete for good", "dialog form")
-    page.sees("Image caches", "h1")
+    page.sees("Files", "h1")
     shows(page, "b.png")
     assert stored(page, "true") == ["b.png"]
 

@@ -49,7 +49,7 @@ def test_dry_run_changes_nothing(unmigrated: Perdura) -> None:
     unmigrated.run("migrate")
     full = schema(unmigrated.database)
     told = unmigrated.run("migrate", "down", "all", "--dry-run").stdout.splitlines()
-    assert told == [f"would take back {name}" for name in reversed(NAMES)]
+    assert told == [f"would roll back {name}" for name in reversed(NAMES)]
     assert schema(unmigrated.database) == full
 
 
@@ -57,7 +57,7 @@ def test_down_all_and_up_again_leaves_the_same_schema(unmigrated: Perdura) -> No
     unmigrated.run("migrate")
     full = schema(unmigrated.database)
     told = unmigrated.run("migrate", "down", "all").stdout.splitlines()
-    assert told == [f"took back {name}" for name in reversed(NAMES)]
+    assert told == [f"rolled back {name}" for name in reversed(NAMES)]
     assert unmigrated.database.query("SELECT relname FROM pg_stat_user_tables") == [("schema_migration",)]
     assert unmigrated.database.value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace") == 0
     unmigrated.run("migrate")
@@ -77,8 +77,8 @@ def test_each_down_takes_back_just_what_its_up_made(empty_database: Database) ->
 
 def test_down_takes_back_the_newest(perdura: Perdura) -> None:
     assert perdura.run("migrate", "down", "2").stdout.splitlines() == [
-        f"took back {NAMES[-1]}",
-        f"took back {NAMES[-2]}",
+        f"rolled back {NAMES[-1]}",
+        f"rolled back {NAMES[-2]}",
     ]
     assert list(states(perdura).values()) == ["applied"] * (len(NAMES) - 2) + ["pending"] * 2
 
@@ -178,7 +178,7 @@ def test_down_with_force_drops_it(perdura: Perdura) -> None:
     assert told[-1] == "would drop: 1 upload, 4 images, 1 image in the trash"
     assert perdura.database.value("SELECT count(*) FROM image_cache") == 5
     told = perdura.run("migrate", "down", "all", "--force").stdout.splitlines()
-    assert told == [f"took back {name}" for name in reversed(NAMES)] + [
+    assert told == [f"rolled back {name}" for name in reversed(NAMES)] + [
         "dropped: 1 upload, 4 images, 1 image in the trash"
     ]
     assert perdura.database.value("SELECT to_regclass('image_cache')") is None

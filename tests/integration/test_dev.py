@@ -1,4 +1,4 @@
-"""`perdura dev`: its own PostgreSQL and Redis, its story, its advice, and that nothing of it stays behind."""
+"""`perdura-dev`: its own PostgreSQL and Redis, its story, its advice, and that nothing of it stays behind."""
 
 from __future__ import annotations
 
@@ -72,8 +72,10 @@ class Dev:
         self.tmp.mkdir()
         self.tmp.chmod(0o1777)
         self.binary = perdura_binary()
+        self.dev_binary = self.binary.with_name("perdura-dev")
         if self.user:
             self.binary = Path(shutil.copy(self.binary, self.folder / "perdura"))
+            self.dev_binary = Path(shutil.copy(self.dev_binary, self.folder / "perdura-dev"))
             os.chown(self.work, self.user.pw_uid, self.user.pw_gid)
         self.env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -100,7 +102,7 @@ class Dev:
         if self.user:
             popen |= {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         process = subprocess.Popen(
-            [*popen.pop("prefix", []), self.binary, "dev", *args],
+            [*popen.pop("prefix", []), self.dev_binary, *args],
             **{
                 "stdin": subprocess.DEVNULL,
                 "stdout": output,
@@ -183,7 +185,7 @@ def test_story_is_told_to_its_end(anyone: Dev) -> None:
     anyone.until_ready(process)
     story = anyone.output()
     for step in (
-        r"perdura dev: .* \.perdura-dev$",
+        r"perdura-dev: .* \.perdura-dev$",
         r"1\. PostgreSQL \d+ and Redis are up",
         r"2\. migrate: \d+ migrations applied",
         r"3\. (\d+) images written to \.perdura-dev/media, as an app would \([\d.]+ MiB\)",
@@ -393,7 +395,7 @@ def test_keep_leaves_the_folder_and_the_next_one_removes_it(dev: Dev) -> None:
 
 def test_nobody_listens(dev: Dev) -> None:
     process = dev.start(stdout=subprocess.PIPE)
-    assert process.stdout and process.stdout.readline().startswith(b"perdura dev")
+    assert process.stdout and process.stdout.readline().startswith(b"perdura-dev")
     process.stdout.close()
     assert process.wait(TIMEOUT_S) == 1
     dev.assert_nothing_left()
@@ -568,7 +570,7 @@ def test_two_in_one_folder(dev: Dev) -> None:
     dev.until_ready(process)
     story = dev.output()
     assert dev.run() == 1
-    assert f"another `perdura dev` (process {process.pid}) is at work" in dev.output()
+    assert f"another `perdura-dev` (process {process.pid}) is at work" in dev.output()
     assert dev.run("--dir", "second", "--", "true") == 0
     assert process.poll() is None and (dev.dev / "media/avatars/7/me.png").exists(), story
 
@@ -594,7 +596,7 @@ def test_what_is_not_ours_is_refused(dev: Dev, kind: str) -> None:
     before = sorted(str(path) for path in dev.work.rglob("*"))
     for given in ("foreign", "foreign/"):
         assert dev.run("--dir", given) == 1
-        assert "is not a folder of `perdura dev`" in dev.output()
+        assert "is not a folder of `perdura-dev`" in dev.output()
     assert sorted(str(path) for path in dev.work.rglob("*")) == before
 
 

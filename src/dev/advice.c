@@ -1,10 +1,10 @@
-#include "cli/dev_advice.h"
+#include "dev/advice.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/dev_story.h"
+#include "dev/story.h"
 
 /* 'text' so that a shell takes it as one word. */
 static void print_quoted(const char *text)
@@ -24,12 +24,13 @@ static void print_quoted(const char *text)
     putchar('\'');
 }
 
+/* The product, which lies beside this program: perdura-dev without its ending. */
 static void print_program(void)
 {
     char program[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[n < 0 ? 0 : n] = '\0';
-    print_quoted(n < 0 ? "perdura" : program);
+    ssize_t ending = (ssize_t)strlen("-dev"), n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n < ending ? 0 : n - ending] = '\0';
+    print_quoted(n < ending ? "perdura" : program);
 }
 
 /* What the request before has left in Redis. */

@@ -1,5 +1,5 @@
 /* A private PostgreSQL to try Perdura with. Whatever happens to us, it goes: our end is ordered below, and the kernel
- * tells the server when we are killed; what then stays of the folder, the next `dev` removes. */
+ * tells the server when we are killed; what then stays of the folder, the next run removes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,13 +12,13 @@
 #include "base/clock.h"
 #include "base/printable.h"
 #include "cli/child_command.h"
-#include "cli/commands.h"
-#include "cli/dev_advice.h"
-#include "cli/dev_story.h"
+#include "cli/cli.h"
 #include "cli/service.h"
+#include "dev/advice.h"
 #include "dev/dev_folder.h"
 #include "dev/private_postgres.h"
 #include "dev/private_redis.h"
+#include "dev/story.h"
 #include "process/stop_signals.h"
 #include "process/subprocess.h"
 
@@ -103,7 +103,7 @@ static int begin(struct dev *d, struct error *e)
         return r;
     show_folder(d);
     if (!d->command.argv)
-        printf("perdura dev: private servers and a media folder, all in %s\n", d->shown);
+        printf("perdura-dev: private servers and a media folder, all in %s\n", d->shown);
     if (snprintf(d->media, sizeof d->media, "%s/media", d->folder.path) >= PATH_MAX)
         r = error_set(e, -ENAMETOOLONG, "the path of %.80s... is too long", d->folder.path);
     else if (mkdirat(d->folder.fd, "media", 0777) < 0)
@@ -272,12 +272,13 @@ static int run_dev(struct cli *cli)
 
 static const struct cli_option options[] = {
     {"dir", CLI_TEXT, &dir, 0, 0, "the folder to use instead of ./.perdura-dev: a new one, or an empty one"},
-    {"keep", CLI_FLAG, &keep, 0, 0, "keep the folder; the next `dev` removes it"},
+    {"keep", CLI_FLAG, &keep, 0, 0, "keep the folder; the next run removes it"},
     {0},
 };
 
-const struct command command_dev = {
-    .name = "dev",
+static const struct command command = {
+    .name = "perdura-dev",
+    .is_program = 1,
     .arguments = "[-- COMMAND...]",
     .summary = "Demonstrate Perdura with a private PostgreSQL and Redis, which are removed afterwards",
     .details =
@@ -291,3 +292,8 @@ const struct command command_dev = {
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_dev,
 };
+
+int main(int argc, char **argv)
+{
+    return cli_main_alone(&command, argc, argv);
+}

@@ -1,7 +1,7 @@
-/* What `perdura dev` shows to someone who has never seen Perdura: images are written, cached, wiped from the disk,
+/* What `perdura-dev` shows to someone who has never seen Perdura: images are written, cached, wiped from the disk,
  * restored and compared, each step by the same code that the other commands use. */
-#ifndef CLI_DEV_STORY_H
-#define CLI_DEV_STORY_H
+#ifndef DEV_STORY_H
+#define DEV_STORY_H
 
 #include "config/config.h"
 #include "dev/dev_folder.h"

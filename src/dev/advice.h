@@ -1,6 +1,6 @@
 /* What to try once the story is told, as lines to copy into another terminal. */
-#ifndef CLI_DEV_ADVICE_H
-#define CLI_DEV_ADVICE_H
+#ifndef DEV_ADVICE_H
+#define DEV_ADVICE_H
 
 #include "dev/private_postgres.h"
 #include "dev/private_redis.h"

@@ -1,4 +1,4 @@
-#include "cli/dev_story.h"
+#include "dev/story.h"
 
 #include <errno.h>
 #include <fcntl.h>
