@@ -9,7 +9,7 @@ import pytest
 from conftest import Perdura
 
 COMMANDS = (
-    "dev run serve migrate cache-all restore warmup status list info get put rm check fsck cleanup config version".split()
+    "run serve migrate cache-all restore warmup status list info get put rm check fsck cleanup config version".split()
 )
 NEEDS_DATABASE = [
     ("migrate",),
