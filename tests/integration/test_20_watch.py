@@ -6,6 +6,7 @@ WATCH_FILES (2000) is the number of files of the large tests; the requirement is
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -19,6 +20,7 @@ import images
 import pytest
 from conftest import Perdura
 from files import names, picture, sha256, write
+from http_client import TOKEN, HttpClient
 from servers import wait_until
 
 FILES = int(os.environ.get("WATCH_FILES", "2000"))
@@ -34,10 +36,14 @@ class Served:
         self.perdura = perdura
         self.log_file = perdura.folder / "serve.log"
         before = len(self.log)
+        settings = {"PERDURA_PORT": "0", "PERDURA_API_TOKEN": TOKEN, **env}
         with self.log_file.open("ab") as log:
-            self.process = perdura.start("serve", env={"PERDURA_PORT": "0", **env}, stderr=log, stdout=log)
+            self.process = perdura.start("serve", env=settings, stderr=log, stdout=log)
         wait_until(lambda: "listening url=http://" in self.log[before:] or self.process.poll() is not None, SOON_S, "start")
         assert self.process.poll() is None, self.log
+        found = re.search(r"listening url=http://127\.0\.0\.1:(\d+)", self.log[before:])
+        assert found
+        self.http = HttpClient("127.0.0.1", int(found[1]))
 
     @property
     def log(self) -> str:
@@ -45,6 +51,11 @@ class Served:
 
     def says(self, text: str, timeout_s: float = SOON_S) -> None:
         wait_until(lambda: text in self.log, timeout_s, f"{text!r} in the log")
+
+    def flush(self) -> None:
+        """Whatever happened in the folder so far is known and dealt with."""
+        answer = self.http.post("/image-cache/flush")
+        assert answer.status in (200, 409), answer
 
     def stop(self) -> int:
         self.process.terminate()
@@ -99,16 +110,9 @@ def wait_for_all(perdura: Perdura, timeout_s: float = SOON_S) -> None:
         pytest.fail(f"{len(left)} of {len(wanted)} files are not stored: {sorted(left)[:5]}")
 
 
-def quiet(perdura: Perdura) -> tuple[int, ...]:
-    """Waits until nothing is written any more; returns the counts of writes."""
-    count = "SELECT count(*), coalesce(sum(xmin::text::bigint), 0) FROM image_cache"
-    last, since = None, time.monotonic()
-    while time.monotonic() - since < 1.5:
-        now = perdura.database.query(count)[0]
-        if now != last:
-            last, since = now, time.monotonic()
-        time.sleep(0.1)
-    return last
+def writes(perdura: Perdura) -> tuple[int, ...]:
+    """Differs when any row was written in between."""
+    return perdura.database.query("SELECT count(*), coalesce(sum(xmin::text::bigint), 0) FROM image_cache")[0]
 
 
 @contextmanager
@@ -146,23 +150,24 @@ def test_unchanged_files_are_not_written(perdura: Perdura, serve: Callable[..., 
     for n in range(50):
         picture(perdura.media / f"a/{n}.png", seed=n)
     perdura.run("cache-all")
-    before = quiet(perdura)
-    serve()
-    time.sleep(1)
+    before = writes(perdura)
+    served = serve()
+    served.flush()
     shutil.rmtree(perdura.media / "a")
     perdura.run("restore", "--all")
     assert len(on_disk(perdura)) == 50
-    assert quiet(perdura) == before
+    served.flush()
+    assert writes(perdura) == before
 
 
 def test_rename_writers_leave_only_the_last_name(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    serve()
+    served = serve()
     for n in range(200):
         temporary = perdura.media / f".{n}.tmp"
         picture(temporary, seed=n)
         temporary.rename(perdura.media / f"{n}.png")
     wait_for_all(perdura)
-    quiet(perdura)
+    served.flush()
     assert set(stored(perdura)) == {f"{n}.png" for n in range(200)}
 
 
@@ -276,7 +281,6 @@ def test_the_database_goes_and_comes_back(perdura: Perdura, serve: Callable[...,
     for n in range(100):
         picture(perdura.media / f"{n}.png", seed=n)
     served.says("database does not accept files")
-    time.sleep(2)
     perdura.database.server.start()
     wait_for_all(perdura)
     served.says("database accepts files again")
@@ -286,19 +290,19 @@ def test_the_database_goes_and_comes_back(perdura: Perdura, serve: Callable[...,
 def test_started_without_a_database(perdura: Perdura, serve: Callable[..., Served]) -> None:
     perdura.database.server.stop()
     picture(perdura.media / "a.png")
-    serve()
+    served = serve()
     picture(perdura.media / "b.png")
-    time.sleep(1)
+    served.says("database unreachable")
     perdura.database.server.start()
     wait_for_all(perdura)
 
 
 def test_a_frozen_database(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    serve()
+    served = serve()
     perdura.database.server.sigstop()
     for n in range(100):
         picture(perdura.media / f"{n}.png", seed=n)
-    time.sleep(2)
+    served.says("database does not accept files")
     perdura.database.server.sigcont()
     wait_for_all(perdura)
 
@@ -331,7 +335,7 @@ def test_a_slow_writer_is_taken_whole(perdura: Perdura, serve: Callable[..., Ser
         for at in range(0, len(data), 10_000):
             file.write(data[at : at + 10_000])
             file.flush()
-            time.sleep(0.1)
+            time.sleep(0.1)  # it is slow
             assert stored(perdura) == {}
     wait_for_all(perdura)
 
@@ -352,11 +356,11 @@ def test_a_file_that_cannot_be_looked_at_is_not_taken_for_gone(perdura: Perdura,
 
 
 def test_the_root_is_removed_and_made_anew(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    serve()
+    served = serve()
     picture(perdura.media / "a/1.png", seed=1)
     wait_for_all(perdura)
     shutil.rmtree(perdura.media)
-    time.sleep(0.5)
+    served.flush()
     picture(perdura.media / "b/2.png", seed=2)
     wait_for_all(perdura)
     picture(perdura.media / "b/3.png", seed=3)
@@ -378,22 +382,23 @@ def test_the_last_flush_leaves_nothing_behind(perdura: Perdura, serve: Callable[
 def test_conflicts_follow_the_setting(perdura: Perdura, serve: Callable[..., Served]) -> None:
     new = picture(perdura.media / "a.png", seed=1)
     perdura.run("cache-all")
-    serve()
-    time.sleep(0.5)
+    served = serve()
+    served.flush()
     outside = perdura.folder / "old.png"
     picture(outside, seed=2, mtime_ns=10**18)
     outside.rename(perdura.media / "a.png")
-    time.sleep(1)
+    served.flush()
     assert stored(perdura) == {"a.png": sha256(new)}
 
 
 def test_a_vanished_file_keeps_its_row(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    serve()
+    served = serve()
     for n in range(10):
         picture(perdura.media / f"{n}.png", seed=n)
     wait_for_all(perdura)
     (perdura.media / "3.png").unlink()
-    time.sleep(5)
+    served.says('event="deleted file stays stored" collection=media path=3.png')
+    served.flush()
     assert len(stored(perdura)) == 10
 
 
