@@ -317,9 +317,9 @@ def test_a_migration_that_was_rolled_back_is_not_applied(unmigrated: Perdura) ->
 
 
 def backends(perdura: Perdura) -> int:
-    """Ends all that Perdura has."""
+    """Ends all that Perdura has, and waits until they have ended."""
     return perdura.database.value(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        "SELECT count(pg_terminate_backend(pid, 60000)) FROM pg_stat_activity"
         " WHERE application_name IN ('perdura', 'perdura feed') AND datname = current_database()"
     )
 
