@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,10 @@ class PgBouncer:
         binary = shutil.which("pgbouncer", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
         if not binary:
             raise RuntimeError("install the package `pgbouncer`")
+        version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+        major, minor = map(int, re.findall(r"PgBouncer (\d+)\.(\d+)", version)[0])
+        # Newer ones keep prepared statements for their clients; many that are in use do not.
+        keeps_none = "max_prepared_statements = 0\n" if (major, minor) >= (1, 21) else ""
         user = User()
         self._folder.mkdir()
         user.own(self._folder)
@@ -42,7 +47,7 @@ class PgBouncer:
             f"[databases]\n* = host={self._server.socket_folder} port={self._server.port} user={self._server_user}\n"
             f"[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\nunix_socket_dir = {self._folder}\n"
             f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
-            "ignore_startup_parameters = extra_float_digits\n"
+            f"ignore_startup_parameters = extra_float_digits\n{keeps_none}"
         )
         self._process = subprocess.Popen(
             [binary, settings],
