@@ -323,6 +323,10 @@ static int tell(const struct transfer *t, CURLcode code, struct error *e)
     case CURLE_PARTIAL_FILE:
         return error_set(e, t->answer->status ? -ENODATA : -ECONNRESET, "%s: the transfer broke: %s", t->host, why);
     case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING: /* a Transfer-Encoding, too */
+#if CURL_AT_LEAST_VERSION(8, 6, 0)
+    case CURLE_TOO_LARGE: /* a line of the head */
+#endif
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
         return error_set(e, -EBADE, "%s: %s", t->host, why);
     default:

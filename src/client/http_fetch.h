@@ -109,7 +109,8 @@ enum fetch_end { FETCH_END_BY_CLOSE, FETCH_END_BY_LENGTH, FETCH_END_BY_CHUNK };
 struct fetch_answer {
     int status;
     enum fetch_end end;
-    int contradicts; /* the head itself: lengths that differ, a length beside chunks, or a coding nobody asked for */
+    int contradicts; /* the head itself: lengths that differ, a length beside chunks, a coding that was not requested,
+                      * or a status that is none */
     int64_t length;  /* Content-Length; -1: not told */
     int64_t first, last;   /* of a 206: the bytes that Content-Range names, inclusive; -1: not told */
     int64_t whole_length;  /* likewise the length behind the '/'; -1: not told */

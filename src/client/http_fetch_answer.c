@@ -146,6 +146,8 @@ void fetch_answer_line(struct fetch_answer *a, const char *line, size_t n)
         fetch_answer_init(a);
         if (blank && line + n - blank >= 4)
             a->status = (int)number(blank + 1, 3);
+        /* RFC 9112 section 4: three digits, and a blank before any more. Some releases of libcurl take four. */
+        a->contradicts |= a->status <= 0 || (line + n - blank > 4 && blank[4] != ' ');
         return;
     }
     const char *colon = n ? memchr(line, ':', n) : NULL;
