@@ -240,9 +240,13 @@ class Writer:
         if answer is None or answer.status in UNKNOWN:
             self.files = {**files, **self.files}
             return False
-        # 409 names what is not persisted: here, what another writer is just writing.
+        # 409 names what is not persisted: mostly what another writer is just writing. A file of ours that was looked at
+        # while it was empty, on a busy machine, is not acknowledged; a later flush has to do that.
         named = {file["path"] for file in answer.json["unpersisted"]} if answer.status == 409 else set()
-        if answer.status not in (200, 409) or named & files.keys():
+        if named & files.keys():
+            self.files = {**files, **self.files}
+            return False
+        if answer.status not in (200, 409):
             self.failures.append(f"flush was answered {answer.status}: {answer.body!r}")
             return False
         for path in self.paths:
