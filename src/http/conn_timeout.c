@@ -1,6 +1,8 @@
 #include "http/conn_timeout.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -63,6 +65,20 @@ static int is_cut_short(struct conn_timer *post)
     return cut;
 }
 
+/* libmicrohttpd takes a send that a signal has cut short (SIGSTOP, a debugger) for a full socket, and waits with an
+ * edge-triggered epoll for room that was there all the time. Setting this option, to its default, makes Linux report
+ * room once more; where there is none, nothing happens. */
+static void report_room(int fd)
+{
+    static const unsigned as_the_system_says = 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &as_the_system_says, sizeof as_the_system_says);
+}
+
+static int is_answering(struct conn_timer *post, int64_t deadline_ms)
+{
+    return deadline_ms != INT64_MAX && !atomic_load_explicit(&post->receiving, memory_order_relaxed);
+}
+
 static void go_round(struct conn_timeout *p)
 {
     int64_t now = clock_monotonic_ms();
@@ -72,6 +88,8 @@ static void go_round(struct conn_timeout *p)
         int64_t deadline_ms = atomic_load_explicit(&post->deadline_ms, memory_order_relaxed);
         if (deadline_ms < now || has_left(post, deadline_ms) || is_cut_short(post))
             (void)shutdown(post->fd, SHUT_RDWR);
+        else if (is_answering(post, deadline_ms))
+            report_room(post->fd);
     }
 }
 
