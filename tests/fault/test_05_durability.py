@@ -240,13 +240,14 @@ class Writer:
         if answer is None or answer.status in UNKNOWN:
             self.files = {**files, **self.files}
             return False
-        # 409 names what is not persisted: mostly what another writer is just writing. A file of ours that was looked at
-        # while it was empty, on a busy machine, is not acknowledged; a later flush has to do that.
-        named = {file["path"] for file in answer.json["unpersisted"]} if answer.status == 409 else set()
-        if named & files.keys():
+        # 409 names what is not persisted: what another writer is just writing, or, on a busy machine, a file of ours that
+        # was last looked at when it was opened and empty. That one is not acknowledged; a later flush has to do it.
+        unpersisted = answer.json["unpersisted"] if answer.status == 409 else []
+        ours = [file for file in unpersisted if file["path"] in files]
+        if ours and all(file.get("reason") == "is empty" for file in ours):
             self.files = {**files, **self.files}
             return False
-        if answer.status not in (200, 409):
+        if answer.status not in (200, 409) or ours:
             self.failures.append(f"flush was answered {answer.status}: {answer.body!r}")
             return False
         for path in self.paths:

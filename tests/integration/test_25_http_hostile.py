@@ -10,6 +10,7 @@ import re
 import resource
 import selectors
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +216,12 @@ CHUNKS = {
     "nothing between chunks": chunks(b"5\r\nhello0\r\n\r\n"),
     "an extension without an end": chunks(b"5;" + b"x" * 50_000),
 }
+MICROHTTPD = tuple(
+    int(part)
+    for part in subprocess.run(
+        ["pkg-config", "--modversion", "libmicrohttpd"], capture_output=True, text=True, check=True
+    ).stdout.split(".")[:2]
+)
 # What libmicrohttpd cannot parse, it refuses by itself: with a status that blames the sender, and in our words.
 UNPARSED = {
     "an extension of 100 kB": (400, chunks(b"5;" + b"x" * 100_000 + b"\r\nhello\r\n0\r\n\r\n")),
@@ -290,8 +297,8 @@ def test_chunks_that_two_servers_read_differently(kept: Served) -> None:
 def test_what_cannot_be_parsed_is_a_fault_of_its_sender(kept: Served) -> None:
     for name, (status, request) in UNPARSED.items():
         got = kept.raw(request)
-        if not got and name.startswith("an extension"):
-            continue  # libmicrohttpd 1.0 reads it to its end, and its sender is cut off by the deadline of a body
+        if not got and name.startswith("an extension") and MICROHTTPD >= (1, 0):
+            continue  # it is read to its end, and its sender is cut off by the deadline of a body
         head, _, body = got.partition(b"\r\n\r\n")
         assert statuses(got) == [status], (name, got)
         assert b"Content-Type: application/problem+json" in head and b"Cache-Control: no-store" in head, (name, head)
