@@ -84,14 +84,6 @@ void thread_wake(struct thread *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void thread_ask_stop(struct thread *t)
-{
-    pthread_mutex_lock(&t->lock);
-    t->stopping = 1;
-    pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-}
-
 int thread_stop(struct thread *t, int64_t deadline_ms)
 {
     int late = 0;

@@ -39,10 +39,9 @@ int thread_is_stopping(struct thread *t);
 
 /* By any other thread. */
 void thread_wake(struct thread *t);
-void thread_ask_stop(struct thread *t);
 
-/* Asks it to stop, if that was not done yet, and waits for its end. -ETIMEDOUT when it has not ended by deadline_ms:
- * call again. 0 also for one that was not started. */
+/* Sets `stopping` and waits for the thread's end; an owner with more to set does both before, under the lock.
+ * -ETIMEDOUT when it has not ended by deadline_ms: call again. 0 also for one that was not started. */
 int thread_stop(struct thread *t, int64_t deadline_ms) __attribute__((warn_unused_result));
 
 #endif
