@@ -108,9 +108,8 @@ const struct command command_auto_sync = {
     .summary = "Move uploads to their buckets periodically, and clean up once a day",
     .details =
         "Does a part of what `serve` and `run` do, for a container of its own, in the foreground. SIGTERM ends it.\n"
-        "With --max-iterations, the exit code is that of the last sync: 1 when an upload failed, 3 when a bucket "
-        "cannot\n"
-        "be reached.",
+        "With --max-iterations, the exit code is that of the last sync: 1 when an upload failed, 3 when a bucket\n"
+        "cannot be reached.",
     .options = options,
     .lacks = CLI_NO_JSON | CLI_NO_DRY_RUN | CLI_NO_COLLECTION,
     .run = run_auto_sync,

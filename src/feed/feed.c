@@ -25,7 +25,7 @@
 #define PROBE_MS       1000 /* for a notification to come through */
 #define PROBE_FIRST    1000 /* between that and the next attempt, when none did: a machine may have been busy */
 #define PROBE_LAST     60000
-#define READ_MS        30000 /* between reads that nobody asked for */
+#define READ_MS        30000 /* between reads that no notification requests */
 #define COALESCE_MS    20    /* between reads, however many notifications come */
 #define PAUSE_FIRST    50    /* between attempts to connect */
 #define PAUSE_LAST     5000
