@@ -19,7 +19,7 @@ struct run {
     const struct jobs_kind *kind;
     struct job job;
     json_t *arguments, *errors;
-    struct http_transaction *asked_by; /* NULL: nobody waits */
+    struct http_transaction *asked_by; /* NULL: no client waits for the answer */
     int ended;
     int64_t ended_us;
     pthread_t thread;

@@ -1,7 +1,8 @@
 /* libmicrohttpd carries requests and answers; what they mean is decided elsewhere.
  *
- *     connection: accepted -> head -> body -> answering -> head ...     each with a deadline of our own
- * (http/conn_timeout.h)
+ *     connection: accepted -> head -> body -> answering -> head ...
+ *
+ * Each of these has a deadline of our own (http/conn_timeout.h).
  *
  * libmicrohttpd calls `handle` once when the head is there, then for pieces of the body, then once more: only in that
  * last call may a request be answered without losing the connection, so whatever is refused is answered in the first
