@@ -155,22 +155,6 @@ static int statement_result(struct db_conn *conn, PGresult **ret, struct error *
     return 0;
 }
 
-/* The end of a statement's transaction. A proxy may have begun one around it: then nothing is committed. */
-static int sync_result(struct db_conn *conn, struct error *e)
-{
-    PGresult *res = PQgetResult(conn->s.pq);
-    int synced = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
-    PQclear(res);
-    if (!synced)
-        return db_session_malformed(conn, e);
-    if (conn->in_flight > 1 || conn->in_transaction || PQtransactionStatus(conn->s.pq) == PQTRANS_IDLE)
-        return 0;
-    conn->s.lost = 1;
-    return error_set(e, DB_NOT_COMMITTED,
-                     "the statement was left in an open transaction and is not committed: a proxy between Perdura and "
-                     "PostgreSQL began one; connect to the server directly, or correct the proxy");
-}
-
 /* 0 when the statement did its work, else why it did not. */
 static int judge(struct db_conn *conn, const PGresult *res, const struct sql_query *query, struct error *e)
 {
@@ -183,6 +167,32 @@ static int judge(struct db_conn *conn, const PGresult *res, const struct sql_que
     if (db_result_is_fatal(res) || r == DB_UNREACHABLE || r == DB_NOT_COMMITTED || r == DB_MALFORMED)
         conn->s.lost = 1;
     return r;
+}
+
+/* The end of a statement's transaction, which may fail as well: by a deferred constraint, a conflict between
+ * serializable transactions, or the server's end. A proxy may have begun one around it: then nothing is committed. */
+static int sync_result(struct db_conn *conn, const struct sql_query *query, struct error *e)
+{
+    PGresult *res = PQgetResult(conn->s.pq);
+    int r = 0;
+    if (PQresultErrorField(res, PG_DIAG_SEVERITY)) {
+        r = judge(conn, res, query, e);
+        PQclear(res);
+        if (conn->s.lost)
+            return r;
+        res = PQgetResult(conn->s.pq);
+        res = res ? res : PQgetResult(conn->s.pq); /* the NULL behind the error */
+    }
+    int synced = PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+    PQclear(res);
+    if (!synced)
+        return db_session_malformed(conn, e);
+    if (r < 0 || conn->in_flight > 1 || conn->in_transaction || PQtransactionStatus(conn->s.pq) == PQTRANS_IDLE)
+        return r;
+    conn->s.lost = 1;
+    return error_set(e, DB_NOT_COMMITTED,
+                     "the statement was left in an open transaction and is not committed: a proxy between Perdura and "
+                     "PostgreSQL began one; connect to the server directly, or correct the proxy");
 }
 
 enum repeat {
@@ -257,7 +267,7 @@ static int receive(struct db_conn *conn, const struct statement *s, PGresult **r
         if (conn->s.lost)
             return outcome;
     }
-    int r = sync_result(conn, e);
+    int r = sync_result(conn, s->query, e);
     if (r < 0 && outcome == 0)
         PQclear(res);
     if (r < 0)
@@ -418,14 +428,14 @@ int db_advance_sequences(struct db_conn *conn, struct error *e)
     if (tables && conn->options->on_notice)
         conn->options->on_notice(conn->options->notice_arg, text);
     db_result_free(rows);
-    return tables != NULL;
+    return 0;
 }
 
 int db_query(struct db_conn *conn, const struct sql_query *query, const struct db_params *params,
              struct db_result **ret, struct error *e)
 {
     int r = send_and_receive(conn, query, params, ret, e);
-    if (r == DB_DUPLICATE && db_advance_sequences(conn, NULL) == 1)
+    if (r == DB_DUPLICATE && db_advance_sequences(conn, NULL) == 0)
         r = send_and_receive(conn, query, params, ret, e);
     return r;
 }

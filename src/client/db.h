@@ -166,8 +166,8 @@ int db_query(struct db_conn *conn, const struct sql_query *query, const struct d
              struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Moves sequences that are behind their rows, which violates primary keys (DB_DUPLICATE), and warns of each
- * (db_options.on_notice). How many statements may succeed now that did not: 0 or 1, or what failed. db_query does this
- * by itself, once; for who calls db_send. */
+ * (db_options.on_notice). After 0, what failed with DB_DUPLICATE may succeed, even where no sequence was behind: another
+ * connection may have moved it meanwhile. db_query does both once by itself; this is for callers of db_send. */
 int db_advance_sequences(struct db_conn *conn, struct error *e) __attribute__((warn_unused_result));
 
 /* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,

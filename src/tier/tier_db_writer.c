@@ -253,7 +253,7 @@ static int settle(struct tier_db_writer *w, struct write_batch *b, int r, struct
     for (;;) {
         if (r == 0)
             r = receive(w, b, e);
-        if (r == DB_DUPLICATE && !attempt.tries && db_advance_sequences(w->conn, NULL) == 1)
+        if (r == DB_DUPLICATE && !attempt.tries && db_advance_sequences(w->conn, NULL) == 0)
             r = DB_REPEAT;
         if (r == 0 || !send_again(w, b, &attempt, &r, e))
             return r;

@@ -54,8 +54,10 @@ struct pending {
     int64_t untold_before[PLACES];
     int64_t next_due_ms; /* of those in `later`, or before */
     int64_t hold_until_ms;
-    int one_at_a_time; /* after a hold, until it ends */
-    int alone_out;     /* a file that was handed out alone is not back yet */
+    int one_at_a_time;                /* after a hold, until it ends */
+    const struct pending_slot *tried; /* the last one that was refused alone during the hold; only compared */
+    int tries_of_it, files_tried;
+    int alone_out; /* a file that was handed out alone is not back yet */
     int64_t backlog, backlog_stored;
     uint64_t notes, mark; /* mark: of the last flush */
     unsigned scan;

@@ -11,9 +11,11 @@
 #define RETRY_FIRST_MS   500
 #define RETRY_LONGEST_MS 60000
 
-/* Of one file while the database refuses all: it costs less than another file, of which nothing is known yet. Then
- * comes another one, in case that this one is the reason. */
-#define TRIES_IN_A_ROW 2
+/* While the database refuses all, one file is tried several times in a row: it costs less than another file, whose row
+ * has to be looked up first. The first files get few tries, in case that one of them is the reason. */
+#define FIRST_FILES         2
+#define TRIES_OF_FIRST      2
+#define TRIES_OF_LATER_ONES 16
 
 void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms)
 {
@@ -118,8 +120,19 @@ int pending_remember(struct pending *p, struct pending_slot *s, enum place place
     return news;
 }
 
+/* Whether a file that was refused during an outage, alone, is tried again before any other one. */
+static int is_tried_again(struct pending *p, const struct pending_slot *s)
+{
+    if (p->tried != s) {
+        p->tried = s;
+        p->tries_of_it = 0;
+        p->files_tried++;
+    }
+    return ++p->tries_of_it < (p->files_tried <= FIRST_FILES ? TRIES_OF_FIRST : TRIES_OF_LATER_ONES);
+}
+
 /* Whatever a second look found, the next one compares the file with its row. */
-static void retry(struct pending *p, struct pending_slot *s, int in_a_while)
+static void retry(struct pending *p, struct pending_slot *s, int in_a_while, int alone)
 {
     int64_t delay_ms = 0;
     s->file.check = 0;
@@ -131,7 +144,7 @@ static void retry(struct pending *p, struct pending_slot *s, int in_a_while)
     }
     s->due_ms = clock_monotonic_ms() + delay_ms;
     pending_place(p, s, delay_ms ? PLACE_LATER : PLACE_READY);
-    if (s->place == PLACE_READY && p->one_at_a_time && s->file.refused % TRIES_IN_A_ROW) {
+    if (s->place == PLACE_READY && p->one_at_a_time && alone && is_tried_again(p, s)) {
         DL_DELETE(p->ready, s);
         DL_PREPEND(p->ready, s);
     }
@@ -193,7 +206,7 @@ static void count_stored(struct pending *p, const struct pending_slot *s)
 int pending_finish(struct pending *p, struct pending_file *f, enum pending_end end, const struct error *why)
 {
     struct pending_slot *s = (struct pending_slot *)(void *)f;
-    int news = 0;
+    int news = 0, alone = f->alone;
     pthread_mutex_lock(&p->lock);
     if (end == PENDING_STORED || end == PENDING_CHECK)
         count_stored(p, s);
@@ -208,7 +221,7 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
     if (s->again && end == PENDING_RETRY) { /* neither was: its number and its age are those of the old one */
         s->again = 0;
         f->unclosed = 0;
-        retry(p, s, f->suspect);
+        retry(p, s, f->suspect, alone);
     } else if (s->again) {
         again(p, s);
     } else if (end == PENDING_STORED || end == PENDING_NOTHING) {
@@ -218,7 +231,7 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
         s->due_ms = clock_monotonic_ms() + CHECK_MS;
         pending_place(p, s, PLACE_LATER);
     } else if (end == PENDING_RETRY) {
-        retry(p, s, why != NULL);
+        retry(p, s, why != NULL, alone);
     } else {
         static const enum place places[] = {
             [PENDING_OLDER] = PLACE_OLDER, [PENDING_NOT_KEPT] = PLACE_NOT_KEPT, [PENDING_FAILED] = PLACE_FAILED};
@@ -234,7 +247,10 @@ void pending_hold(struct pending *p, int64_t ms)
     pthread_mutex_lock(&p->lock);
     p->hold_until_ms = ms ? clock_monotonic_ms() + ms : 0;
     p->one_at_a_time = ms > 0;
-    if (!ms)
+    if (!ms) {
+        p->tried = NULL;
+        p->files_tried = 0;
         pthread_cond_broadcast(&p->due);
+    }
     pthread_mutex_unlock(&p->lock);
 }

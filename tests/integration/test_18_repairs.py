@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import images
 import pytest
@@ -16,16 +18,21 @@ WAIT_S = 60
 SEQUENCES = ("image_cache", "image_tombstone", "upload", "job_run", "cache_invalidation")
 
 
+# As a subscriber gets rows: with their numbers, and without a trigger.
+INSERT_WITHOUT_THE_SEQUENCE = """
+    SET LOCAL session_replication_role = replica;
+    INSERT INTO image_cache (id, original_path, image_data, file_size, content_type_header, sha256)
+    OVERRIDING SYSTEM VALUE SELECT largest + n, 'r' || largest + n || '.png', 'YWJj', 3, 'image/png', sha256('abc')
+    FROM (SELECT coalesce(max(id), 0) AS largest FROM image_cache) AS i, generate_series(1, %s) AS n
+"""
+WAITS_FOR_A_ROW = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'transactionid'
+"""
+
+
 def insert_without_the_sequence(database: Database, count: int) -> None:
-    """As a subscriber gets rows: with their numbers, and without a trigger."""
-    database.query(
-        "SET session_replication_role = replica;"
-        "INSERT INTO image_cache (id, original_path, image_data, file_size, content_type_header, sha256)"
-        " OVERRIDING SYSTEM VALUE SELECT n, 'r' || n || '.png', 'YWJj', 3, 'image/png', sha256('abc')"
-        " FROM generate_series((SELECT coalesce(max(id), 0) FROM image_cache) + 1,"
-        " (SELECT coalesce(max(id), 0) FROM image_cache) + %s) AS n",
-        count,
-    )
+    database.query(INSERT_WITHOUT_THE_SEQUENCE, count)
 
 
 def rewind(database: Database) -> None:
@@ -58,6 +65,34 @@ def test_image_is_stored_while_the_sequence_is_behind(http: Served) -> None:
     insert_without_the_sequence(http.perdura.database, 30)
     answers = [http.put(f"/media/{n}.png", images.make("png", n)).status for n in range(3)]
     assert answers == [201, 201, 201] and corrections(http) == 1
+
+
+def put(perdura: Perdura, http: Served) -> bool:
+    return http.put("/media/second.png", images.make("png", "second")).status == 201
+
+
+def cache_all(perdura: Perdura, http: Served) -> bool:
+    (perdura.media / "second.png").write_bytes(images.make("png", "second"))
+    return perdura.run("cache-all").code == 0
+
+
+@pytest.mark.parametrize("store", [put, cache_all])
+def test_image_is_stored_while_another_connection_moves_the_sequence(
+    http: Served, store: Callable[[Perdura, Served], bool]
+) -> None:
+    """Its write waits for a row with its number; by the time it is refused, the sequence is right."""
+    http.put("/media/first.png", images.make("png", "first"))
+    database = http.perdura.database
+    with ThreadPoolExecutor() as pool, closing(database.connect()) as other:
+        other.autocommit = False
+        cursor = other.cursor()
+        cursor.execute(INSERT_WITHOUT_THE_SEQUENCE, (30,))
+        stored = pool.submit(store, http.perdura, http)
+        wait_until(lambda: database.value(WAITS_FOR_A_ROW), WAIT_S, "the write to wait for the row")
+        cursor.execute("SELECT image_sequence_advance('image_cache')")
+        other.commit()
+        assert stored.result()
+    assert corrections(http) == 0
 
 
 def test_many_files_are_stored_while_the_sequence_is_behind(http: Served) -> None:

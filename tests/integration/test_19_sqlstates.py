@@ -157,3 +157,47 @@ def test_a_file_that_the_app_writes(
         assert http.post("/image-cache/cache-all", {}).status == 200
     wait_until(lambda: stored(perdura) == 1, 60, "the file")
     http.stop()
+
+
+# A statement that succeeded may fail at its commit: by a deferred trigger, here.
+REFUSED = "RAISE EXCEPTION 'made up' USING ERRCODE = 'check_violation'"
+ONCE = {
+    "conflict": "RAISE EXCEPTION 'made up' USING ERRCODE = 'serialization_failure'",
+    "lost": "PERFORM pg_terminate_backend(pg_backend_pid())",
+}
+
+
+def fail_commits_of(perdura: Perdura, path: str, action: str, times: int) -> None:
+    perdura.database.query(
+        "CREATE SEQUENCE failures;"
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.original_path = '{path}' AND nextval('failures') <= {times} THEN {action}; END IF; RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON image_cache DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION fail()"
+    )
+
+
+def test_a_constraint_that_refuses_at_the_commit(http: Served) -> None:
+    perdura = http.perdura
+    fail_commits_of(perdura, "3.png", REFUSED, 1000)
+    assert "made up" in http.put("/media/3.png", images.make("png", 3)).problem(409)
+    for n in range(FILES):
+        (perdura.media / f"{n}.png").write_bytes(images.make("png", n))
+    assert "3.png" in http.post("/image-cache/flush", {}).problem(409)
+    assert stored(perdura) == FILES - 1
+    (perdura.media / "3.png").unlink()
+
+
+@pytest.mark.parametrize("reason", ONCE)
+def test_a_commit_that_fails_is_tried_again(perdura: Perdura, reason: str) -> None:
+    fail_commits_of(perdura, "3.png", ONCE[reason], 1)
+    for n in range(FILES):
+        (perdura.media / f"{n}.png").write_bytes(images.make("png", n))
+    assert perdura.run("cache-all", "--json").json["cached"] == FILES
+    assert stored(perdura) == FILES
+
+
+def test_an_upload_whose_connection_ends_at_the_commit(http: Served) -> None:
+    fail_commits_of(http.perdura, "a.png", ONCE["lost"], 1)
+    assert http.put("/media/a.png", images.make("png", 1)).status in (200, 201)
+    assert stored(http.perdura) == 1
