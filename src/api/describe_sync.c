@@ -3,13 +3,13 @@
 #include <string.h>
 
 #include "api/describe.h"
-#include "job/cache_copies.h"
+#include "store/copies_on_disk.h"
 
 static int add_collection(const struct config *config, const char *name, struct describe_sync *s, struct error *e)
 {
     struct describe_sync_collection *c = &s->collections[s->len];
     *c = (struct describe_sync_collection){.name = name, .uploads = uploads_count_of(&s->uploads, name)};
-    int r = cache_copies_count(config, name, &c->copies, e);
+    int r = copies_on_disk_count(config, name, &c->copies, e);
     if (r < 0)
         return r;
     s->copies.images += c->copies.images;

@@ -92,7 +92,7 @@ static void put(struct http_transaction *x, struct image_meta *meta)
 }
 
 /* What takes long, before anybody is kept waiting. What was put in vain is removed some day. */
-static int offer(struct http_transaction *x, struct image_meta *meta, char url[TIER_OBJECT_URL_SIZE])
+static int offer(struct http_transaction *x, struct image_meta *meta, char url[IMAGE_URL_SIZE])
 {
     struct error why;
     int r = store_offer_file(x->service->store, meta, x->body_fd, url, &why);
@@ -103,7 +103,7 @@ static int offer(struct http_transaction *x, struct image_meta *meta, char url[T
 
 void image_store_put(struct http_transaction *x, struct image_meta *meta)
 {
-    char url[TIER_OBJECT_URL_SIZE];
+    char url[IMAGE_URL_SIZE];
     struct error why;
     if (x->body_fd >= 0 && !http_body_is_large(x) && http_body_load(x, &why) < 0) {
         http_answer_error(x, "the body", &why);

@@ -5,8 +5,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/report.h"
-#include "job/cache_copies.h"
 #include "job/sync.h"
+#include "store/copies_on_disk.h"
 
 static int full_sync, clean_cache, stats;
 static long max_age = -1;
@@ -35,7 +35,7 @@ static int age_in_days(const struct cli *cli)
 static int clean_copies(struct cli *cli, struct store_tally *copies)
 {
     struct error e;
-    int r = cache_copies_clean(&cli->config, age_in_days(cli), cli->dry_run, copies, &e);
+    int r = copies_on_disk_clean(&cli->config, age_in_days(cli), cli->dry_run, copies, &e);
     return r < 0 ? cli_fail(&e) : CLI_OK;
 }
 

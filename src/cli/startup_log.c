@@ -11,7 +11,7 @@
 #include "config/conninfo.h"
 #include "fs/walk.h"
 #include "migrate/migrate.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 
 #define COUNT_MS      50   /* for the files of all folders */
 #define REDIS_MS      1000 /* for its first answer: a connection, and the lookup of its name */
@@ -44,7 +44,7 @@ static void log_folder(struct startup_log *l, const struct config_collection *co
     struct stat st;
     int root;
     int created = stat(collection->root, &st) < 0 && errno == ENOENT;
-    int r = tier_disk_root(store_disk(l->store), collection->name, TIER_DISK_MAKE, &root, &why);
+    int r = store_folder(l->store, collection->name, STORE_FOLDER_MAKE, &root, &why);
     int counted = r < 0 ? r : walk_tree(root, count_file, &c, &why);
     if (counted < 0 && counted != -ECANCELED) {
         log_event(LOG_WARN, "folder", LOG_STR("collection", collection->name), LOG_STR("path", collection->root),

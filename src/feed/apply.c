@@ -13,9 +13,10 @@
 #include "client/db.h"
 #include "fs/fserror.h"
 #include "fs/safepath.h"
+#include "image/stale_files.h"
 #include "job/restore.h"
-#include "tier/tier_disk.h"
-#include "tier/tier_disk_stale.h"
+#include "store/folders.h"
+#include "store/ingest.h"
 
 #define BATCH     256
 #define LOOKUP_MS 5000
@@ -31,7 +32,7 @@ struct feed_replace {
     struct job *job;      /* under way */
 
     /* Of the thread alone: */
-    struct tier_disk_stale_file files[BATCH];
+    struct stale_file files[BATCH];
     int again_ms[BATCH];
     int count;
 };
@@ -50,14 +51,13 @@ static void note_problem(void *arg, const struct image_key *key, const struct er
 enum { DONE, BUSY, DUE };
 
 /* Whether the file is still the old one, and nobody is at it. */
-static int look(struct feed_replace *p, const struct tier_disk_stale_file *file)
+static int look(struct feed_replace *p, const struct stale_file *file)
 {
-    struct tier_disk *disk = store_disk(p->store);
     struct stat st;
     int root;
     if (p->watch && watch_waits_for(p->watch, &file->key))
         return BUSY;
-    if (tier_disk_root(disk, file->key.collection, TIER_DISK_EXISTING, &root, NULL) < 0)
+    if (store_folder(p->store, file->key.collection, STORE_FOLDER_EXISTING, &root, NULL) < 0)
         return DUE;
     int fd = safepath_open(root, file->key.path, O_PATH, SAFEPATH_BENEATH);
     if (fd < 0)
@@ -69,24 +69,21 @@ static int look(struct feed_replace *p, const struct tier_disk_stale_file *file)
         return DONE;
     int64_t age_ns = clock_realtime_us() * 1000 - clock_ns(st.st_ctim);
     int is_young = age_ns >= 0 && age_ns < YOUNG_NS;
-    return is_young || tier_disk_is_under_way(disk, &file->key, TIER_DISK_TAKING) ||
-                   tier_disk_is_under_way(disk, &file->key, TIER_DISK_REPLACING)
-               ? BUSY
-               : DUE;
+    return is_young || ingest_is_under_way(p->store, &file->key) ? BUSY : DUE;
 }
 
 static void remove_file(struct feed_replace *p, int i)
 {
-    const struct tier_disk_stale_file *file = &p->files[i];
-    struct tier_disk *disk = store_disk(p->store);
+    const struct stale_file *file = &p->files[i];
+    struct ingest write = {0};
     struct staging *staging;
     struct error why;
-    int r = tier_disk_staging(disk, file->key.collection, &staging, &why);
+    int r = store_staging(p->store, file->key.collection, &staging, &why);
     if (r == 0) {
-        tier_disk_begin(disk, &file->key, TIER_DISK_REPLACING);
+        ingest_begin(&write, p->store, INGEST_CONTENT, &file->key, NULL);
         r = atomicfile_remove(staging, file->key.path, &file->seen);
-        tier_disk_changed(disk, &file->key);
-        tier_disk_end(disk, &file->key, TIER_DISK_REPLACING);
+        ingest_file_changed(&write);
+        ingest_end(&write);
         metric_add(METRIC_feed_replaced, METRIC_none, METRIC_none, r == 0);
     }
     if (r < 0 && r != -ENOENT && r != -EEXIST) {
@@ -137,7 +134,7 @@ static void deal_with(struct feed_replace *p, int first, char *is_done)
         places[n] = i;
         paths[n++] = p->files[i].key.path;
     }
-    uint64_t mark = tier_disk_epoch(store_disk(p->store));
+    uint64_t mark = ingest_mark(p->store);
     db_deadline(clock_monotonic_ms() + LOOKUP_MS);
     int r = n ? store_lookup(p->store, collection, paths, n, rows, &page, NULL) : -ENOENT;
     db_deadline(INT64_MAX);
@@ -151,7 +148,7 @@ static void deal_with(struct feed_replace *p, int first, char *is_done)
         store_page_meta(page, rows[i], &row);
         if (!row.deleted_us)
             to_replace[replaced++] = row;
-        else if (p->files[places[i]].remedy == TIER_DISK_REMOVE)
+        else if (p->files[places[i]].remedy == STALE_REMOVE)
             remove_file(p, places[i]);
     }
     if (replaced)
@@ -161,21 +158,21 @@ static void deal_with(struct feed_replace *p, int first, char *is_done)
 
 static int replace_some(struct feed_replace *p)
 {
-    struct tier_disk_stale *stale = tier_disk_stale(store_disk(p->store));
+    struct stale_files *stale = store_stale_files(p->store);
     char is_done[BATCH] = {0};
-    p->count = tier_disk_stale_take(stale, p->files, BATCH);
+    p->count = stale_files_take(stale, p->files, BATCH);
     for (int i = 0; i < p->count; i++)
         if (!is_done[i])
             deal_with(p, i, is_done);
     for (int i = 0; i < p->count; i++)
-        tier_disk_stale_settle(stale, &p->files[i], p->again_ms[i]);
+        stale_files_settle(stale, &p->files[i], p->again_ms[i]);
     return p->count;
 }
 
 /* Waits until something may be due. Returns whether to go on. */
 static int wait_for_work(struct feed_replace *p)
 {
-    int due = tier_disk_stale_count(tier_disk_stale(store_disk(p->store))) > 0;
+    int due = stale_files_count(store_stale_files(p->store)) > 0;
     return thread_wait(&p->thread, due ? clock_monotonic_ms() + LOOK_MS : THREAD_NEVER);
 }
 

@@ -1,4 +1,4 @@
-/* Replaces or removes the files that the feed has marked as stale (tier/tier_disk_stale.h), in a thread of its own, so
+/* Replaces or removes the files that the feed has marked as stale (image/stale_files.h), in a thread of its own, so
  * that no large image and no slow disk keeps the feed from hearing.
  *
  * A file that waits to be persisted is let alone until it is: then PERDURA_CONFLICT has decided. One that was written a

@@ -16,9 +16,9 @@
 #include "client/db.h"
 #include "feed/apply.h"
 #include "feed/feed_read.h"
+#include "image/stale_files.h"
 #include "sql.h"
-#include "tier/tier_disk.h"
-#include "tier/tier_disk_stale.h"
+#include "store/folders.h"
 
 #define CONNECT_MS     1000 /* for one attempt */
 #define QUERY_MS       10000
@@ -373,7 +373,7 @@ void feed_wait(struct feed *f, int64_t deadline_ms)
 
 void feed_status(struct feed *f, struct feed_status *ret)
 {
-    *ret = (struct feed_status){.stale_files = tier_disk_stale_count(tier_disk_stale(store_disk(f->store)))};
+    *ret = (struct feed_status){.stale_files = stale_files_count(store_stale_files(f->store))};
     pthread_mutex_lock(&f->thread.lock);
     ret->mode = f->mode;
     ret->lag_ms = f->mode == FEED_LISTENING ? 0 : clock_monotonic_ms() - f->heard_ms;

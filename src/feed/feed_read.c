@@ -6,7 +6,7 @@
 
 #include "base/metric.h"
 #include "sql.h"
-#include "tier/tier_db.h"
+#include "store/store_row.h"
 
 #define PAGE       5000
 #define TOGETHER   64
@@ -20,12 +20,12 @@ struct feed_round {
     int stale;
 };
 
-enum { COL_CLEANED_UP = TIER_DB_META_COLUMNS };
+enum { COL_CLEANED_UP = STORE_ROW_COLUMNS };
 
 static int take_image(struct feed_round *d, const struct db_result *rows, int row)
 {
     struct image_meta meta;
-    tier_db_meta(rows, row, &meta);
+    store_row_meta(rows, row, &meta);
     enum store_change change = db_int(rows, row, COL_CLEANED_UP) ? STORE_CHANGE_CACHES : STORE_CHANGE_FILE;
     int r = store_changed(d->store, &meta, change);
     d->stale |= r > 0;
@@ -63,7 +63,7 @@ static const struct feed_source {
     int (*take)(struct feed_round *d, const struct db_result *rows, int row);
     int xid_column;
 } sources[SOURCES] = {
-    {&sql_feed_images, tier_db_meta, take_image, TIER_DB_META_COLUMNS + 1},
+    {&sql_feed_images, store_row_meta, take_image, STORE_ROW_COLUMNS + 1},
     {&sql_feed_tombstones, tombstone_meta, take_tombstone, 6},
     {&sql_feed_invalidations, NULL, take_invalidation, 2},
 };

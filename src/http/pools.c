@@ -76,7 +76,7 @@ enum pool pools_of(const struct http_transaction *x)
 /* A large one goes to object storage first. */
 static int64_t limit_of_body(const struct http_transaction *x)
 {
-    return http_body_is_large(x) ? tier_object_patience_ms(x->body_bytes) : x->body_bytes / BODY_BYTES_PER_MS;
+    return http_body_is_large(x) ? store_transfer_ms(x->body_bytes) : x->body_bytes / BODY_BYTES_PER_MS;
 }
 
 int pools_push(struct pools *p, enum pool pool, struct http_transaction *x)

@@ -27,6 +27,8 @@ unsigned image_key_name(const struct image_key *key, char ret[IMAGE_NAME_SIZE]);
 /* The key in such a name; it points into it. */
 struct image_key image_key_named(const char *name);
 
+#define IMAGE_URL_SIZE 1024
+
 /* What is known of an image besides its bytes. The strings are borrowed: from a query's result, from a caller, or,
  * inside a struct image, from that image itself. */
 struct image_meta {

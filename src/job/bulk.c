@@ -6,8 +6,9 @@
 
 #include "client/db.h"
 #include "job/restore.h"
+#include "store/folders.h"
+#include "store/ingest.h"
 #include "store/store_row.h"
-#include "tier/tier_disk.h"
 
 #define PAGE 1000
 
@@ -160,7 +161,7 @@ static int run_ids(struct job *job, enum bulk_action action, const struct bulk_o
     struct store_page *page;
     int64_t deadline_ms = 0;
     int r;
-    uint64_t mark = tier_disk_epoch(store_disk(job->store));
+    uint64_t mark = ingest_mark(job->store);
     atomic_store(&job->expected, options->ids_len);
     do
         r = store_rows(job->store, options->ids, options->ids_len, &page, e);
@@ -180,7 +181,7 @@ static int run_filter(struct job *job, enum bulk_action action, const struct sto
     int r;
     do {
         int64_t deadline_ms = 0;
-        uint64_t mark = tier_disk_epoch(store_disk(job->store));
+        uint64_t mark = ingest_mark(job->store);
         do
             r = store_search(job->store, filter, STORE_ORDER_NEWEST, after.id ? &after : NULL, PAGE, &found, e);
         while (job_ask_again(job, r, &deadline_ms));
@@ -204,7 +205,7 @@ int bulk_run(struct job *job, enum bulk_action action, const struct bulk_options
     if (r < 0)
         job_fail(job, &why);
     if (action == BULK_RESTORE && job_counted(job, RESTORE_RESTORED) && !job->dry_run)
-        tier_disk_sync(store_disk(job->store));
+        store_folders_sync(job->store);
     job_record(job);
     return job->failure.code;
 }

@@ -5,7 +5,7 @@
 
 #include "base/workers.h"
 #include "client/db_fault.h"
-#include "tier/tier_db.h"
+#include "store/read_many.h"
 
 #define QUEUE_BATCHES 8
 
@@ -15,9 +15,9 @@
 struct read_batch {
     int count;
     int64_t bytes;
-    int64_t ids[TIER_DB_BATCH_IMAGES];
-    void *tags[TIER_DB_BATCH_IMAGES];          /* NULL once told */
-    struct image *named[TIER_DB_BATCH_IMAGES]; /* without bytes: what a row that can't be read is called */
+    int64_t ids[READ_MANY_IMAGES];
+    void *tags[READ_MANY_IMAGES];          /* NULL once told */
+    struct image *named[READ_MANY_IMAGES]; /* without bytes: what a row that can't be read is called */
 };
 
 /* An image whose bytes are elsewhere. */
@@ -64,22 +64,20 @@ static void *take_tag(struct read_batch *b, int64_t id)
     return NULL;
 }
 
-static void hand_on(const struct bulk_read_ops *ops, void *thread, struct read_batch *b, const struct db_result *rows)
+/* Where the rows of a batch are handed on to. */
+struct hand_on {
+    const struct bulk_read_ops *ops;
+    void *thread;
+    struct read_batch *batch;
+};
+
+/* Of an image that is linked now and was not when it was listed, whoever asks again finds the object. */
+static void hand_on(void *arg, const struct image_meta *meta, struct image *image, const struct error *why)
 {
-    for (int row = 0; row < db_rows(rows); row++) {
-        struct image_meta meta;
-        struct image *image = NULL;
-        struct error why = {0};
-        tier_db_core(rows, row, &meta);
-        void *tag = take_tag(b, meta.id);
-        if (!tag)
-            continue;
-        int r = tier_db_image(rows, row, &image, &why);
-        if (r == 0 && !image_is_linked(image)) /* it was not when it was listed: who asks again finds it */
-            r = image_verify(&meta, image->bytes, (size_t)image->meta.size, &why);
-        ops->image(thread, tag, &meta, r == 0 ? image : NULL, &why);
-        image_unref(image);
-    }
+    const struct hand_on *to = arg;
+    void *tag = take_tag(to->batch, meta->id);
+    if (tag)
+        to->ops->image(to->thread, tag, meta, image, why);
 }
 
 /* A worker, and what it has asked for. */
@@ -87,10 +85,10 @@ struct bulk_reader {
     struct bulk_read *f;
     struct workers *w;
     void *thread;
-    struct tier_db_reader *reader; /* NULL: we have neither a connection nor the turn for one */
-    struct read_batch *asked[TIER_DB_READ_AHEAD];
+    struct read_many *reader; /* NULL: we have neither a connection nor the turn for one */
+    struct read_batch *asked[READ_MANY_AHEAD];
     int waiting;
-    struct read_batch *failed[TIER_DB_READ_AHEAD]; /* to be read row by row, once nothing waits */
+    struct read_batch *failed[READ_MANY_AHEAD]; /* to be read row by row, once nothing waits */
     int failures;
 };
 
@@ -100,7 +98,7 @@ static int ready_reader(struct bulk_reader *g, struct error *e)
     int r = g->reader ? 0 : job_acquire(job, e);
     if (r < 0 || g->reader)
         return r;
-    r = tier_db_reader_open(store_db(job->store), JOB_PATIENCE_MS, &g->reader, e);
+    r = read_many_open(job->store, JOB_PATIENCE_MS, &g->reader, e);
     if (r < 0)
         job_yield(job);
     return r;
@@ -110,7 +108,7 @@ static void end_reader(struct bulk_reader *g)
 {
     if (!g->reader)
         return;
-    tier_db_reader_close(g->reader);
+    read_many_close(g->reader);
     g->reader = NULL;
     job_yield(g->f->job);
 }
@@ -128,9 +126,9 @@ static struct read_batch *next_batch(struct bulk_reader *g)
 /* Receives the rows of the oldest batch; a failure that one row may have caused sets the batch aside. */
 static int receive(struct bulk_reader *g, struct error *e)
 {
-    struct db_result *rows;
     struct read_batch *b = g->asked[0];
-    int r = tier_db_reader_receive(g->reader, &rows, e);
+    struct hand_on to = {g->f->ops, g->thread, b};
+    int r = read_many_receive(g->reader, hand_on, &to, e);
     if (r < 0 && !db_fault_splits(r))
         return r;
     g->asked[0] = g->asked[1];
@@ -139,24 +137,19 @@ static int receive(struct bulk_reader *g, struct error *e)
         g->failed[g->failures++] = b;
         return 0;
     }
-    hand_on(g->f->ops, g->thread, b, rows);
-    db_result_free(rows);
     tell_rest(g->f->ops, g->thread, b, -ENOENT, "was deleted meanwhile");
     return 0;
 }
-_Static_assert(TIER_DB_READ_AHEAD == 2, "receive moves one batch up");
+_Static_assert(READ_MANY_AHEAD == 2, "receive moves one batch up");
 
 /* One row of a batch that can't be read as a whole. */
 static int read_row(struct bulk_reader *g, struct read_batch *b, int i, struct error *e)
 {
-    struct db_result *rows;
-    int r = tier_db_reader_ask(g->reader, &b->ids[i], 1, e);
+    struct hand_on to = {g->f->ops, g->thread, b};
+    int r = read_many_ask(g->reader, &b->ids[i], 1, e);
     if (r == 0)
-        r = tier_db_reader_receive(g->reader, &rows, e);
-    if (r == 0) {
-        hand_on(g->f->ops, g->thread, b, rows);
-        db_result_free(rows);
-    } else if (db_fault_splits(r)) {
+        r = read_many_receive(g->reader, hand_on, &to, e);
+    if (r < 0 && db_fault_splits(r)) {
         g->f->ops->image(g->thread, take_tag(b, b->ids[i]), &b->named[i]->meta, NULL, e);
         r = 0;
     }
@@ -178,17 +171,17 @@ static int read_failed(struct bulk_reader *g, struct error *e)
     return r;
 }
 
-/* Keeps TIER_DB_READ_AHEAD batches asked for. */
+/* Keeps READ_MANY_AHEAD batches asked for. */
 static int run_reader(struct bulk_reader *g, struct error *e)
 {
     struct read_batch *b;
     int r = 0;
     for (;;) {
-        while (g->waiting < TIER_DB_READ_AHEAD && !g->failures && r == 0 && (b = next_batch(g))) {
+        while (g->waiting < READ_MANY_AHEAD && !g->failures && r == 0 && (b = next_batch(g))) {
             g->asked[g->waiting++] = b;
             r = ready_reader(g, e);
             if (r == 0)
-                r = tier_db_reader_ask(g->reader, b->ids, b->count, e);
+                r = read_many_ask(g->reader, b->ids, b->count, e);
         }
         if ((!g->waiting && !g->failures) || r < 0 || job_stopped(g->f->job))
             break;
@@ -302,7 +295,7 @@ static void send(struct bulk_read *f)
 static int add_to_batch(struct bulk_read *f, const struct image_meta *meta, void *tag)
 {
     struct read_batch *b = f->filling;
-    if (b && (b->count == TIER_DB_BATCH_IMAGES || b->bytes + meta->size > TIER_DB_BATCH_BYTES)) {
+    if (b && (b->count == READ_MANY_IMAGES || b->bytes + meta->size > READ_MANY_BYTES)) {
         send(f);
         b = NULL;
     }

@@ -14,7 +14,7 @@ struct bulk_read_ops {
      * client/db_fault.h (the server can't read this row), -ENOMEM, -EAGAIN (no more threads), -ENOENT (deleted
      * meanwhile), -ECANCELED (the job was stopped). An image whose bytes are not in its row is a linked one, and told
      * by a thread that holds no connection: it may take its time to fetch them (store_download). meta is the row's (its
-     * core, see tier_db_core), NULL with the last two; both are borrowed. Told once for each tag, possibly in
+     * core, see store/read_many.h), NULL with the last two; both are borrowed. Told once for each tag, possibly in
      * bulk_read_add or bulk_read_finish. */
     void (*image)(void *thread, void *tag, const struct image_meta *meta, struct image *image, const struct error *why);
     void (*leave)(void *thread);

@@ -9,8 +9,8 @@
 #include "base/workers.h"
 #include "client/db_fault.h"
 #include "fs/staging.h"
-#include "tier/tier_db.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
+#include "store/ingest.h"
 #include "watch/classify.h"
 #include "watch/folder_diff.h"
 
@@ -30,10 +30,11 @@ static const char *const counters[] = {
 };
 
 /* Longer than the server takes to find a deadlock, which is tried again at once. */
-static const struct tier_db_patience patience = {.connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .split_ms = 10000};
+static const struct ingest_patience patience = {.connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .split_ms = 10000};
 
 /* A file to be read, and what is stored under its path. */
 struct cache_all_item {
+    struct ingest write;                     /* first: its outcome names the item */
     struct classify_file file;               /* its path stands in `name` */
     int64_t size;                            /* once read */
     int same;                                /* once read: stored already, only its time is to be written */
@@ -58,7 +59,7 @@ void cache_all_init(struct job *job, struct store *store, job_problem_fn *proble
 
 static void finish_item(struct job *job, struct cache_all_item *item)
 {
-    tier_disk_end(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
+    ingest_end(&item->write);
     atomic_fetch_add(&job->done, 1);
     free(item);
 }
@@ -78,15 +79,15 @@ static int is_stored(struct store *store, const struct cache_all_item *item)
 }
 
 /* The outcome of a write. */
-static void written(void *arg, void *tag, const struct error *outcome)
+static void written(void *arg, struct ingest *write, const struct error *outcome)
 {
     struct job *job = arg;
-    struct cache_all_item *item = tag;
+    struct cache_all_item *item = (struct cache_all_item *)(void *)write;
     static const struct error fine;
-    if (outcome->code == -ESTALE && is_stored(job->store, item))
-        outcome = &fine;
-    if (outcome->code == 0)
+    if (outcome->code == -ESTALE && is_stored(job->store, item)) {
         (void)store_forget(job->store, &item->file.key);
+        outcome = &fine;
+    }
     if (outcome->code == 0 && item->same)
         job_moved(job, CACHE_ALL_UNCHANGED, 0);
     else if (outcome->code == 0)
@@ -105,8 +106,8 @@ static enum classify read_item(struct job *job, const struct cache_all_item *ite
 {
     for (int tries = 0; tries < READS; tries++) {
         enum classify verdict = classify(job->store, &item->file, bytes, meta, NULL, why);
-        if ((verdict != CLASSIFY_WRITE && verdict != CLASSIFY_TOUCH) || job->dry_run || !item->file.row.id ||
-            store_is_current(job->store, meta))
+        if ((verdict != CLASSIFY_WRITE && verdict != CLASSIFY_TOUCH) || job->dry_run || !item->file.row.base.id ||
+            ingest_is_current(&item->write, meta))
             return verdict;
     }
     error_set(why, -EBUSY, "is being written; run cache-all again");
@@ -124,27 +125,27 @@ static void give_up(struct job *job, struct cache_all_item *item, const struct e
 }
 
 /* With a connection, and the turn for it. */
-static int ready_writer(struct job *job, struct tier_db_writer **writer, struct error *e)
+static int ready_writer(struct job *job, struct ingest_writer **writer, struct error *e)
 {
     int r = *writer ? 0 : job_acquire(job, e);
     if (r < 0 || *writer)
         return r;
-    r = tier_db_writer_open(store_db(job->store), &patience, written, job, writer, e);
+    r = ingest_writer_open(job->store, &patience, written, job, writer, e);
     if (r < 0)
         job_yield(job);
     return r;
 }
 
-static void end_writer(struct job *job, struct tier_db_writer **writer)
+static void end_writer(struct job *job, struct ingest_writer **writer)
 {
     if (!*writer)
         return;
-    tier_db_writer_close(*writer);
+    ingest_writer_close(*writer);
     *writer = NULL;
     job_yield(job);
 }
 
-static void cache_item(struct cache_all *c, struct tier_db_writer **writer, struct cache_all_item *item,
+static void cache_item(struct cache_all *c, struct ingest_writer **writer, struct cache_all_item *item,
                        struct buf *bytes)
 {
     static const enum cache_all_counter counted_as[] = {
@@ -152,11 +153,11 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
         [CLASSIFY_TOUCH] = CACHE_ALL_UNCHANGED,     [CLASSIFY_NOT_KEPT] = CACHE_ALL_IGNORED,
         [CLASSIFY_GONE] = CACHE_ALL_IGNORED,
     };
-    char url[TIER_OBJECT_URL_SIZE];
+    char url[IMAGE_URL_SIZE];
     struct job *job = c->job;
     struct image_meta meta;
     struct error why = {0};
-    tier_disk_begin(store_disk(job->store), &item->file.key, TIER_DISK_TAKING);
+    ingest_begin(&item->write, job->store, INGEST_FILE, &item->file.key, &item->file.row.base);
     enum classify verdict = read_item(job, item, bytes, &meta, &why);
 
     if (verdict == CLASSIFY_FAIL) {
@@ -171,24 +172,24 @@ static void cache_item(struct cache_all *c, struct tier_db_writer **writer, stru
         item->size = meta.size;
         item->same = verdict == CLASSIFY_TOUCH;
         memcpy(item->sha256, meta.sha256, sizeof item->sha256);
-        if ((!item->same && classify_upload(job->store, &item->file, &meta, url, &job->stopped, &why) < 0) ||
+        if ((!item->same && classify_upload(&item->write, &item->file, &meta, url, &job->stopped, &why) < 0) ||
             ready_writer(job, writer, &why) < 0) {
             give_up(job, item, &why);
             return;
         }
         if (item->same)
-            tier_db_writer_touch(*writer, item->file.row.id, meta.mtime_ns, item->file.row.updated_us, item);
+            ingest_touch(*writer, &item->write, &meta);
         else
-            tier_db_writer_add(*writer, &meta, meta.url ? NULL : bytes->data, item->file.row.updated_us, item);
+            ingest_put(*writer, &item->write, &meta, meta.url ? NULL : bytes->data);
         return;
     }
     finish_item(job, item);
 }
 
 /* *count: how many it was since another one waited for his turn. */
-static struct cache_all_item *next_item(struct job *job, struct workers *w, struct tier_db_writer **writer, int *count)
+static struct cache_all_item *next_item(struct job *job, struct workers *w, struct ingest_writer **writer, int *count)
 {
-    int ends = ++*count >= TIER_DB_BATCH_IMAGES && job_contended(job);
+    int ends = ++*count >= INGEST_BATCH_IMAGES && job_contended(job);
     struct cache_all_item *item = ends ? NULL : workers_take_now(w);
     if (item)
         return item;
@@ -200,12 +201,12 @@ static struct cache_all_item *next_item(struct job *job, struct workers *w, stru
 static void cache_all_take(void *arg, struct workers *w)
 {
     struct cache_all *c = arg;
-    struct tier_db_writer *writer = NULL;
+    struct ingest_writer *writer = NULL;
     struct error why = {0};
     struct cache_all_item *item;
     struct buf bytes;
     int count = 0;
-    buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
+    buf_init(&bytes, (size_t)store_inline_max(c->job->store) + 1);
     if (!c->job->dry_run && ready_writer(c->job, &writer, &why) < 0) /* told though there be nothing to store */
         job_fail(c->job, &why);
     while (!job_stopped(c->job) && (item = next_item(c->job, w, &writer, &count)))
@@ -221,9 +222,9 @@ static void cache_all_upload(void *arg, struct workers *w)
     struct cache_all *c = arg;
     struct cache_all_item *item;
     struct buf bytes;
-    buf_init(&bytes, (size_t)tier_db_inline_max(store_db(c->job->store)) + 1);
+    buf_init(&bytes, (size_t)store_inline_max(c->job->store) + 1);
     while (!job_stopped(c->job) && (item = workers_take(w))) {
-        struct tier_db_writer *writer = NULL; /* a connection for the commit alone */
+        struct ingest_writer *writer = NULL; /* a connection for the commit alone */
         cache_item(c, &writer, item, &bytes);
         end_writer(c->job, &writer);
     }
@@ -264,7 +265,7 @@ static int visit(void *arg, const struct walk_entry *entry, const struct image_m
     struct cache_all_item *item = item_new(c, entry, row);
     if (!item)
         return -ENOMEM;
-    int large = c->uploads && entry->st.st_size > tier_db_inline_max(store_db(c->job->store));
+    int large = c->uploads && entry->st.st_size > store_inline_max(c->job->store);
     r = workers_push(large ? c->uploads : c->workers, item);
     if (r < 0)
         free(item);
@@ -282,7 +283,7 @@ static int walk_collection(struct cache_all *c, const char *collection, struct e
 {
     const struct folder_diff_options options = {c->job->store, collection, &c->job->stopped, c->job->patience_ms};
     c->collection = collection;
-    if (tier_disk_root(store_disk(c->job->store), collection, TIER_DISK_EXISTING, &c->root, &c->closed) < 0)
+    if (store_folder(c->job->store, collection, STORE_FOLDER_EXISTING, &c->root, &c->closed) < 0)
         return 0;
     if (!c->job->dry_run)
         (void)staging_sweep(c->root);
@@ -299,7 +300,7 @@ int cache_all_run(struct job *job, const struct cache_all_options *options)
         job_fail(job, &why);
         return r;
     }
-    if (tier_object_takes(store_objects(job->store)))
+    if (store_takes_large(job->store))
         r = workers_start(&c.uploads, UPLOADS, QUEUE_FILES, cache_all_upload, &c);
     for (size_t i = 0; options->collections[i] && r == 0; i++)
         r = walk_collection(&c, options->collections[i], &why);

@@ -11,8 +11,7 @@
 #include "fs/fdio.h"
 #include "fs/fserror.h"
 #include "fs/readfile.h"
-#include "tier/tier_db.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 #include "watch/classify.h"
 #include "watch/folder_diff.h"
 
@@ -218,7 +217,7 @@ static int find_missing(struct check *c, struct error *e)
 static int check_collection(struct check *c, struct error *e)
 {
     const struct folder_diff_options options = {c->job->store, c->collection, &c->job->stopped, c->job->patience_ms};
-    int r = tier_disk_root(store_disk(c->job->store), c->collection, TIER_DISK_EXISTING, &c->root, e);
+    int r = store_folder(c->job->store, c->collection, STORE_FOLDER_EXISTING, &c->root, e);
     if (r == 0)
         r = folder_diff(&options, visit, c, e);
     else if (r == -ENOENT)

@@ -10,7 +10,6 @@
 #include "job/bulk_read.h"
 #include "job/row_iter.h"
 #include "store/store_object.h"
-#include "tier/tier_db.h"
 
 #define CHECK_MS 5000
 
@@ -29,16 +28,9 @@ void migrate_storage_init(struct job *job, struct store *store, job_problem_fn *
 
 /* One image */
 
-static int is_in_bucket(struct job *job, const struct image_meta *meta)
-{
-    char url[TIER_OBJECT_URL_SIZE];
-    return meta->url && tier_object_takes(store_objects(job->store)) &&
-           strcmp(meta->url, tier_object_url(store_objects(job->store), meta->sha256, url)) == 0;
-}
-
 static int upload(struct job *job, const struct image_meta *meta, const struct image *image, int spool, struct error *e)
 {
-    char url[TIER_OBJECT_URL_SIZE];
+    char url[IMAGE_URL_SIZE];
     struct image_meta moved = *meta;
     struct stat st = {0};
     if (spool >= 0 && fstat(spool, &st) < 0)
@@ -107,8 +99,7 @@ static void leave(void *thread)
 static int ends_all(struct job *job, int code, enum migrate_storage_to to)
 {
     return db_fault_state(code) != DB_STATE_UP || code == -ENOSPC ||
-           (code == -EHOSTDOWN && to == MIGRATE_STORAGE_TO_S3 &&
-            tier_object_check(store_objects(job->store), CHECK_MS, NULL) < 0);
+           (code == -EHOSTDOWN && to == MIGRATE_STORAGE_TO_S3 && !store_objects_answer(job->store, CHECK_MS));
 }
 
 /* The tag says where to. */
@@ -146,8 +137,8 @@ static void consider(void *arg, const struct image_meta *meta)
 {
     struct moving *m = arg;
     struct job *job = m->job;
-    int large = meta->size > tier_db_inline_max(store_db(job->store));
-    int placed = large ? is_in_bucket(job, meta) : meta->url == NULL;
+    int large = meta->size > store_inline_max(job->store);
+    int placed = large ? store_object_is_ours(job->store, meta) : meta->url == NULL;
     int wanted = large == (m->to == MIGRATE_STORAGE_TO_S3);
     if (!placed && wanted && m->fetch) {
         bulk_read_add(m->fetch, meta, &m->to);
@@ -164,7 +155,7 @@ int migrate_storage_run(struct job *job, enum migrate_storage_to to)
 {
     struct moving m = {.job = job, .to = to};
     struct error why = {0};
-    int r = to == MIGRATE_STORAGE_TO_S3 && !tier_object_takes(store_objects(job->store))
+    int r = to == MIGRATE_STORAGE_TO_S3 && !store_takes_large(job->store)
                 ? error_set(&why, -EINVAL, "PERDURA_LARGE_BUCKET is not set: there is nowhere to move images to")
                 : 0;
     if (r == 0 && !job->dry_run)

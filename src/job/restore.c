@@ -11,8 +11,9 @@
 #include "fs/staging.h"
 #include "job/bulk_read.h"
 #include "job/restore_files.h"
+#include "store/folders.h"
+#include "store/ingest.h"
 #include "store/store_cleanup.h"
-#include "tier/tier_disk.h"
 
 #define PAGE 1000
 
@@ -89,8 +90,8 @@ static int open_folder(struct restore *o, const struct image_meta *meta, int *re
 {
     struct error why;
     struct job *job = o->job;
-    int r = tier_disk_root(store_disk(job->store), meta->key.collection,
-                           job->dry_run ? TIER_DISK_EXISTING : TIER_DISK_MAKE, ret, &why);
+    int r = store_folder(job->store, meta->key.collection, job->dry_run ? STORE_FOLDER_EXISTING : STORE_FOLDER_MAKE,
+                         ret, &why);
     if (r == -ENOENT && job->dry_run) {
         *ret = -1;
         return 0;
@@ -159,7 +160,7 @@ static void restore_into(struct restore *o, int root, const struct image_meta *m
     } else if ((tag = malloc(sizeof *tag))) {
         *tag = target;
         tag->mark = mark;
-        tag->atime_ns = tier_disk_atime_ns(meta);
+        tag->atime_ns = ingest_copy_atime_ns(meta);
         tag->withheld = &o->withheld;
         bulk_read_add(o->fetch, meta, tag);
     } else {
@@ -198,7 +199,7 @@ static int64_t restore_pass(struct restore *o, int64_t until_us, int64_t *ret_ho
     int count, more;
     do {
         struct store_page *next;
-        uint64_t mark = tier_disk_epoch(store_disk(job->store));
+        uint64_t mark = ingest_mark(job->store);
         int r = next_page(o, after, &next, e);
         store_page_free(page);
         if (r < 0)
@@ -252,7 +253,7 @@ static int untrash(struct restore *o, struct store_page *page, uint64_t *mark, s
         store_page_meta(page, i, &meta);
         (void)store_forget(job->store, &meta.key);
     }
-    *mark = tier_disk_epoch(store_disk(job->store));
+    *mark = ingest_mark(job->store);
     return r;
 }
 
@@ -307,7 +308,7 @@ static void sweep(struct job *job, const char *const *collections)
 {
     int root;
     for (size_t i = 0; collections[i]; i++)
-        if (tier_disk_root(store_disk(job->store), collections[i], TIER_DISK_EXISTING, &root, NULL) == 0)
+        if (store_folder(job->store, collections[i], STORE_FOLDER_EXISTING, &root, NULL) == 0)
             (void)staging_sweep(root);
 }
 
@@ -335,14 +336,14 @@ static void restore_key(struct restore *o, const struct image_key *key)
     struct store_page *page;
     struct image_meta meta;
     struct error why;
-    uint64_t mark = tier_disk_epoch(store_disk(job->store));
+    uint64_t mark = ingest_mark(job->store);
     int r = find_row(job, key, &page);
     if (r < 0)
         return;
     store_page_meta(page, 0, &meta);
     if (meta.deleted_us && !job->dry_run) {
         r = store_undelete(job->store, key, &why);
-        mark = tier_disk_epoch(store_disk(job->store)); /* behind this change */
+        mark = ingest_mark(job->store); /* behind this change */
     }
     if (r == 0)
         restore_one(o, &meta, mark);
@@ -356,7 +357,7 @@ static void restore_again(struct restore *o, const struct image_key *key)
 {
     struct store_page *page;
     struct image_meta meta;
-    uint64_t mark = tier_disk_epoch(store_disk(o->job->store));
+    uint64_t mark = ingest_mark(o->job->store);
     atomic_fetch_sub(&o->job->done, 1);
     if (find_row(o->job, key, &page) < 0)
         return;
@@ -444,7 +445,7 @@ int restore_run(struct job *job, const struct restore_options *options)
         r = restore_collections(&o, &why);
     finish(&o, r, &why);
     if (job_counted(job, RESTORE_RESTORED) && !job->dry_run)
-        tier_disk_sync(store_disk(job->store));
+        store_folders_sync(job->store);
     job_record(job);
     return job->failure.code;
 }

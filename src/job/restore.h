@@ -25,7 +25,7 @@ void restore_init(struct job *job, struct store *store, job_problem_fn *problem,
 int restore_run(struct job *job, const struct restore_options *options) __attribute__((warn_unused_result));
 
 /* Replaces files that are older than these rows, and puts none where there is none; that is no line in the history.
- * `mark` is tier_disk_epoch from before the rows were read. As restore_run. */
+ * `mark` is ingest_mark (store/ingest.h) from before the rows were read. As restore_run. */
 int restore_replace(struct job *job, const struct image_meta *rows, int count, uint64_t mark)
     __attribute__((warn_unused_result));
 

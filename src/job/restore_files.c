@@ -9,9 +9,10 @@
 #include "base/metric.h"
 #include "client/db.h"
 #include "job/restore.h"
+#include "store/folders.h"
+#include "store/ingest.h"
 #include "store/store_object.h"
 #include "store/store_row.h"
-#include "tier/tier_disk.h"
 
 /* A group is published when it is this large or this old; what is written and not yet published nobody sees, and is
  * lost work after a crash. */
@@ -58,7 +59,7 @@ static void *enter(struct job *job)
 static void tell_problem(struct job *job, const struct image_key *key, const struct error *why)
 {
     struct error gone;
-    if (tier_disk_in_place(store_disk(job->store), key->collection, &gone) < 0) {
+    if (store_folder_in_place(job->store, key->collection, &gone) < 0) {
         job_count(job, RESTORE_FAILED, 1);
         job_fail(job, &gone);
         return;
@@ -132,7 +133,7 @@ static int ready(struct restorer *t, struct group *g, struct error *e)
 {
     int root, r = 0;
     if (!g->staging)
-        r = tier_disk_root(store_disk(t->job->store), g->collection, TIER_DISK_MAKE, &root, e);
+        r = store_folder(t->job->store, g->collection, STORE_FOLDER_MAKE, &root, e);
     if (r == 0 && !g->staging)
         r = staging_open(root, &g->staging, e);
     if (r < 0 || g->files)
@@ -166,7 +167,7 @@ static int write_file(struct restorer *t, struct group *g, const struct restore_
         return error_set(e, -ENOMEM, "out of memory");
     *file = (struct atomicfile){.replace = target->replace,
                                 .seen = target->seen,
-                                .gate = tier_disk_copies(store_disk(t->job->store), g->collection),
+                                .gate = ingest_copy_gate(t->job->store, g->collection),
                                 .mark = target->mark,
                                 .atime_ns = target->atime_ns};
     r = image_is_linked(image)
@@ -220,7 +221,7 @@ static void leave(void *thread)
             publish(t, g);
         if (g->staging) {
             struct error gone;
-            if (tier_disk_in_place(store_disk(t->job->store), g->collection, &gone) < 0)
+            if (store_folder_in_place(t->job->store, g->collection, &gone) < 0)
                 job_fail(t->job, &gone);
         }
         staging_close(g->staging);

@@ -7,7 +7,7 @@
 
 #include "job/bulk_read.h"
 
-/* Images whose copies got no name because they, or others that look like them to tier_disk_copies, were being written:
+/* Images whose copies got no name because they, or others that look like them to ingest_copy_gate, were being written:
  * to be looked at again. */
 struct restore_withheld {
     pthread_mutex_t lock;
@@ -24,7 +24,7 @@ struct restore_target {
     int replace;      /* 0: nothing */
     struct stat seen; /* else this file */
     int64_t atime_ns; /* as in struct atomicfile */
-    uint64_t mark;    /* tier_disk_epoch, before its row was read */
+    uint64_t mark;    /* ingest_mark, before its row was read */
     struct restore_withheld *withheld;
 };
 

@@ -13,9 +13,9 @@
 #include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
-#include "job/cache_copies.h"
 #include "job/cleanup.h"
 #include "sql.h"
+#include "store/copies_on_disk.h"
 #include "store/store_cleanup.h"
 
 #define LOOK_MS          15000 /* clocks are set, and the database comes back: nothing is slept through for longer */
@@ -216,7 +216,7 @@ static void clean(struct schedule *s)
     clean_images(s);
     if (uploads_purge(s->options.store, &forgotten, &why) < 0)
         log_event(LOG_WARN, "completed uploads not purged", LOG_STR("error", why.text));
-    if (cache_copies_clean(config, config->copy_days, 0, &copies, &why) < 0)
+    if (copies_on_disk_clean(config, config->copy_days, 0, &copies, &why) < 0)
         log_event(LOG_WARN, "cannot purge expired copies", LOG_STR("error", why.text));
     if (copies.images || forgotten)
         log_event(LOG_INFO, "expired copies and uploads purged", LOG_INT("copies", copies.images),

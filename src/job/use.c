@@ -9,7 +9,7 @@
 #include "fs/atime.h"
 #include "fs/walk.h"
 #include "sql.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 
 #define BATCH     1000
 #define TIMES_MAX (BATCH * 16)
@@ -114,14 +114,13 @@ static int note_collection(struct uses *u, int root)
 /* Sets *ret to the descriptor of its folder, -1 when there is none here. */
 static int check_folder(struct store *store, const struct config_collection *c, int *ret, struct error *e)
 {
-    struct tier_disk *disk = store_disk(store);
     struct staging *staging;
     *ret = -1;
-    int r = tier_disk_root(disk, c->name, TIER_DISK_EXISTING, ret, e);
+    int r = store_folder(store, c->name, STORE_FOLDER_EXISTING, ret, e);
     if (r == -ENOENT)
         return 0;
     if (r == 0)
-        r = tier_disk_staging(disk, c->name, &staging, e);
+        r = store_staging(store, c->name, &staging, e);
     return r < 0 ? r : atime_check(staging, c->root, e);
 }
 

@@ -1,6 +1,6 @@
 /* Uses of files by the app itself, which reads them without asking us: the access times of the files are written to
  * last_accessed of their rows (sql/use_note.sql). A restored file begins with its row's last_accessed as access time
- * (tier_disk_atime_ns), and files are read here without changing it (fs/readfile.c); only a file that belongs to
+ * (ingest_copy_atime_ns), and files are read here without changing it (fs/readfile.c); only a file that belongs to
  * another user is not, and counts as used when Perdura has read it. */
 #ifndef JOB_USE_H
 #define JOB_USE_H

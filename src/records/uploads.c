@@ -11,8 +11,8 @@
 #include "codec/base64.h"
 #include "codec/sniff.h"
 #include "sql.h"
+#include "store/store_object.h"
 #include "store/store_tiers.h"
-#include "tier/tier_db.h"
 
 #define RANDOM_BYTES 16
 #define SNIFF_BYTES  (1 << 20)
@@ -131,7 +131,7 @@ int uploads_put(struct store *store, const char *collection, const struct spool 
     struct upload u = {.size = bytes->size};
     copy(u.collection, sizeof u.collection, collection);
     int r = look_at(bytes, &u, e);
-    int64_t inline_max = tier_db_inline_max(store->db);
+    int64_t inline_max = store_inline_max(store);
     if (r == 0)
         r = put_bytes(store, &u, bytes, u.size <= inline_max ? (size_t)u.size : UPLOADS_PART_BYTES, e);
     if (r == 0)

@@ -127,16 +127,6 @@ void store_close(struct store *store)
     free(store);
 }
 
-struct tier_db *store_db(struct store *store)
-{
-    return store->db;
-}
-
-struct tier_disk *store_disk(struct store *store)
-{
-    return store->disk;
-}
-
 struct db_pool *store_pool(struct store *store)
 {
     return store->pool;

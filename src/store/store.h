@@ -9,18 +9,13 @@
 
 struct store;
 struct db_pool;
-struct tier_db;
-struct tier_disk;
 
 /* Builds the tiers from the settings (borrowed: they must outlive the store). Connects to nothing yet. -EINVAL when
  * DATABASE_URL is missing or malformed. */
 int store_open(struct store **ret, const struct config *config, struct error *e) __attribute__((warn_unused_result));
 void store_close(struct store *store); /* NULL is allowed */
 
-/* For jobs, which move many images at once, and for migrations. */
-struct tier_db *store_db(struct store *store);
-struct tier_disk *store_disk(struct store *store);
-struct db_pool *store_pool(struct store *store);
+struct db_pool *store_pool(struct store *store); /* for migrations, and for statements of other modules */
 
 /* For threads that keep a connection of the pool while they ask for others: as many as leave one may at a time. */
 struct semaphore;
@@ -109,7 +104,7 @@ int store_invalidate_images(struct store *store, const struct image_meta *rows, 
     __attribute__((warn_unused_result));
 
 /* A row was changed, somewhere: what is remembered of it is forgotten, and a file that is an old revision is not served
- * any more until it was replaced or removed (tier_disk_stale.h). Returns whether there are such files; -ENOSPC: there
+ * any more until it was replaced or removed (image/stale_files.h). Returns whether there are such files; -ENOSPC: there
  * are too many, -EAGAIN: the file can't be looked at now; try again later. */
 enum store_change {
     STORE_CHANGE_FILE,  /* its file follows it */
@@ -155,11 +150,6 @@ int store_would_delete(struct store *store, const struct image_key *key, enum st
 /* Whether the file on disk is, by size and modification time, the one that meta describes: 1, 0, -ENOENT (no file),
  * or another -errno. */
 int store_file_matches(struct store *store, const struct image_meta *meta);
-
-/* For those who looked up a row, then read the file that meta describes, and are about to store it over that row:
- * whether it is still the file that is to be stored. 0: its image was or is being written or deleted by other means, or
- * the file has changed; both are to be looked at again. */
-int store_is_current(struct store *store, const struct image_meta *meta);
 
 /* Pages of what is stored; the bytes themselves are never touched. */
 struct store_page;

@@ -8,11 +8,11 @@
 #include "base/clock.h"
 #include "fs/fserror.h"
 #include "fs/safepath.h"
+#include "image/stale_files.h"
 #include "sql.h"
 #include "store/memo.h"
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
-#include "tier/tier_disk_stale.h"
 
 #define BY_PATH "image:path:"
 
@@ -54,7 +54,7 @@ static int look(struct store *store, const struct image_meta *row, struct stat *
 
 int store_changed(struct store *store, const struct image_meta *row, enum store_change change)
 {
-    struct tier_disk_stale *stale = tier_disk_stale(store->disk);
+    struct stale_files *stale = tier_disk_stale_files(store->disk);
     int r = 0, is = NONE;
     struct stat file;
     if (change == STORE_CHANGE_FILE)
@@ -65,7 +65,7 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
      * back since. */
     enum memo_own own = memo_is_own(store->memo, row);
     if ((own && is == NONE) || (own == MEMO_OWN_FILE && is == OLD))
-        return tier_disk_stale_count(stale) > 0;
+        return stale_files_count(stale) > 0;
     if (!own)
         memo_drop_own(store->memo, &row->key);
     if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
@@ -75,9 +75,9 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
             r = look(store, row, &file, &is);
     }
     if (r == 0 && is == OLD)
-        r = tier_disk_stale_mark(stale, &row->key, &file, row->deleted_us ? TIER_DISK_REMOVE : TIER_DISK_REPLACE);
+        r = stale_files_mark(stale, &row->key, &file, row->deleted_us ? STALE_REMOVE : STALE_REPLACE);
     else if (r == 0)
-        tier_disk_stale_clear(stale, &row->key);
+        stale_files_clear(stale, &row->key);
     if (r < 0)
         return r;
     /* Not before the mark: who asks from now on gets neither. Beside a file that is current, as after a change of our
@@ -88,7 +88,7 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
         (void)memo_forget(store->memo, &row->key);
         store_fetch_forget(store->fetch, &row->key);
     }
-    return tier_disk_stale_count(stale) > 0;
+    return stale_files_count(stale) > 0;
 }
 
 void store_forget_reads(struct store *store)

@@ -16,6 +16,7 @@
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "tier/tier_object.h"
 
 #define CLAIM_MS       15000 /* how long a removal is waited for */
 #define CLAIM_PAUSE_US 200000
@@ -25,9 +26,31 @@
 /* In a row: the storage is the reason. */
 #define REMOVE_FAILURES 3
 
-struct tier_object *store_objects(struct store *store)
+int store_takes_large(const struct store *store)
 {
-    return store->objects;
+    return tier_object_takes(store->objects);
+}
+
+int store_objects_answer(struct store *store, int wait_ms)
+{
+    return tier_object_check(store->objects, wait_ms, NULL) == 0;
+}
+
+int64_t store_transfer_ms(int64_t bytes)
+{
+    return tier_object_patience_ms(bytes);
+}
+
+int store_object_is_ours(const struct store *store, const struct image_meta *meta)
+{
+    char url[IMAGE_URL_SIZE];
+    return meta->url && store_takes_large(store) &&
+           strcmp(meta->url, tier_object_url(store->objects, meta->sha256, url)) == 0;
+}
+
+int64_t store_inline_max(const struct store *store)
+{
+    return tier_db_inline_max(store->db);
 }
 
 int64_t store_max_bytes(const struct store *store)
@@ -75,8 +98,8 @@ static int claim(struct store *store, const char *url, const struct image_meta *
     }
 }
 
-static int upload(struct store *store, struct image_meta *meta, const struct fetch_body *body,
-                  char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+static int upload(struct store *store, struct image_meta *meta, const struct fetch_body *body, char url[IMAGE_URL_SIZE],
+                  const atomic_int *cancel, struct error *e)
 {
     if (!tier_object_takes(store->objects))
         return tier_db_accepts(store->db, meta->size, e);
@@ -96,7 +119,7 @@ static long read_file(void *arg, int64_t offset, void *dst, size_t n)
 }
 
 int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
-                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+                 char url[IMAGE_URL_SIZE], const atomic_int *cancel, struct error *e)
 {
     const struct fetch_body body = {.len = meta->size, .read_at = read_file, .arg = &fd};
     struct stat now;
@@ -115,7 +138,7 @@ static long read_bytes(void *arg, int64_t offset, void *dst, size_t n)
     return (long)n;
 }
 
-int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[TIER_OBJECT_URL_SIZE],
+int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[IMAGE_URL_SIZE],
                        const atomic_int *cancel, struct error *e)
 {
     const struct fetch_body body = {.len = meta->size, .read_at = read_bytes, .arg = (void *)bytes};
@@ -131,7 +154,7 @@ struct writing {
 
 int store_reachable(struct store *store, const struct image_meta *meta, struct error *e)
 {
-    char base[TIER_OBJECT_URL_SIZE];
+    char base[IMAGE_URL_SIZE];
     if (!tier_object_takes(store->objects))
         return 0;
     tier_object_base(store->objects, base);
@@ -280,7 +303,7 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
 
 int store_objects_due(struct store *store, int64_t *ret, struct error *e)
 {
-    char base[TIER_OBJECT_URL_SIZE];
+    char base[IMAGE_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
     *ret = 0;
@@ -310,7 +333,7 @@ static int remove_one(struct store *store, const char *url, struct error *e)
 
 int store_objects_remove(struct store *store, int *ret, struct error *e)
 {
-    char base[TIER_OBJECT_URL_SIZE];
+    char base[IMAGE_URL_SIZE];
     struct db_result *rows;
     struct db_params params;
     *ret = 0;

@@ -25,28 +25,37 @@
 #include <sys/stat.h>
 
 #include "store/store.h"
-#include "tier/tier_object.h"
 
 #define STORE_OBJECT_GRACE_S 86400
 
-struct tier_object *store_objects(struct store *store);
+/* Whether there is a bucket for images above the inline limit, and whether it answers: asked, unless it was a moment
+ * ago, for up to wait_ms. */
+int store_takes_large(const struct store *store);
+int store_objects_answer(struct store *store, int wait_ms);
+
+/* How long the transfer of so many bytes may take. */
+int64_t store_transfer_ms(int64_t bytes);
+
+/* Whether meta->url is where content of this sha256 is put. */
+int store_object_is_ours(const struct store *store, const struct image_meta *meta);
 
 /* -EFBIG, with a text that names the settings, when an image of this size is kept nowhere; else whether it goes to
  * object storage: 1 or 0. */
 int store_place(struct store *store, int64_t size, struct error *e) __attribute__((warn_unused_result));
 
-/* The largest image that is kept. */
+/* The largest image that is kept in its row, and the largest one that is kept. */
+int64_t store_inline_max(const struct store *store);
 int64_t store_max_bytes(const struct store *store);
 
 /* Puts the first meta->size bytes of an open file, which meta describes, into object storage, as 1. has it; meta->url
  * becomes `url`. `since` is the file's state from before it was described: when it has another size or modification
  * time by the end, -ESTALE. The codes of tier_object.h, those of the database, and -EAGAIN: it is being removed. */
 int store_upload(struct store *store, struct image_meta *meta, int fd, const struct stat *since,
-                 char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+                 char url[IMAGE_URL_SIZE], const atomic_int *cancel, struct error *e)
     __attribute__((warn_unused_result));
 
 /* Likewise for bytes in memory. */
-int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[TIER_OBJECT_URL_SIZE],
+int store_upload_bytes(struct store *store, struct image_meta *meta, const void *bytes, char url[IMAGE_URL_SIZE],
                        const atomic_int *cancel, struct error *e) __attribute__((warn_unused_result));
 
 /* Moves an image's content into its row (bytes), or out of it (url, where it was put and compared). -ESTALE: the row is
@@ -56,8 +65,8 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
 
 /* The first half of store_write_file, which takes long: describes the file and, if it is to be stored there, uploads
  * it. store_write_file takes meta as it is behind this, and does the other half. */
-int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                     struct error *e) __attribute__((warn_unused_result));
+int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[IMAGE_URL_SIZE], struct error *e)
+    __attribute__((warn_unused_result));
 
 /* -EHOSTDOWN when meta->url leads to our bucket and that did not answer a moment ago: of many images each would wait
  * for it. Another host is not asked: 0. */

@@ -52,6 +52,13 @@ static int read_bytes(struct store *store, const struct db_result *rows, struct 
     return r;
 }
 
+_Static_assert(STORE_ROW_COLUMNS == TIER_DB_META_COLUMNS, "as the tier reads them");
+
+void store_row_meta(const struct db_result *rows, int row, struct image_meta *ret)
+{
+    tier_db_meta(rows, row, ret);
+}
+
 int store_row_read(struct store *store, int64_t id, struct image **ret, struct error *e)
 {
     struct db_result *rows;

@@ -14,6 +14,11 @@ int store_row_read(struct store *store, int64_t id, struct image **ret, struct e
 int store_rows(struct store *store, const int64_t *ids, int count, struct store_page **ret, struct error *e)
     __attribute__((warn_unused_result));
 
+/* Reads row `row` of a result: all that sql/image_info.sql selects. Strings are borrowed from the result. */
+struct db_result;
+#define STORE_ROW_COLUMNS 19
+void store_row_meta(const struct db_result *rows, int row, struct image_meta *ret);
+
 struct store_places {
     int memory;
     enum store_place_file {

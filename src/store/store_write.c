@@ -9,10 +9,12 @@
 #include "fs/fdio.h"
 #include "fs/safepath.h"
 #include "sql.h"
+#include "store/ingest.h"
 #include "store/store_object.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
+#include "tier/tier_object.h"
 
 /* A name that the writer does not give stays as it is. */
 static int is_other(const char *given, const char *stored)
@@ -107,16 +109,6 @@ int store_would_accept_file(struct store *store, struct image_meta *meta, int fd
     return r < 0 ? r : 0;
 }
 
-/* What is committed is stored, even if a tier above can't take its copy now. The file that is there instead is not to
- * be served, and nobody waits for the feed to say so. */
-static void copy_upwards(struct store *store, const struct image *image, struct error *why)
-{
-    for (int i = STORE_TIERS - 2; i >= 0; i--)
-        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, why);
-    if (why->code)
-        (void)!store_changed(store, &image->meta, STORE_CHANGE_FILE);
-}
-
 static struct image *image_from(const struct image_meta *meta, const struct content *from)
 {
     if (from->bytes) {
@@ -132,23 +124,13 @@ static struct image *image_from(const struct image_meta *meta, const struct cont
     return image;
 }
 
-static int commit(struct store *store, const struct image *image, struct error *ret_disk, struct error *e)
-{
-    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
-    int r = durable->ops->write(durable->self, image, TIER_STORE, e);
-    if (r < 0)
-        return r;
-    copy_upwards(store, image, ret_disk);
-    (void)store_forget_image(store, &image->meta.key, &image->meta);
-    return 0;
-}
-
 static int write_content(struct store *store, struct image_meta *meta, const struct content *from,
                          enum store_written *ret, struct error *e)
 {
-    char url[TIER_OBJECT_URL_SIZE];
+    char url[IMAGE_URL_SIZE];
     struct stat since = {0};
     int64_t now_ns = meta->mtime_ns;
+    struct ingest write = {0};
     struct error disk = {0};
     if (from->fd >= 0 && fstat(from->fd, &since) < 0)
         return error_set(e, -errno, "can't be looked at: %s", strerror(errno));
@@ -170,14 +152,12 @@ static int write_content(struct store *store, struct image_meta *meta, const str
     struct image *image = image_from(meta, from);
     if (!image)
         return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
-    tier_disk_begin(store->disk, &meta->key, TIER_DISK_REPLACING);
-    if (stored) {
-        copy_upwards(store, image, &disk);
-        (void)store_forget_image(store, &meta->key, meta);
-    } else {
-        r = commit(store, image, &disk, e);
-    }
-    tier_disk_end(store->disk, &meta->key, TIER_DISK_REPLACING);
+    ingest_begin(&write, store, INGEST_CONTENT, &meta->key, NULL);
+    if (stored)
+        ingest_copy_up(&write, image, &disk);
+    else
+        r = ingest_commit(&write, image, &disk, e);
+    ingest_end(&write);
     image_unref(image);
     if (r == 0)
         *e = disk;
@@ -192,8 +172,7 @@ int store_write(struct store *store, struct image_meta *meta, const void *bytes,
     return write_content(store, meta, &from, ret, e);
 }
 
-int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[TIER_OBJECT_URL_SIZE],
-                     struct error *e)
+int store_offer_file(struct store *store, struct image_meta *meta, int fd, char url[IMAGE_URL_SIZE], struct error *e)
 {
     const struct content from = {.fd = fd};
     enum store_written written;
@@ -230,12 +209,6 @@ int store_write_file(struct store *store, struct image_meta *meta, int fd, enum 
     r = store_write(store, meta, bytes, ret, e);
     free(bytes);
     return r;
-}
-
-int store_is_current(struct store *store, const struct image_meta *meta)
-{
-    return !tier_disk_is_under_way(store->disk, &meta->key, TIER_DISK_REPLACING) &&
-           store_file_matches(store, meta) == 1;
 }
 
 int store_file_matches(struct store *store, const struct image_meta *meta)
@@ -320,26 +293,31 @@ static int check_file(struct store *store, const struct image_key *key, int *fil
     return error_set(e, *file, "cannot be removed: %s", strerror(-*file));
 }
 
-int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+static int delete_image(struct ingest *write, enum store_delete how, struct error *e)
 {
-    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
-    struct image_meta core = {.key = *key};
+    struct store *store = write->store;
+    struct image_meta core = {.key = write->key};
     struct stat seen = {0};
-    tier_disk_begin(store->disk, key, TIER_DISK_REPLACING); /* no copy of ours is put there from here on */
-    int file = tier_disk_look(store->disk, key, &seen);
-    int r = check_deletable(store, key, how, &core, e);
+    int file = tier_disk_look(store->disk, &write->key, &seen);
+    int r = check_deletable(store, &write->key, how, &core, e);
     if (r == 0)
-        r = check_file(store, key, &file, e);
-    if (r < 0) {
-        tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
+        r = check_file(store, &write->key, &file, e);
+    if (r < 0)
         return r;
-    }
-    r = durable->ops->drop(durable->self, key, e);
+    r = ingest_trash(write, e);
     if (r == -ENOENT) /* in the trash already, and its file still there */
         r = 0;
     if (r == 0)
         r = remove_deleted(store, &core, file, &seen, e);
-    (void)store_forget(store, key);
-    tier_disk_end(store->disk, key, TIER_DISK_REPLACING);
+    (void)store_forget(store, &write->key);
+    return r;
+}
+
+int store_delete(struct store *store, const struct image_key *key, enum store_delete how, struct error *e)
+{
+    struct ingest write = {0};
+    ingest_begin(&write, store, INGEST_CONTENT, key, NULL); /* no copy of ours is put there from here on */
+    int r = delete_image(&write, how, e);
+    ingest_end(&write);
     return r;
 }

@@ -1,7 +1,7 @@
 /* The durable tier: images in PostgreSQL, base64 in the row, or the URL of the object that holds them.
  *
- * Single images go through the table of functions. Many at once go through a writer (one connection, batches, the next
- * batch is made while the server stores the last) or a reader (one connection, two batches under way). */
+ * Single images go through the table of functions. Many at once are stored by a writer: one connection, batches, the
+ * next batch is made while the server stores the last. */
 #ifndef TIER_TIER_DB_H
 #define TIER_TIER_DB_H
 
@@ -78,25 +78,7 @@ void tier_db_writer_flush(struct tier_db_writer *w);
 /* Flushes, gives the connection back, frees. NULL is allowed. */
 void tier_db_writer_close(struct tier_db_writer *w);
 
-/* Reader: batches of ids are asked for ahead and received in order. Lost connections are mended as above. */
-#define TIER_DB_READ_AHEAD   2
 #define TIER_DB_BATCH_IMAGES 64
 #define TIER_DB_BATCH_BYTES  (2 << 20) /* of image bytes; a larger image is a batch of its own */
-
-struct tier_db_reader;
-
-int tier_db_reader_open(struct tier_db *db, int patience_ms, struct tier_db_reader **ret, struct error *e)
-    __attribute__((warn_unused_result));
-
-/* Asks for up to TIER_DB_BATCH_IMAGES rows. At most TIER_DB_READ_AHEAD requests may wait to be received. */
-int tier_db_reader_ask(struct tier_db_reader *r, const int64_t *ids, int count, struct error *e)
-    __attribute__((warn_unused_result));
-
-/* The rows of the oldest request, in any order, for tier_db_core and tier_db_image; rows deleted meanwhile are not
- * among them. The caller frees the result. */
-int tier_db_reader_receive(struct tier_db_reader *r, struct db_result **ret, struct error *e)
-    __attribute__((warn_unused_result));
-
-void tier_db_reader_close(struct tier_db_reader *r); /* NULL is allowed */
 
 #endif

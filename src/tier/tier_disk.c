@@ -12,7 +12,7 @@
 #include "fs/make_folder.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
-#include "tier/tier_disk_stale.h"
+#include "image/stale_files.h"
 
 #define REPLACE_TRIES 5
 #define RETIRED_MAX   8
@@ -30,7 +30,7 @@ struct tier_disk {
     pthread_mutex_t lock; /* over the opening of folders */
     int64_t memory_max_bytes, max_bytes;
     struct tier_disk_known *known;
-    struct tier_disk_stale *stale;
+    struct stale_files *stale;
     atomic_ullong changes; /* so many there were */
     size_t count;
     struct root roots[];
@@ -46,7 +46,7 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     disk->memory_max_bytes = memory_max_bytes;
     disk->max_bytes = max_bytes;
     disk->known = tier_disk_known_new();
-    disk->stale = tier_disk_stale_new();
+    disk->stale = stale_files_new();
     int complete = disk->known && disk->stale;
     for (size_t i = 0; i < count && complete; i++, disk->count++) {
         disk->roots[i] =
@@ -72,7 +72,7 @@ void tier_disk_free(struct tier_disk *disk)
         write_epoch_free(disk->roots[i].gate);
     }
     tier_disk_known_free(disk->known);
-    tier_disk_stale_free(disk->stale);
+    stale_files_free(disk->stale);
     pthread_mutex_destroy(&disk->lock);
     free(disk);
 }
@@ -82,7 +82,7 @@ struct tier_disk_known *tier_disk_known(struct tier_disk *disk)
     return disk->known;
 }
 
-struct tier_disk_stale *tier_disk_stale(struct tier_disk *disk)
+struct stale_files *tier_disk_stale_files(struct tier_disk *disk)
 {
     return disk->stale;
 }
@@ -280,7 +280,7 @@ static int read_image(void *self, const struct image_key *key, struct image **re
         return tier_disk_open(disk, key, ret, NULL, e);
     }
     struct image_meta meta = {.key = *key};
-    if (r == 0 && tier_disk_stale_is(disk->stale, key, &st))
+    if (r == 0 && stale_files_is(disk->stale, key, &st))
         r = error_set(e, -ENOENT, "was changed elsewhere");
     if (r == 0)
         r = image_describe(&meta, bytes.data, bytes.len, e);

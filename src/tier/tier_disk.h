@@ -8,6 +8,7 @@
 #include "fs/atomicfile.h"
 #include "tier/tier.h"
 
+struct stale_files;
 struct tier_disk;
 
 extern const struct tier_ops tier_disk_ops;
@@ -44,7 +45,7 @@ int tier_disk_read_into(const struct image *file, const struct filestate *state,
     __attribute__((warn_unused_result));
 
 /* The state of the file that has this name now. For comparing it with the one that was opened, and for nothing else: it
- * may lie behind a link. -ENOENT: there is none. -ESTALE: it is known to be old (tier_disk_stale.h). */
+ * may lie behind a link. -ENOENT: there is none. -ESTALE: it is known to be old (stale_files.h). */
 int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct filestate *ret)
     __attribute__((warn_unused_result));
 
@@ -122,6 +123,9 @@ int64_t tier_disk_atime_ns(const struct image_meta *meta);
 /* The staging folder of a collection, borrowed. */
 int tier_disk_staging(struct tier_disk *disk, const char *collection, struct staging **ret, struct error *e)
     __attribute__((warn_unused_result));
+
+/* Files that hold an old content: reading one of them is -ENOENT. */
+struct stale_files *tier_disk_stale_files(struct tier_disk *disk);
 
 /* What tier_disk_open remembers of files. */
 struct tier_disk_known;

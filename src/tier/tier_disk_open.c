@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "fs/filestate.h"
 #include "fs/readfile.h"
+#include "image/stale_files.h"
 #include "tier/tier_disk.h"
-#include "tier/tier_disk_stale.h"
 
 #define KNOWN_MAX 65536
 
@@ -131,7 +131,7 @@ int tier_disk_state(struct tier_disk *disk, const struct image_key *key, struct 
         return r;
     if (fstatat(root, key->path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if (tier_disk_stale_is(tier_disk_stale(disk), key, &st))
+    if (stale_files_is(tier_disk_stale_files(disk), key, &st))
         return -ESTALE;
     *ret = filestate_of(&st);
     return 0;
@@ -201,7 +201,7 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
     if (r < 0)
         return r;
     struct stat st = file.st;
-    if (tier_disk_stale_is(tier_disk_stale(disk), key, &st))
+    if (stale_files_is(tier_disk_stale_files(disk), key, &st))
         r = error_set(e, -ENOENT, "was changed elsewhere");
     if (r == 0 && !recall(known, &st, &meta)) {
         r = learn(disk, &file, &st, &meta, e);
@@ -226,7 +226,7 @@ int tier_disk_open_known(struct tier_disk *disk, const struct image_key *key, st
         r = readfile_open_cached(&file, root, key->path, SAFEPATH_BENEATH);
     if (r < 0)
         return r;
-    if (tier_disk_stale_is(tier_disk_stale(disk), key, &file.st) || !recall(tier_disk_known(disk), &file.st, &meta))
+    if (stale_files_is(tier_disk_stale_files(disk), key, &file.st) || !recall(tier_disk_known(disk), &file.st, &meta))
         r = -EAGAIN;
     if (r == 0)
         r = make_image(&meta, &file, &file.st, ret, ret_state);

@@ -93,17 +93,17 @@ static void key_of(const struct tier_object *o, const unsigned char sha256[DIGES
 }
 
 const char *tier_object_url(const struct tier_object *o, const unsigned char sha256[DIGEST_SHA256_LEN],
-                            char ret[TIER_OBJECT_URL_SIZE])
+                            char ret[IMAGE_URL_SIZE])
 {
-    char key[TIER_OBJECT_URL_SIZE];
+    char key[IMAGE_URL_SIZE];
     key_of(o, sha256, key, sizeof key);
-    (void)snprintf(ret, TIER_OBJECT_URL_SIZE, "s3://%.64s/%.900s", o->bucket, key);
+    (void)snprintf(ret, IMAGE_URL_SIZE, "s3://%.64s/%.900s", o->bucket, key);
     return ret;
 }
 
-const char *tier_object_base(const struct tier_object *o, char ret[TIER_OBJECT_URL_SIZE])
+const char *tier_object_base(const struct tier_object *o, char ret[IMAGE_URL_SIZE])
 {
-    (void)snprintf(ret, TIER_OBJECT_URL_SIZE, "s3://%.64s/%.900s", o->bucket, o->prefix);
+    (void)snprintf(ret, IMAGE_URL_SIZE, "s3://%.64s/%.900s", o->bucket, o->prefix);
     return ret;
 }
 
@@ -184,7 +184,7 @@ int tier_object_put(struct tier_object *o, const struct image_meta *meta, const 
     const struct s3_call call = {.deadline_ms = clock_monotonic_ms() + tier_object_patience_ms(meta->size),
                                  .attempts = attempts(o),
                                  .cancel = cancel};
-    char key[TIER_OBJECT_URL_SIZE];
+    char key[IMAGE_URL_SIZE];
     struct s3_object object;
     struct error said;
     key_of(o, meta->sha256, key, sizeof key);

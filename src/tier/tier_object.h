@@ -39,12 +39,11 @@ int tier_object_takes(const struct tier_object *o);
 #define TIER_OBJECT_MAX_BYTES (1LL << 30)
 
 /* Where content of this sha256 is put. */
-#define TIER_OBJECT_URL_SIZE 1024
 const char *tier_object_url(const struct tier_object *o, const unsigned char sha256[DIGEST_SHA256_LEN],
-                            char ret[TIER_OBJECT_URL_SIZE]);
+                            char ret[IMAGE_URL_SIZE]);
 
 /* What all these URLs begin with. There must be a bucket. */
-const char *tier_object_base(const struct tier_object *o, char ret[TIER_OBJECT_URL_SIZE]);
+const char *tier_object_base(const struct tier_object *o, char ret[IMAGE_URL_SIZE]);
 
 /* How long the transfer of so many bytes may take. */
 int64_t tier_object_patience_ms(int64_t bytes);

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "codec/sniff.h"
 #include "fs/readfile.h"
-#include "tier/tier_db.h"
 
 #define HEAD_BYTES 4096
 
@@ -28,7 +27,7 @@ static int describe_large(void *arg, int fd, const struct stat *st, struct error
 static int read_small(struct store *store, const struct readfile *file, struct buf *bytes, struct image_meta *meta,
                       struct stat *st, int *ret_fresh, struct error *e)
 {
-    size_t max = (size_t)tier_db_inline_max(store_db(store));
+    size_t max = (size_t)store_inline_max(store);
     int r = ret_fresh ? readfile_at_once(file, max, bytes, st, ret_fresh, e) : readfile_all(file, max, bytes, st, e);
     return r < 0 ? r : image_describe(meta, bytes->data, bytes->len, e);
 }
@@ -62,17 +61,17 @@ static int read_file(struct store *store, const struct classify_file *f, struct 
     return r;
 }
 
-int classify_upload(struct store *store, const struct classify_file *f, struct image_meta *meta,
-                    char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+int classify_upload(const struct ingest *g, const struct classify_file *f, struct image_meta *meta,
+                    char url[IMAGE_URL_SIZE], const atomic_int *cancel, struct error *e)
 {
     struct readfile file;
-    if (meta->size <= tier_db_inline_max(store_db(store)))
+    if (meta->size <= store_inline_max(g->store))
         return 0;
     int r = readfile_open(&file, f->root, f->key.path, f->links, e);
     if (r < 0)
         return r;
     if (file.st.st_size == meta->size && clock_ns(file.st.st_mtim) == meta->mtime_ns)
-        r = store_upload(store, meta, file.fd, &file.st, url, cancel, e);
+        r = ingest_upload(g, meta, file.fd, &file.st, url, cancel, e);
     else
         r = error_set(e, -ESTALE, "changed before its upload");
     readfile_close(&file);
@@ -83,7 +82,7 @@ int classify_upload(struct store *store, const struct classify_file *f, struct i
 static int store_wins(struct store *store, const struct classify_row *row, const struct image_meta *meta)
 {
     enum config_conflict conflict = store_config(store)->conflict;
-    if (!row->id || row->in_trash || conflict == CONFIG_CONFLICT_DISK)
+    if (!row->base.id || row->in_trash || conflict == CONFIG_CONFLICT_DISK)
         return 0;
     return conflict == CONFIG_CONFLICT_STORE || meta->mtime_ns < row->mtime_ns;
 }
@@ -105,7 +104,7 @@ enum classify classify(struct store *store, const struct classify_file *file, st
     int r = read_file(store, file, bytes, meta, ret_fresh, e);
     if (r != 0)
         return r == -ENOENT ? CLASSIFY_GONE : r < 0 ? CLASSIFY_FAIL : CLASSIFY_NOT_KEPT;
-    if (row->id && memcmp(row->sha256, meta->sha256, sizeof row->sha256) == 0) {
+    if (row->base.id && memcmp(row->sha256, meta->sha256, sizeof row->sha256) == 0) {
         if (meta->mtime_ns != row->mtime_ns)
             return CLASSIFY_TOUCH;
         return row->in_trash ? CLASSIFY_IN_TRASH : CLASSIFY_UNCHANGED;
@@ -118,9 +117,8 @@ void classify_row(struct classify_row *ret, const struct image_meta *row)
     *ret = (struct classify_row){0};
     if (!row)
         return;
-    ret->id = row->id;
+    ret->base = ingest_base(row);
     ret->mtime_ns = row->mtime_ns;
-    ret->updated_us = row->updated_us;
     ret->in_trash = row->deleted_us != 0;
     memcpy(ret->sha256, row->sha256, sizeof ret->sha256);
 }

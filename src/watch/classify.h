@@ -6,13 +6,13 @@
 #include "fs/safepath.h"
 #include "fs/walk.h"
 #include "image/image.h"
+#include "store/ingest.h"
 #include "store/store.h"
 #include "store/store_object.h"
 
 struct classify_row {
-    int64_t id; /* 0: nothing is stored under the path */
+    struct ingest_base base; /* id 0: nothing is stored under the path */
     int64_t mtime_ns;
-    int64_t updated_us;
     int in_trash;
     unsigned char sha256[DIGEST_SHA256_LEN];
 };
@@ -43,9 +43,9 @@ enum classify classify(struct store *store, const struct classify_file *file, st
                        struct image_meta *meta, int *ret_fresh, struct error *e);
 
 /* For what is to be written, right after: a file that is too large for its row goes to object storage, and meta->url
- * becomes `url`. 0, also when there is nothing to do; -EBUSY: it has changed; else as store_upload. */
-int classify_upload(struct store *store, const struct classify_file *file, struct image_meta *meta,
-                    char url[TIER_OBJECT_URL_SIZE], const atomic_int *cancel, struct error *e)
+ * becomes `url`. 0, also when there is nothing to do; -EBUSY: it has changed; else as ingest_upload. */
+int classify_upload(const struct ingest *g, const struct classify_file *file, struct image_meta *meta,
+                    char url[IMAGE_URL_SIZE], const atomic_int *cancel, struct error *e)
     __attribute__((warn_unused_result));
 
 /* What is to be known of a row; NULL: there is none. */

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "client/db.h"
 #include "fs/safepath.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 #include "watch/watch_internal.h"
 
 #define CONFIRM_MS  3000
@@ -110,7 +110,7 @@ static const char *doubt(struct watch_folder *f)
     pthread_mutex_lock(&f->watch->lock);
     int gone = f->gone, failed = f->listing_failed;
     pthread_mutex_unlock(&f->watch->lock);
-    if (gone || tier_disk_in_place(store_disk(f->watch->store), f->collection->name, NULL) < 0)
+    if (gone || store_folder_in_place(f->watch->store, f->collection->name, NULL) < 0)
         return "the folder itself is gone";
     if (failed)
         return "the folder could not be listed to its end";

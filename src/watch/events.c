@@ -12,7 +12,7 @@
 #include "base/printable.h"
 #include "codec/sniff.h"
 #include "fs/safepath.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 #include "watch/classify.h"
 #include "watch/watch_internal.h"
 
@@ -64,7 +64,7 @@ static void mind_root(struct watch_folder *f)
     struct watch *w = f->watch;
     struct error why = {0};
     f->root_told = 0;
-    int r = tier_disk_reopen(store_disk(w->store), f->collection->name, &why);
+    int r = store_folder_reopen(w->store, f->collection->name, &why);
     if (r < 0) {
         set_gone(f, &why);
         return;
@@ -75,7 +75,7 @@ static void mind_root(struct watch_folder *f)
     if (r == 0 && !was_gone)
         return;
     int root = -1;
-    if (tier_disk_root(store_disk(w->store), f->collection->name, TIER_DISK_EXISTING, &root, &why) < 0)
+    if (store_folder(w->store, f->collection->name, STORE_FOLDER_EXISTING, &root, &why) < 0)
         return;
     fs_watch_close(f->events);
     f->events = NULL;

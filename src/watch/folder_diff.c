@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "client/db.h"
-#include "tier/tier_disk.h"
+#include "store/folders.h"
 
 #define BATCH 1000
 
@@ -88,7 +88,7 @@ static int visit(void *arg, const struct walk_entry *entry)
 int folder_diff(const struct folder_diff_options *options, folder_diff_fn *fn, void *arg, struct error *e)
 {
     int root;
-    int r = tier_disk_root(store_disk(options->store), options->collection, TIER_DISK_EXISTING, &root, e);
+    int r = store_folder(options->store, options->collection, STORE_FOLDER_EXISTING, &root, e);
     if (r < 0)
         return r;
     struct folder_diff *s = calloc(1, sizeof *s);

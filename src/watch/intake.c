@@ -11,8 +11,7 @@
 #include "client/db.h"
 #include "client/db_fault.h"
 #include "fs/fserror.h"
-#include "tier/tier_db.h"
-#include "tier/tier_disk.h"
+#include "store/ingest.h"
 #include "watch/classify.h"
 #include "watch/watch_internal.h"
 
@@ -20,8 +19,8 @@
 #define TRUST_AGE_NS INT64_C(2000000000)
 
 /* A database that is gone, or a row that is locked, is waited for without holding a batch. */
-static const struct tier_db_patience patience = {.connection_ms = 500, .lock_ms = 500};
-static const struct tier_db_patience suspect_patience = {.connection_ms = 500, .lock_ms = 50};
+static const struct ingest_patience patience = {.connection_ms = 500, .lock_ms = 500};
+static const struct ingest_patience suspect_patience = {.connection_ms = 500, .lock_ms = 50};
 
 struct intake {
     struct watch *w;
@@ -31,6 +30,7 @@ struct intake {
     int count;
     struct classify_file takes[BATCH_FILES];
     struct stat stats[BATCH_FILES];
+    struct ingest writes[BATCH_FILES];
     int fresh[BATCH_FILES]; /* once read */
     int uploads;            /* this is an upload thread */
 };
@@ -40,9 +40,9 @@ static void finish(struct intake *in, struct pending_file *f, enum pending_end e
 {
     char path[SAFEPATH_MAX + 1];
     struct image_key key = {in->folder->collection->name, path};
-    if (f->held)
-        tier_disk_end(store_disk(in->w->store), &f->key, TIER_DISK_TAKING);
-    f->held = 0;
+    if (f->write)
+        ingest_end(f->write);
+    f->write = NULL;
     if (end == PENDING_FAILED)
         snprintf(path, sizeof path, "%s", f->key.path);
     if (pending_finish(in->w->pending, f, end, why))
@@ -137,23 +137,19 @@ static void fail_stored(struct intake *in, int i, const struct error *why)
         refuse(in, f, why);
 }
 
-/* The outcome of a write; `tag` is the file's place in the batch. */
-static void written(void *arg, void *tag, const struct error *outcome)
+/* The outcome of a write. */
+static void written(void *arg, struct ingest *write, const struct error *outcome)
 {
     struct intake *in = arg;
-    int *fresh = tag;
-    int i = (int)(fresh - in->fresh);
+    int i = (int)(write - in->writes);
     struct pending_file *f = in->files[i];
     if (outcome->code < 0) {
         fail_stored(in, i, outcome);
         return;
     }
-    struct image_meta row = {.key = f->key, .size = f->stamp.size};
-    memcpy(row.sha256, f->sha256, sizeof row.sha256);
-    store_committed(in->w->store, &row);
     forget_row(f);
     watch_outage_written(in->w);
-    finish(in, f, *fresh ? PENDING_CHECK : PENDING_STORED, NULL);
+    finish(in, f, in->fresh[i] ? PENDING_CHECK : PENDING_STORED, NULL);
 }
 
 static int look_at(const struct classify_file *file, int flags, struct stat *st)
@@ -258,14 +254,14 @@ static int look(struct intake *in, struct pending_file *f, struct classify_file 
 }
 
 /* What came before it is committed first, and the connection is another's meanwhile. */
-static int upload(struct intake *in, struct tier_db_writer **writer, const struct classify_file *file,
-                  struct image_meta *meta, char url[TIER_OBJECT_URL_SIZE], struct error *e)
+static int upload(struct intake *in, struct ingest_writer **writer, int i, struct image_meta *meta,
+                  char url[IMAGE_URL_SIZE], struct error *e)
 {
-    if (meta->size <= tier_db_inline_max(store_db(in->w->store)))
+    if (meta->size <= store_inline_max(in->w->store))
         return 0;
-    tier_db_writer_close(*writer);
+    ingest_writer_close(*writer);
     *writer = NULL;
-    int r = classify_upload(in->w->store, file, meta, url, &in->w->stopping, e);
+    int r = classify_upload(&in->writes[i], &in->takes[i], meta, url, &in->w->stopping, e);
     if (r == 0)
         watch_storage_written(in->w);
     return r;
@@ -291,38 +287,37 @@ static void fail_upload(struct intake *in, int i, const struct error *why)
 }
 
 /* Limits of a lock on one that was locked before: others need the connection, too. */
-static int open_writer(struct intake *in, struct tier_db_writer **writer, const struct pending_file *f, struct error *e)
+static int open_writer(struct intake *in, struct ingest_writer **writer, const struct pending_file *f, struct error *e)
 {
-    const struct tier_db_patience *p = f->suspect ? &suspect_patience : &patience;
-    return *writer ? 0 : tier_db_writer_open(store_db(in->w->store), p, written, in, writer, e);
+    const struct ingest_patience *p = f->suspect ? &suspect_patience : &patience;
+    return *writer ? 0 : ingest_writer_open(in->w->store, p, written, in, writer, e);
 }
 
 /* What classify wants to be written. */
-static void store(struct intake *in, struct tier_db_writer **writer, int i, enum classify verdict,
+static void store(struct intake *in, struct ingest_writer **writer, int i, enum classify verdict,
                   struct image_meta *meta)
 {
     struct pending_file *f = in->files[i];
-    const struct classify_file *file = &in->takes[i];
-    char url[TIER_OBJECT_URL_SIZE];
+    char url[IMAGE_URL_SIZE];
     struct error why = {0};
-    if (!store_is_current(in->w->store, meta)) {
+    if (!ingest_is_current(f->write, meta)) {
         error_set(&why, -EBUSY, "is being written");
         finish(in, f, PENDING_RETRY, &why);
-    } else if (verdict == CLASSIFY_WRITE && upload(in, writer, file, meta, url, &why) < 0) {
+    } else if (verdict == CLASSIFY_WRITE && upload(in, writer, i, meta, url, &why) < 0) {
         fail_upload(in, i, &why);
     } else if (open_writer(in, writer, f, &why) < 0) {
         wait_for_database(in, f, &why);
     } else {
         memcpy(f->sha256, meta->sha256, sizeof f->sha256);
         if (verdict == CLASSIFY_WRITE)
-            tier_db_writer_add(*writer, meta, meta->url ? NULL : in->bytes.data, file->row.updated_us, &in->fresh[i]);
+            ingest_put(*writer, f->write, meta, meta->url ? NULL : in->bytes.data);
         else
-            tier_db_writer_touch(*writer, file->row.id, meta->mtime_ns, file->row.updated_us, &in->fresh[i]);
+            ingest_touch(*writer, f->write, meta);
     }
 }
 
 /* Reads the file and compares it with its row, which stands in in->takes[i]. same_stat: size and time are the row's. */
-static void take(struct intake *in, struct tier_db_writer **writer, int i, int same_stat)
+static void take(struct intake *in, struct ingest_writer **writer, int i, int same_stat)
 {
     struct pending_file *f = in->files[i];
     struct classify_file *file = &in->takes[i];
@@ -336,10 +331,10 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, int s
         return;
     }
     f->stamp = (struct pending_stamp){st->st_size, clock_ns(st->st_mtim), clock_ns(st->st_ctim),
-                                      file->row.id ? file->row.mtime_ns : INT64_MIN};
+                                      file->row.base.id ? file->row.mtime_ns : INT64_MIN};
     in->fresh[i] = 0;
-    f->held = 1;
-    tier_disk_begin(store_disk(in->w->store), &f->key, TIER_DISK_TAKING);
+    f->write = &in->writes[i];
+    ingest_begin(f->write, in->w->store, INGEST_FILE, &f->key, &file->row.base);
     enum classify verdict = classify(in->w->store, file, &in->bytes, &meta, same_stat ? NULL : &in->fresh[i], &why);
     if (verdict == CLASSIFY_WRITE || verdict == CLASSIFY_TOUCH) {
         store(in, writer, i, verdict, &meta);
@@ -357,7 +352,7 @@ static void take(struct intake *in, struct tier_db_writer **writer, int i, int s
 
 /* Asks for the rows of files `first` to `end` and takes them. A path that the database can't hold fails the question
  * for all: each is asked for alone then. */
-static void take_part(struct intake *in, struct tier_db_writer **writer, int first, int end)
+static void take_part(struct intake *in, struct ingest_writer **writer, int first, int end)
 {
     const char *paths[BATCH_FILES];
     int rows[BATCH_FILES];
@@ -365,7 +360,7 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
     struct error why = {0};
     for (int i = first; i < end; i++)
         paths[i] = in->files[i]->key.path;
-    tier_db_writer_close(*writer); /* who holds a connection waits for no other one */
+    ingest_writer_close(*writer); /* who holds a connection waits for no other one */
     *writer = NULL;
     int r =
         store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
@@ -395,7 +390,7 @@ static void take_part(struct intake *in, struct tier_db_writer **writer, int fir
 
 /* While the database as a whole is the reason, a file is tried with one statement: its row is the one that was seen
  * before, and if it has changed since, nothing is written. */
-static void take_known(struct intake *in, struct tier_db_writer **writer)
+static void take_known(struct intake *in, struct ingest_writer **writer)
 {
     in->takes[0].row = *in->files[0]->row;
     take(in, writer, 0, 0);
@@ -405,7 +400,7 @@ static void take_known(struct intake *in, struct tier_db_writer **writer)
 static int hand_over(struct intake *in, struct pending_file *f, const struct stat *st)
 {
     struct error why;
-    if (in->uploads || !in->w->uploads || st->st_size <= tier_db_inline_max(store_db(in->w->store)))
+    if (in->uploads || !in->w->uploads || st->st_size <= store_inline_max(in->w->store))
         return 0;
     pending_release(in->w->pending, f);
     if (workers_push_now(in->w->uploads, f) < 0) {
@@ -417,7 +412,7 @@ static int hand_over(struct intake *in, struct pending_file *f, const struct sta
 
 static void take_batch(struct intake *in, int count)
 {
-    struct tier_db_writer *writer = NULL;
+    struct ingest_writer *writer = NULL;
     for (size_t i = 0; i < in->w->folders_len; i++)
         if (strcmp(in->w->folders[i].collection->name, in->files[0]->key.collection) == 0)
             in->folder = &in->w->folders[i];
@@ -430,7 +425,7 @@ static void take_batch(struct intake *in, int count)
         take_known(in, &writer);
     else if (in->count)
         take_part(in, &writer, 0, in->count);
-    tier_db_writer_close(writer);
+    ingest_writer_close(writer);
     watch_outage_settle(in->w);
     if (in->bytes.room > (size_t)1 << 20)
         buf_release(&in->bytes);
@@ -441,7 +436,7 @@ void *watch_intake_run(void *arg)
     struct watch *w = arg;
     struct intake in = {.w = w};
     int n;
-    buf_init(&in.bytes, (size_t)tier_db_inline_max(store_db(w->store)) + 1);
+    buf_init(&in.bytes, (size_t)store_inline_max(w->store) + 1);
     while ((n = pending_take(w->pending, in.files, BATCH_FILES, w->intake_count)) > 0)
         take_batch(&in, n);
     buf_release(&in.bytes);
@@ -452,7 +447,7 @@ void watch_upload_run(void *arg, struct workers *uploads)
 {
     struct watch *w = arg;
     struct intake in = {.w = w, .uploads = 1};
-    buf_init(&in.bytes, (size_t)tier_db_inline_max(store_db(w->store)) + 1);
+    buf_init(&in.bytes, (size_t)store_inline_max(w->store) + 1);
     while ((in.files[0] = workers_take(uploads)))
         take_batch(&in, 1);
     buf_release(&in.bytes);

@@ -22,6 +22,7 @@
 
 struct pending;
 struct classify_row;
+struct ingest;
 
 /* What tells that a file or its row has changed since it was judged. */
 struct pending_stamp {
@@ -41,7 +42,7 @@ struct pending_file {
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
     void *tag;
-    int held;                 /* it is being read and committed */
+    struct ingest *write;     /* while it is read and committed; NULL: it is not */
     int alone;                /* it was handed out alone, as a suspect or during a hold; set by pending*.c */
     int suspect;              /* its last failure was its own, or may have been */
     int refused;              /* how often the database refused it as it would have refused any */

@@ -14,8 +14,8 @@
 #include "base/metric.h"
 #include "base/printable.h"
 #include "fs/staging.h"
+#include "store/folders.h"
 #include "store/store_object.h"
-#include "tier/tier_disk.h"
 #include "watch/watch_internal.h"
 
 #define PENDING_MAX    100000
@@ -50,7 +50,7 @@ static void open_folder(struct watch_folder *f)
 {
     struct error why;
     int root;
-    if (tier_disk_root(store_disk(f->watch->store), f->collection->name, TIER_DISK_MAKE, &root, &why) < 0)
+    if (store_folder(f->watch->store, f->collection->name, STORE_FOLDER_MAKE, &root, &why) < 0)
         return; /* looked for again and again, and polled once it is there */
     f->root = root;
     (void)staging_sweep(root);
@@ -94,7 +94,7 @@ static int start_threads(struct watch *w)
     w->started = 1;
     r = pthread_create(&w->threads[1], NULL, watch_scan_run, w);
     w->started += r == 0;
-    if (!r && tier_object_takes(store_objects(w->store)))
+    if (!r && store_takes_large(w->store))
         r = -workers_start(&w->uploads, WATCH_UPLOADS, WATCH_UPLOADS_MAX, watch_upload_run, w);
     for (int i = 0; i < w->intake_count && !r; i++) {
         r = pthread_create(&w->threads[w->started], NULL, watch_intake_run, w);

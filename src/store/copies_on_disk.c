@@ -1,4 +1,4 @@
-#include "job/cache_copies.h"
+#include "store/copies_on_disk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -66,7 +66,7 @@ static int visit_collection(struct visit *v, const char *cache_dir, const char *
     return 0;
 }
 
-int cache_copies_count(const struct config *config, const char *collection, struct store_tally *ret, struct error *e)
+int copies_on_disk_count(const struct config *config, const char *collection, struct store_tally *ret, struct error *e)
 {
     struct visit v = {.before_us = INT64_MAX};
     int r = visit_collection(&v, config->cache_dir, collection, e);
@@ -75,7 +75,7 @@ int cache_copies_count(const struct config *config, const char *collection, stru
     return r;
 }
 
-int cache_copies_clean(const struct config *config, int days, int dry_run, struct store_tally *ret, struct error *e)
+int copies_on_disk_clean(const struct config *config, int days, int dry_run, struct store_tally *ret, struct error *e)
 {
     struct visit v = {.before_us = clock_realtime_us() - days * DAY_US, .remove = !dry_run};
     int r = 0;

@@ -1,4 +1,4 @@
-#include "tier/tier_disk_stale.h"
+#include "image/stale_files.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,7 +14,7 @@ struct mark {
     ino_t ino;
     off_t size;
     struct timespec mtime;
-    enum tier_disk_remedy remedy;
+    enum stale_remedy remedy;
     uint64_t number;
     int64_t due_ms;
     int taken;
@@ -24,22 +24,22 @@ struct mark {
     char name[]; /* collection NUL path NUL */
 };
 
-struct tier_disk_stale {
+struct stale_files {
     pthread_mutex_t lock;
     atomic_int count;   /* of the table; most of the time 0, and then nobody needs the lock */
     struct mark *table; /* in the order of arrival */
     uint64_t numbers;
 };
 
-struct tier_disk_stale *tier_disk_stale_new(void)
+struct stale_files *stale_files_new(void)
 {
-    struct tier_disk_stale *t = calloc(1, sizeof *t);
+    struct stale_files *t = calloc(1, sizeof *t);
     if (t)
         pthread_mutex_init(&t->lock, NULL);
     return t;
 }
 
-void tier_disk_stale_free(struct tier_disk_stale *t)
+void stale_files_free(struct stale_files *t)
 {
     if (!t)
         return;
@@ -55,7 +55,7 @@ void tier_disk_stale_free(struct tier_disk_stale *t)
 
 /* From here on with the lock held. */
 
-static struct mark *find(const struct tier_disk_stale *t, const struct image_key *key)
+static struct mark *find(const struct stale_files *t, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned n = image_key_name(key, name);
@@ -64,7 +64,7 @@ static struct mark *find(const struct tier_disk_stale *t, const struct image_key
     return one;
 }
 
-static struct mark *add(struct tier_disk_stale *t, const struct image_key *key)
+static struct mark *add(struct stale_files *t, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned n = image_key_name(key, name);
@@ -78,7 +78,7 @@ static struct mark *add(struct tier_disk_stale *t, const struct image_key *key)
     return one;
 }
 
-static void drop(struct tier_disk_stale *t, struct mark *one)
+static void drop(struct stale_files *t, struct mark *one)
 {
     HASH_DEL(t->table, one); /* NOLINT(clang-analyzer-unix.Malloc): in a loop it takes the table's head for freed */
     atomic_fetch_sub(&t->count, 1);
@@ -93,13 +93,13 @@ static int is_of(const struct mark *one, const struct stat *file)
 
 /* With the lock taken. */
 
-int tier_disk_stale_mark(struct tier_disk_stale *t, const struct image_key *key, const struct stat *file,
-                         enum tier_disk_remedy remedy)
+int stale_files_mark(struct stale_files *t, const struct image_key *key, const struct stat *file,
+                     enum stale_remedy remedy)
 {
     int r = 0;
     pthread_mutex_lock(&t->lock);
     struct mark *one = find(t, key);
-    if (!one && atomic_load(&t->count) >= TIER_DISK_STALE_MAX)
+    if (!one && atomic_load(&t->count) >= STALE_FILES_MAX)
         r = -ENOSPC;
     else if (!one && !(one = add(t, key)))
         r = -ENOMEM;
@@ -117,7 +117,7 @@ int tier_disk_stale_mark(struct tier_disk_stale *t, const struct image_key *key,
     return r;
 }
 
-void tier_disk_stale_clear(struct tier_disk_stale *t, const struct image_key *key)
+void stale_files_clear(struct stale_files *t, const struct image_key *key)
 {
     if (!atomic_load(&t->count))
         return;
@@ -130,7 +130,7 @@ void tier_disk_stale_clear(struct tier_disk_stale *t, const struct image_key *ke
     pthread_mutex_unlock(&t->lock);
 }
 
-int tier_disk_stale_is(struct tier_disk_stale *t, const struct image_key *key, const struct stat *file)
+int stale_files_is(struct stale_files *t, const struct image_key *key, const struct stat *file)
 {
     if (!atomic_load(&t->count))
         return 0;
@@ -141,12 +141,12 @@ int tier_disk_stale_is(struct tier_disk_stale *t, const struct image_key *key, c
     return yes;
 }
 
-int tier_disk_stale_count(struct tier_disk_stale *t)
+int stale_files_count(struct stale_files *t)
 {
     return atomic_load(&t->count);
 }
 
-int tier_disk_stale_take(struct tier_disk_stale *t, struct tier_disk_stale_file *files, int max)
+int stale_files_take(struct stale_files *t, struct stale_file *files, int max)
 {
     int64_t now_ms = clock_monotonic_ms();
     int n = 0;
@@ -155,7 +155,7 @@ int tier_disk_stale_take(struct tier_disk_stale *t, struct tier_disk_stale_file 
         if (one->taken || one->due_ms > now_ms)
             continue;
         one->taken = 1;
-        files[n++] = (struct tier_disk_stale_file){
+        files[n++] = (struct stale_file){
             .key = image_key_named(one->name),
             .remedy = one->remedy,
             .seen = {.st_dev = one->dev, .st_ino = one->ino, .st_size = one->size, .st_mtim = one->mtime},
@@ -167,7 +167,7 @@ int tier_disk_stale_take(struct tier_disk_stale *t, struct tier_disk_stale_file 
     return n;
 }
 
-void tier_disk_stale_settle(struct tier_disk_stale *t, const struct tier_disk_stale_file *file, int again_ms)
+void stale_files_settle(struct stale_files *t, const struct stale_file *file, int again_ms)
 {
     struct mark *one = file->mark;
     pthread_mutex_lock(&t->lock);
