@@ -25,6 +25,7 @@ from servers import wait_until
 
 FILES = int(os.environ.get("WATCH_FILES", "2000"))
 SOON_S = 60
+STATEMENT_S = 60  # what a statement that is under way is given, however the server behaves
 LONG_S = 60 + FILES / 50
 KERNEL = Path("/proc/sys/fs/inotify")
 
@@ -302,7 +303,7 @@ def test_a_frozen_database(perdura: Perdura, serve: Callable[..., Served]) -> No
     perdura.database.server.sigstop()
     for n in range(100):
         picture(perdura.media / f"{n}.png", seed=n)
-    served.says("database does not accept files")
+    served.says("database does not accept files", STATEMENT_S + SOON_S)
     perdura.database.server.sigcont()
     wait_for_all(perdura)
 
