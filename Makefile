@@ -57,6 +57,7 @@ help:
 	@echo "make run        installs what is missing, builds, and runs it with a PostgreSQL of its own; Ctrl-C ends it"
 	@echo "make test       installs what is missing, builds, and runs all tests"
 	@echo "make bench      measures beside bare libpq; PARTS=\"hot cold scan objects\" beside nginx, Varnish, curl"
+	@echo "make docs       writes what docs/ shows of the source: settings, metrics, layers"
 	@echo "make unit | integration | fault | browser | fuzz | valgrind | check-layers | check-headers    parts of that, and more"
 	@echo "make lint       compilers, cppcheck, clang-tidy and clang-format find nothing"
 	@echo "make format | install | clean | compile_commands.json"
@@ -216,6 +217,14 @@ check-headers: $(GEN)
 	@for header in src/*/*.h; do \
 	    $(CC) $(filter-out $(BANNED),$(CPPFLAGS)) $(ALL_CFLAGS) -Werror -fsyntax-only -x c $$header || exit 1; \
 	done
+
+# The pages and tables that are made from the source.
+docs: $(B)/perdura
+	@$(B)/perdura config --markdown > docs/settings.md
+	@src/tools/list-metrics > docs/metrics.md
+	@src/tools/draw-layers > $(B)/layers.md
+	@sed -i -e '/^<!-- src\/tools\/draw-layers -->$$/,/^<!-- end -->$$/{//!d}' \
+	    -e '/^<!-- src\/tools\/draw-layers -->$$/r $(B)/layers.md' docs/architecture.md
 
 # For clangd and other tools that ask how each file is compiled.
 compile_commands.json: src/tools/compile-commands $(B)/flags $(B)/files

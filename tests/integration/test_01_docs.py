@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,26 @@ def test_the_overview_of_the_api_is_the_table_of_routes() -> None:
         assert methods == set().union(*(routes.get(path, set()) for path in paths)), paths
         named |= paths
     assert named == set(routes)
+
+
+def made_by(tool: str) -> str:
+    return subprocess.run([ROOT / "src" / "tools" / tool], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def test_the_page_of_metrics_is_that_of_the_table() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text() == made_by("list-metrics"), "run `make docs`"
+
+
+def without_numbers(table: str) -> list[str]:
+    """Layers, folders, and what each one uses; how many lines and includes change every day."""
+    rows = re.findall(r"^\| (\d) \| `src/(\w+)` \| \d+ \| \d+ \| (.*) \|$", table, re.MULTILINE)
+    return [f"{layer} {folder}: {sorted(re.findall('`([a-z]+)`', uses))}" for layer, folder, uses in rows]
+
+
+def test_the_table_of_layers_is_that_of_the_source() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = without_numbers(made_by("draw-layers"))
+    assert len(drawn) > 10 and without_numbers(page) == drawn, "run `make docs`"
 
 
 def test_metrics_that_are_documented_exist() -> None:
