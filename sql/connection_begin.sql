@@ -7,7 +7,9 @@
 -- let it look sooner whether we are still there.
 -- Row level security would hide rows silently. With row_security off the server refuses such statements instead; the
 -- third column names a table that it applies to now. All tables of ours are among these.
--- Returns one row: int bool text? text? text? text? text?
+-- What is acknowledged is on the server's disk: synchronous_commit=off, which a role or a database may have, does not
+-- apply to us.
+-- Returns one row: int bool text? text? text? text? text? text?
 SELECT length(repeat('x', 1048576)), direct,
        (SELECT c.relname::text
         FROM pg_catalog.pg_class c
@@ -21,5 +23,7 @@ SELECT length(repeat('x', 1048576)), direct,
        CASE WHEN direct THEN set_config('row_security', 'off', false) END,
        CASE WHEN direct THEN set_config('tcp_keepalives_idle', '20', false) END,
        CASE WHEN direct THEN set_config('tcp_keepalives_interval', '10', false) END,
-       CASE WHEN direct THEN set_config('tcp_keepalives_count', '3', false) END
+       CASE WHEN direct THEN set_config('tcp_keepalives_count', '3', false) END,
+       CASE WHEN direct AND current_setting('synchronous_commit') = 'off'
+            THEN set_config('synchronous_commit', 'on', false) END
 FROM (SELECT pg_backend_pid() = $1::bigint) AS session (direct)

@@ -115,6 +115,12 @@ const char *db_retry_name(enum db_retry retry)
     return names[retry];
 }
 
+int db_fault_skipped(struct error *e)
+{
+    return error_set(e, DB_CONSTRAINT,
+                     "database stored no row: a trigger or a rule on the table image_cache skips it without an error");
+}
+
 enum db_state db_fault_state(int code)
 {
     return find(code)->state;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/error.h"
 #include "base/log.h"
 
 /* Most of them are errno values that no operation on files or sockets returns: also far above this layer, such a code
@@ -65,6 +66,9 @@ enum log_level db_fault_level(int code); /* of the line that reports it */
 
 /* The HTTP status; 0 for a code that is not an enum db_code. */
 int db_fault_http(int code);
+
+/* A statement succeeded and wrote no row although nothing stands in its way. Sets e; DB_CONSTRAINT. */
+int db_fault_skipped(struct error *e);
 
 /* Rows of the table of SQLSTATEs, for documentation and tests. NULL behind the last one. */
 struct db_sqlstate {

@@ -30,7 +30,8 @@ static const char *const counters[] = {
 };
 
 /* Longer than the server takes to find a deadlock, which is tried again at once. */
-static const struct ingest_patience patience = {.connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .split_ms = 10000};
+static const struct ingest_patience patience = {
+    .connection_ms = JOB_PATIENCE_MS, .lock_ms = 3000, .statement_ms = 20000, .split_ms = 10000};
 
 /* A file to be read, and what is stored under its path. */
 struct cache_all_item {
@@ -64,18 +65,25 @@ static void finish_item(struct job *job, struct cache_all_item *item)
     free(item);
 }
 
-/* Whether the row that came before ours has the same content: by another, or by ourselves before a connection was lost.
- */
-static int is_stored(struct store *store, const struct cache_all_item *item)
+/* The row was not the base any more. 0 when it has the same content: by another, or by ourselves before a connection
+ * was lost. When it is the base after all, nobody has changed it: *why says so. */
+static int judge_stale(struct store *store, const struct cache_all_item *item, struct error *why)
 {
-    struct store_page *page;
-    struct image_meta now;
-    if (store_info(store, &item->file.key, &page, NULL) < 0)
-        return 0;
-    store_page_meta(page, 0, &now);
-    int same = !now.deleted_us && memcmp(now.sha256, item->sha256, sizeof now.sha256) == 0;
+    const struct ingest_base *base = &item->file.row.base;
+    struct store_page *page = NULL;
+    struct image_meta row;
+    int r = store_info(store, &item->file.key, &page, NULL);
+    if (r < 0 && r != -ENOENT)
+        return why->code;
+    if (r == 0)
+        store_page_meta(page, 0, &row);
+    struct ingest_base now = ingest_base(r == 0 ? &row : NULL);
+    if (r == 0 && !row.deleted_us && memcmp(row.sha256, item->sha256, sizeof row.sha256) == 0)
+        why->code = 0;
+    else if (now.id == base->id && now.updated_us == base->updated_us)
+        (void)db_fault_skipped(why);
     store_page_free(page);
-    return same;
+    return why->code;
 }
 
 /* The outcome of a write. */
@@ -83,10 +91,12 @@ static void written(void *arg, struct ingest *write, const struct error *outcome
 {
     struct job *job = arg;
     struct cache_all_item *item = (struct cache_all_item *)(void *)write;
-    static const struct error fine;
-    if (outcome->code == -ESTALE && is_stored(job->store, item)) {
-        (void)store_forget(job->store, &item->file.key);
-        outcome = &fine;
+    struct error stale;
+    if (outcome->code == -ESTALE) {
+        stale = *outcome;
+        outcome = &stale;
+        if (judge_stale(job->store, item, &stale) == 0)
+            (void)store_forget(job->store, &item->file.key);
     }
     if (outcome->code == 0 && item->same)
         job_moved(job, CACHE_ALL_UNCHANGED, 0);

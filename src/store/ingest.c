@@ -124,7 +124,8 @@ static void settle(void *arg, void *tag, const struct error *outcome)
 int ingest_writer_open(struct store *store, const struct ingest_patience *patience, ingest_done_fn *done, void *arg,
                        struct ingest_writer **ret, struct error *e)
 {
-    const struct tier_db_patience limits = {patience->connection_ms, patience->lock_ms, patience->split_ms};
+    const struct tier_db_patience limits = {patience->connection_ms, patience->lock_ms, patience->statement_ms,
+                                            patience->split_ms};
     struct ingest_writer *w = malloc(sizeof *w);
     if (!w)
         return error_set(e, -ENOMEM, "out of memory");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/db_fault.h"
 #include "client/db_grants.h"
 #include "codec/base64.h"
 #include "sql.h"
@@ -270,6 +271,8 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
         return r;
     tier_db_writer_add(writer, &image->meta, image->bytes, TIER_DB_SEEN_ANY, NULL);
     tier_db_writer_close(writer);
+    if (outcome.code == -ESTALE) /* whatever the row was, it was to be replaced */
+        (void)db_fault_skipped(&outcome);
     if (outcome.code < 0 && e)
         *e = outcome;
     return outcome.code;

@@ -51,6 +51,7 @@ typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
 struct tier_db_patience {
     int connection_ms; /* for a lost connection */
     int lock_ms;       /* for locks of other transactions on what is written */
+    int statement_ms;  /* for a statement as a whole */
     int split_ms;      /* likewise, for all images of a batch that is sent image by image; 0: hardly any */
 };
 

@@ -22,7 +22,6 @@
 
 /* The server's limits. Of a batch that failed, each image has less: those that need more are tried again later, alone.
  */
-#define STATEMENT_MS       20000
 #define SPLIT_LOCK_MS      10
 #define SPLIT_STATEMENT_MS 2000
 
@@ -304,7 +303,7 @@ static void settle_one_by_one(struct tier_db_writer *w, const struct write_batch
     batch_init(&one, b->kind);
     for (i = 0; i < b->count; i++) {
         int patient = clock_left_ms(until_ms) > 0;
-        set_limits(w, patient ? w->patience.lock_ms : SPLIT_LOCK_MS, patient ? STATEMENT_MS : SPLIT_STATEMENT_MS);
+        set_limits(w, patient ? w->patience.lock_ms : SPLIT_LOCK_MS, patient ? w->patience.statement_ms : SPLIT_STATEMENT_MS);
         int r = settle_alone(w, &one, b, i, &outcome);
         stored |= r == 0;
         if (i == 0 && is_state(r)) {
@@ -323,7 +322,7 @@ static void settle_one_by_one(struct tier_db_writer *w, const struct write_batch
         first.code = DB_REFUSED;
     if (first.code)
         w->done(w->arg, b->tags[0], &first);
-    set_limits(w, w->patience.lock_ms, STATEMENT_MS);
+    set_limits(w, w->patience.lock_ms, w->patience.statement_ms);
     batch_release(&one);
 }
 
@@ -382,7 +381,7 @@ int tier_db_writer_open(struct tier_db *db, const struct tier_db_patience *patie
         return r;
     }
     w->patience = *patience;
-    set_limits(w, patience->lock_ms, STATEMENT_MS);
+    set_limits(w, patience->lock_ms, patience->statement_ms);
     w->done = done;
     w->arg = arg;
     batch_init(&w->batches[0], &put_kind);

@@ -18,9 +18,10 @@
 #define BATCH_FILES  64
 #define TRUST_AGE_NS INT64_C(2000000000)
 
-/* A database that is gone, or a row that is locked, is waited for without holding a batch. */
-static const struct ingest_patience patience = {.connection_ms = 500, .lock_ms = 500};
-static const struct ingest_patience suspect_patience = {.connection_ms = 500, .lock_ms = 50};
+/* A database that is gone, or a row that is locked, is waited for without holding a batch. Whatever takes long is tried
+ * again alone, and while that takes its time, other files are stored. */
+static const struct ingest_patience patience = {.connection_ms = 500, .lock_ms = 500, .statement_ms = 5000};
+static const struct ingest_patience suspect_patience = {.connection_ms = 500, .lock_ms = 50, .statement_ms = 20000};
 
 struct intake {
     struct watch *w;
@@ -118,6 +119,24 @@ static void fail_with_database(struct intake *in, struct pending_file *f, int i,
     finish(in, f, PENDING_RETRY, f->alone && state == DB_STATE_UNREACHABLE ? why : NULL);
 }
 
+/* Its row is not the base any more: who changed it may have changed the file as well, so both are looked at again. When
+ * the row turns out to be that very base, nobody has changed it. */
+static void fail_stale(struct intake *in, int i)
+{
+    struct pending_file *f = in->files[i];
+    const struct ingest_base *base = &in->takes[i].row.base;
+    struct error why;
+    if (f->stale && f->stale_base.id == base->id && f->stale_base.updated_us == base->updated_us) {
+        f->stale = 0;
+        (void)db_fault_skipped(&why);
+        refuse(in, f, &why);
+        return;
+    }
+    f->stale = 1;
+    f->stale_base = *base;
+    finish(in, f, PENDING_RETRY, NULL);
+}
+
 /* A failure that the database has told of file `i`. */
 static void fail_stored(struct intake *in, int i, const struct error *why)
 {
@@ -127,8 +146,8 @@ static void fail_stored(struct intake *in, int i, const struct error *why)
         return;
     }
     forget_row(f);
-    if (why->code == -ESTALE) /* who changed the row may have changed the file as well: look at both again */
-        finish(in, f, PENDING_RETRY, NULL);
+    if (why->code == -ESTALE)
+        fail_stale(in, i);
     else if (why->code == -ENOMEM)
         finish(in, f, PENDING_RETRY, why);
     else if (db_fault_retry(why->code) != DB_RETRY_NEVER)
@@ -209,6 +228,12 @@ static int is_being_written(const struct pending_file *f, const struct stat *st)
            (empty && !f->urgent && watch_is_young(st, WATCH_EMPTY_MS));
 }
 
+/* What a scan found differs from its row, whoever has written it. */
+static int is_own_event(struct intake *in, const struct pending_file *f, const struct stat *st)
+{
+    return !f->found && own_events_take(in->w->expected, &f->key, st->st_size, clock_ns(st->st_mtim));
+}
+
 /* Looks at the file itself. 1 when its row is to be asked for; else it is finished. */
 static int look(struct intake *in, struct pending_file *f, struct classify_file *ret, struct stat *st)
 {
@@ -236,8 +261,7 @@ static int look(struct intake *in, struct pending_file *f, struct classify_file 
     int there = r == 0;
     if (!there)
         *st = (struct stat){.st_size = -1}; /* a link that leads out of the folder: reading it says why */
-    if (there &&
-        (S_ISDIR(st->st_mode) || own_events_is(in->w->expected, &f->key, st->st_size, clock_ns(st->st_mtim)))) {
+    if (there && (S_ISDIR(st->st_mode) || is_own_event(in, f, st))) {
         finish(in, f, PENDING_NOTHING, NULL);
         return 0;
     }

@@ -44,13 +44,17 @@ void own_events_add(struct own_events *x, const struct image_key *key, int64_t s
     pthread_mutex_unlock(&x->lock);
 }
 
-int own_events_is(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
+int own_events_take(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
 {
     int yes = 0;
     uint64_t h = image_key_hash(key);
     pthread_mutex_lock(&x->lock);
-    for (size_t i = 0; i < x->count && !yes; i++)
-        yes = x->entries[i].key == h && x->entries[i].size == size && x->entries[i].mtime_ns == mtime_ns;
+    for (size_t i = 0; i < x->count && !yes; i++) {
+        struct entry *one = &x->entries[i];
+        yes = one->key == h && one->size == size && one->mtime_ns == mtime_ns;
+        if (yes)
+            *one = (struct entry){.size = -1};
+    }
     pthread_mutex_unlock(&x->lock);
     return yes;
 }

@@ -1,5 +1,6 @@
-/* Files that were just put on disk with what is stored: when the watcher hears of them, it is no news. Remembers the
- * last ones only; forgetting one costs a question to the database and nothing else. All calls lock. */
+/* Files that were just put on disk with what is stored: when the watcher hears of one, its event is no news. Each
+ * stands for one event: what is heard of the file later is compared with its row. Remembers the last ones only;
+ * forgetting one costs a question to the database and nothing else. All calls lock. */
 #ifndef WATCH_OWN_EVENTS_H
 #define WATCH_OWN_EVENTS_H
 
@@ -14,7 +15,7 @@ void own_events_free(struct own_events *x);    /* NULL is allowed */
 
 void own_events_add(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns);
 
-/* 1 when a file of this size and time was expected under the key. */
-int own_events_is(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns);
+/* 1 when a file of this size and time was expected under the key; it is not expected any more then. */
+int own_events_take(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns);
 
 #endif

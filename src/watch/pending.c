@@ -174,8 +174,10 @@ static int note(struct pending *p, const struct image_key *key, int64_t size, in
     } else if (s->place == PLACE_TAKEN && s->noted) {
         note_again(p, s);
     } else {
-        if (!pending_waits(s) || s->file.check)
+        if (!pending_waits(s) || s->file.check) {
             begin_anew(p, s);
+            s->file.found = 0;
+        }
         s->file.check = 0;
         s->file.unclosed = unclosed;
         s->file.size = size;
@@ -216,6 +218,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
         r = -ENOMEM;
     } else if (!s->noted) {
         s->file.size = stamp->size;
+        s->file.found = 1;
         queue(p, s, delay_ms, PLACE_FOUND);
         r = 1;
     } else if (s->place == PLACE_TAKEN) { /* it may have changed since it was read, and nobody may have told */
@@ -223,6 +226,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
     } else if (s->file.check || !pending_waits(s)) {
         if (!judged(s, stamp)) {
             s->file.check = 0;
+            s->file.found = 1;
             s->file.size = stamp->size;
             queue(p, s, delay_ms, PLACE_FOUND);
         }

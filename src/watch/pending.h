@@ -18,11 +18,11 @@
 
 #include "base/error.h"
 #include "image/image.h"
+#include "store/ingest.h"
 #include "watch/watch.h"
 
 struct pending;
 struct classify_row;
-struct ingest;
 
 /* What tells that a file or its row has changed since it was judged. */
 struct pending_stamp {
@@ -42,9 +42,12 @@ struct pending_file {
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
     void *tag;
-    struct ingest *write;     /* while it is read and committed; NULL: it is not */
-    int alone;                /* it was handed out alone, as a suspect or during a hold; set by pending*.c */
-    int suspect;              /* its last failure was its own, or may have been */
+    struct ingest *write; /* while it is read and committed; NULL: it is not */
+    int alone;            /* it was handed out alone, as a suspect or during a hold; set by pending*.c */
+    int suspect;          /* its last failure was its own, or may have been */
+    int found;            /* by a scan, which compared it with its row; set by pending*.c */
+    int stale;            /* its last write found another row than this base: */
+    struct ingest_base stale_base;
     int refused;              /* how often the database refused it as it would have refused any */
     int64_t refused_at;       /* how many files had been written by the last time */
     struct classify_row *row; /* as it was then; owned; NULL: to be asked for */

@@ -157,6 +157,7 @@ static void again(struct pending *p, struct pending_slot *s)
     s->again = 0;
     s->tries = 0;
     s->file.check = 0;
+    s->file.found = 0;
     s->file.unclosed = 0;
     s->since_ms = clock_monotonic_ms();
     pending_place(p, s, PLACE_READY);

@@ -108,6 +108,27 @@ def test_a_locked_row_delays_no_other_file(serve: Serve, pool: str) -> None:
     assert http.post("/image-cache/flush").status == 200 and not listed(http)
 
 
+def test_slow_statements_delay_other_files_for_seconds(serve: Serve) -> None:
+    """As many as there are threads that store, each of which would wait for its statement."""
+    http = serve()
+    database = http.perdura.database
+    store_first(http, "first.png")
+    database.query(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.original_path LIKE 'slow%%' THEN PERFORM pg_sleep(600); END IF; RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON image_cache FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    for i in range(2):
+        picture(http.perdura.media / f"slow{i}.png", seed=i)
+        wait_until(lambda n=i: database.value(sleeping) > n, SOON_S, "a statement that takes long")
+    write_many(http, 20)
+    within(all_many(http, 20), 3 * SECONDS_S, "the files that are stored fast")
+    wait_until(lambda: has_reason(http, "slow0.png", "cancel"), SOON_S, "the reason of a slow one")
+    database.query("DROP TRIGGER slow ON image_cache")
+    wait_until(lambda: is_stored(database, "slow0.png") and is_stored(database, "slow1.png"), SOON_S, "the slow ones")
+
+
 def test_many_locked_rows_delay_no_other_file(serve: Serve) -> None:
     http = serve()
     paths = [f"locked/{i}.png" for i in range(40)]

@@ -95,6 +95,12 @@ def test_each_event_is_documented_with_its_level() -> None:
     assert {event: set(levels.split(", ")) for event, levels in rows} == logged()
 
 
+def test_events_that_other_pages_quote_exist() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    quoted = {event for page in pages for event in re.findall(r'event="([^"]+)"', page.read_text())}
+    assert quoted and quoted <= set(logged()), quoted - set(logged())
+
+
 def test_a_reason_has_one_key() -> None:
     for source in (ROOT / "src").glob("*/*.c"):
         assert not re.search(r'LOG_STR\("(why|reason|text|says|what)"', source.read_text()), source

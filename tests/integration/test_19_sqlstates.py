@@ -159,6 +159,31 @@ def test_a_file_that_the_app_writes(
     http.stop()
 
 
+@pytest.mark.parametrize("event", ["INSERT", "UPDATE"])
+def test_a_trigger_that_skips_a_row(http: Served, event: str) -> None:
+    """The statement succeeds and stores nothing."""
+    perdura = http.perdura
+    if event == "UPDATE":
+        assert http.put("/media/3.png", images.make("png", "before")).status == 201
+    before = stored(perdura)
+    perdura.database.query(
+        "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.original_path = '3.png' THEN RETURN NULL; END IF; RETURN NEW; END $$;"
+        f"CREATE TRIGGER skip BEFORE {event} ON image_cache FOR EACH ROW EXECUTE FUNCTION skip()"
+    )
+    assert "skips" in http.put("/media/3.png", images.make("png", "put")).problem(409)
+    for n in range(FILES):
+        (perdura.media / f"{n}.png").write_bytes(images.make("png", n))
+    refused = http.post("/image-cache/flush", {}).problem(409)
+    assert "3.png" in refused and "skips" in refused
+    assert stored(perdura) == before + FILES - 1
+    wait_until(lambda: level_of(http, "file cannot be stored"), 60, "the line")
+    cached = perdura.run("cache-all", "--json", check=False)
+    assert cached.code == 1 and "skips" in cached.json["errors"][0]["error"]
+    perdura.database.query("DROP TRIGGER skip ON image_cache")
+    assert perdura.run("cache-all", "--json").json["cached"] == 1
+
+
 # A statement that succeeded may fail at its commit: by a deferred trigger, here.
 REFUSED = "RAISE EXCEPTION 'made up' USING ERRCODE = 'check_violation'"
 ONCE = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import images
 import pytest
-from conftest import Served
+from conftest import Perdura, Served
 from files import names as all_names
 from files import sha256, write
 from http_client import TOKEN, read_answer, until_closed, url_of
@@ -541,3 +541,24 @@ def test_announced_uploads_hold_up_nobody(http: Served) -> None:
             sock.sendall(put_head(http, f"/media/{i}.jpg", len(data), "Expect: 100-continue"))
             assert read_answer(sock).status == 100
         assert http.put("/media/x.jpg", data).status == 201
+
+
+def test_a_file_that_was_put_is_stored_again_when_its_row_vanishes(http: Served) -> None:
+    """The rows may be those of a backup, or of a standby that was behind."""
+    assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    for _ in range(2):
+        http.perdura.database.query("TRUNCATE image_cache")
+        assert http.post("/image-cache/flush", {}).status == 200
+        assert http.perdura.database.value("SELECT count(*) FROM image_cache WHERE original_path = 'a.png'") == 1
+
+
+def test_commits_are_durable_whatever_the_database_is_set_to(serve: Callable[..., Served], perdura: Perdura) -> None:
+    perdura.database.query(f'ALTER DATABASE "{perdura.database.name}" SET synchronous_commit = off')
+    perdura.database.query(
+        "CREATE TABLE commits (how text);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO commits VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;"
+        "CREATE TRIGGER note AFTER INSERT ON image_cache FOR EACH ROW EXECUTE FUNCTION note()"
+    )
+    assert serve().put("/media/a.png", images.make("png", 1)).status == 201
+    assert perdura.database.query("SELECT how FROM commits") == [("on",)]
