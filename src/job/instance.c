@@ -17,11 +17,12 @@
 #include "sql.h"
 #include "store/store_cleanup.h"
 
-#define RENEW_MS 15000
-#define DAY_MS   INT64_C(86400000)
-#define QUERY_MS 5000
-#define GRACE_MS 200 /* for the thread to notice that its time is up */
-#define NEVER_MS (-DAY_MS)
+#define RENEW_MS  15000
+#define FAILED_MS 30000 /* after one that failed: during an outage every statement counts */
+#define DAY_MS    INT64_C(86400000)
+#define QUERY_MS  5000
+#define GRACE_MS  200 /* for the thread to notice that its time is up */
+#define NEVER_MS  (-DAY_MS)
 
 struct instance {
     struct store *store;
@@ -140,7 +141,8 @@ static void report_cleaned_up(struct instance *i)
                   LOG_INT("images", status.undecided), LOG_STR("restore_with", "perdura restore --cleaned-up"));
 }
 
-static void look(struct instance *i)
+/* Returns how the renewal went. */
+static int look(struct instance *i)
 {
     int64_t now_us;
     int wanted;
@@ -151,6 +153,7 @@ static void look(struct instance *i)
     db_deadline(INT64_MAX);
     if (r == 0 && (wanted || clock_monotonic_ms() - i->noted_ms >= DAY_MS))
         note_uses(i, now_us, NOTES_DAILY, INT64_MAX);
+    return r;
 }
 
 static void note_last_uses(struct instance *i, int64_t deadline_ms)
@@ -169,9 +172,10 @@ static void note_last_uses(struct instance *i, int64_t deadline_ms)
 static void instance_run(void *arg)
 {
     struct instance *i = arg;
+    int r;
     do
-        look(i);
-    while (thread_wait(&i->thread, clock_monotonic_ms() + RENEW_MS));
+        r = look(i);
+    while (thread_wait(&i->thread, clock_monotonic_ms() + (r < 0 ? FAILED_MS : RENEW_MS)));
     pthread_mutex_lock(&i->thread.lock);
     int64_t deadline_ms = i->deadline_ms;
     pthread_mutex_unlock(&i->thread.lock);

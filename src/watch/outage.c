@@ -8,8 +8,8 @@
 #include "watch/watch_internal.h"
 
 #define OUTAGE_FIRST_MS  100
-#define REFUSAL_FIRST_MS 1500 /* where the server answers: such states do not pass in a moment */
-#define OUTAGE_LAST_MS   3500
+#define REFUSAL_FIRST_MS 3000 /* where the server answers: such states do not pass in a moment */
+#define OUTAGE_LAST_MS   3000
 
 void watch_outage_note(struct watch *w, enum db_state state, const struct error *why)
 {

@@ -11,8 +11,9 @@
 #define RETRY_FIRST_MS   500
 #define RETRY_LONGEST_MS 60000
 
-/* While the database refuses all, one file is tried several times in a row: it costs less than another file, whose row
- * has to be looked up first. The first files get few tries, in case that one of them is the reason. */
+/* While the database refuses all, files that it has refused are tried first, and one of them several times in a row:
+ * they cost less than another file, whose row has to be looked up. The first ones get few tries, in case that one of
+ * them is the reason. */
 #define FIRST_FILES         2
 #define TRIES_OF_FIRST      2
 #define TRIES_OF_LATER_ONES 16
@@ -144,7 +145,7 @@ static void retry(struct pending *p, struct pending_slot *s, int in_a_while, int
     }
     s->due_ms = clock_monotonic_ms() + delay_ms;
     pending_place(p, s, delay_ms ? PLACE_LATER : PLACE_READY);
-    if (s->place == PLACE_READY && p->one_at_a_time && alone && is_tried_again(p, s)) {
+    if (s->place == PLACE_READY && p->one_at_a_time && (!alone || is_tried_again(p, s))) {
         DL_DELETE(p->ready, s);
         DL_PREPEND(p->ready, s);
     }
