@@ -299,6 +299,9 @@ def test_what_cannot_be_parsed_is_a_fault_of_its_sender(kept: Served) -> None:
         got = kept.raw(request)
         if not got and name.startswith("an extension") and MICROHTTPD >= (1, 0):
             continue  # it is read to its end, and its sender is cut off by the deadline of a body
+        if name == "a size of 100,000 zeros" and MICROHTTPD >= (1, 0):
+            status = statuses(got)[0]
+            assert status in (400, 413)  # whichever limit it meets first
         head, _, body = got.partition(b"\r\n\r\n")
         assert statuses(got) == [status], (name, got)
         assert b"Content-Type: application/problem+json" in head and b"Cache-Control: no-store" in head, (name, head)
