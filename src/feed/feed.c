@@ -194,7 +194,8 @@ static int listen_on(struct feed *f, struct db_conn *conn, struct error *e)
             r = 0;
             continue;
         }
-        f->pause_ms = 0;
+        if (r == 0)
+            f->pause_ms = 0;
         if (r == 0 && !listening && clock_monotonic_ms() >= probe_ms) {
             listening = is_heard(f, conn, e);
             probe_ms = clock_monotonic_ms() + pause_ms;

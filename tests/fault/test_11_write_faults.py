@@ -419,6 +419,29 @@ def test_a_missing_privilege_is_named_and_its_grant_helps_at_once(
     assert http.put(url_of("put.png"), images.make("png", "put")).status == 201 and state(http) == "up"
 
 
+def failed_lookups(server: Postgres, since: int) -> int:
+    """How many lookups of rows the server's log shows as refused from there on."""
+    return server.log.read_bytes()[since:].count(b"WITH ORDINALITY AS wanted (path, n)")
+
+
+def feed_reads(server: Postgres, since: int) -> int:
+    """Likewise of the change feed."""
+    return server.log.read_bytes()[since:].count(b"pg_snapshot_xmax(pg_current_snapshot())")
+
+
+def test_the_change_feed_pauses_before_it_reads_again_what_it_may_not(perdura: Perdura, role: str, serve: Serve) -> None:
+    """Scans, which pause as well, are the clock."""
+    database = perdura.database
+    since = database.server.log.stat().st_size
+    picture(perdura.media / "a.png", seed="a")
+    database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
+    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
+    wait_until(lambda: failed_lookups(database.server, since) >= 4, SOON_S, "scans")
+    assert 0 < feed_reads(database.server, since) < 100
+    database.query(f'GRANT SELECT ON image_cache TO "{role}"')
+    wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
+
+
 def test_tables_are_created_as_soon_as_the_role_may(unmigrated: Perdura) -> None:
     database = unmigrated.database
     with created_role(unmigrated) as role:
