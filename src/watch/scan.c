@@ -135,6 +135,16 @@ static void have_folders_watched(struct watch *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* With the lock held. Whether the log does not have this reason yet. */
+static int is_news(struct watch_logged *logged, const struct error *why)
+{
+    for (unsigned i = 0; i < logged->count && i < WATCH_REASONS; i++)
+        if (logged->reasons[i].code == why->code && strcmp(logged->reasons[i].text, why->text) == 0)
+            return 0;
+    logged->reasons[logged->count++ % WATCH_REASONS] = *why;
+    return 1;
+}
+
 /* One scan of all folders. 0, or what kept it from its end. */
 static int scan(struct watch *w, int64_t *missed)
 {
@@ -150,17 +160,21 @@ static int scan(struct watch *w, int64_t *missed)
     int r = 0;
     for (size_t i = 0; i < w->folders_len && r == 0; i++)
         r = scan_folder(&w->folders[i], hurry, missed, &why);
-    if (r < 0 && !db_unavailable(r) && r != -ECANCELED)
-        log_event(LOG_WARN, "folder scan failed", LOG_STR("error", why.text));
+    why.code = r;
 
     pthread_mutex_lock(&w->lock);
     w->scanning = 0;
     w->rescans++;
-    if (r == 0)
+    if (r == 0) {
         w->scan_done = wanted;
+        w->scan_logged.count = 0;
+    }
+    int news = r < 0 && !db_unavailable(r) && r != -ECANCELED && is_news(&w->scan_logged, &why);
     w->scan_error = r == 0 ? (struct error){0} : why;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
+    if (news)
+        log_event(LOG_WARN, "folder scan failed", LOG_STR("error", why.text));
     return r;
 }
 

@@ -64,6 +64,14 @@ struct watch_outage {
     int64_t writes;  /* files that were written since the start */
 };
 
+/* Why scans have failed, as far as it was logged since the last one that did not. */
+#define WATCH_REASONS 4 /* that may alternate, each logged once */
+
+struct watch_logged {
+    unsigned count; /* the last WATCH_REASONS of them are kept */
+    struct error reasons[WATCH_REASONS];
+};
+
 /* What waited at the end of an outage is taken in. */
 struct watch_drain {
     int active;
@@ -92,6 +100,7 @@ struct watch {
     int64_t rescans, overflows;
     int deletes_stopped;
     struct error scan_error; /* why the last scan came to no end; code 0: it did not fail */
+    struct watch_logged scan_logged;
     struct watch_outage outage;
     struct watch_drain drain;
     struct error storage; /* why object storage takes nothing; code 0: it does, as far as is known */

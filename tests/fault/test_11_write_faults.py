@@ -429,6 +429,30 @@ def feed_reads(server: Postgres, since: int) -> int:
     return server.log.read_bytes()[since:].count(b"pg_snapshot_xmax(pg_current_snapshot())")
 
 
+def failed_scans(http: Served) -> list[str]:
+    return [line for line in http.log if 'event="folder scan failed"' in line]
+
+
+def test_a_scan_that_fails_again_and_again_is_logged_once_for_each_reason(
+    perdura: Perdura, role: str, serve: Serve
+) -> None:
+    database = perdura.database
+    since = database.server.log.stat().st_size
+    picture(perdura.media / "a.png", seed="a")
+    database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
+    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
+    wait_until(lambda: failed_lookups(database.server, since) >= 4, SOON_S, "scans")
+    (line,) = failed_scans(http)
+    assert "permission denied" in line or "GRANT" in line
+    database.query(f'ALTER TABLE image_cache RENAME TO elsewhere; GRANT SELECT ON elsewhere TO "{role}"')
+    wait_until(lambda: len(failed_scans(http)) > 1, SOON_S, "the next reason")
+    since = database.server.log.stat().st_size
+    wait_until(lambda: failed_lookups(database.server, since) >= 2, SOON_S, "scans")
+    database.query("ALTER TABLE elsewhere RENAME TO image_cache")
+    wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
+    assert len(failed_scans(http)) == 2 and is_stored(database, "a.png")
+
+
 def test_the_change_feed_pauses_before_it_reads_again_what_it_may_not(perdura: Perdura, role: str, serve: Serve) -> None:
     """Scans, which pause as well, are the clock."""
     database = perdura.database
