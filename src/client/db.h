@@ -73,6 +73,10 @@ int db_get_again(struct db_pool *pool, struct db_conn **ret, int64_t deadline_ms
  * first and kept between the calls. */
 int db_ask_again(struct db_pool *pool, int code, int patience_ms, const atomic_int *stopped, int64_t *deadline_ms);
 
+/* Why nothing is heard of the database: statements that have been under way, or an attempt to connect, for more than a
+ * second. 0: there are none, and *e is untouched; else DB_TIMEOUT. */
+int db_pool_waits(struct db_pool *pool, struct error *e) __attribute__((warn_unused_result));
+
 /* For as long as it is held: no query may take longer than this, or than the pool's own limit. */
 void db_limit(struct db_conn *conn, int timeout_ms);
 
@@ -166,8 +170,8 @@ int db_query(struct db_conn *conn, const struct sql_query *query, const struct d
              struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Moves sequences that are behind their rows, which violates primary keys (DB_DUPLICATE), and warns of each
- * (db_options.on_notice). After 0, what failed with DB_DUPLICATE may succeed, even where no sequence was behind: another
- * connection may have moved it meanwhile. db_query does both once by itself; this is for callers of db_send. */
+ * (db_options.on_notice). After 0, what failed with DB_DUPLICATE may succeed, even where no sequence was behind:
+ * another connection may have moved it meanwhile. db_query does both once by itself; this is for callers of db_send. */
 int db_advance_sequences(struct db_conn *conn, struct error *e) __attribute__((warn_unused_result));
 
 /* Runs a script of several statements with the simple protocol (migrations), on a connection with nothing in flight,

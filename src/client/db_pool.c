@@ -21,7 +21,9 @@
 #define RECONNECT_LONGEST_MS 2000
 /* A server that stays read-only must not cost a connection for each write. */
 #define CLOSE_AGAIN_MS 2000
-#define RENEW_MS       60000
+/* A statement that takes longer waits for the server: for a lock, or for its turn. */
+#define WAITS_MS 1000
+#define RENEW_MS 60000
 
 struct db_pool {
     struct db_options options;
@@ -30,6 +32,7 @@ struct db_pool {
     pthread_cond_t returned;
     int opened;            /* idle, in use, or being opened */
     int opening;           /* of these, the last */
+    int64_t opening_ms;    /* since when there has always been one of them */
     pthread_t last_opener; /* who opened one and has ended; joined by the next one, and the last of all by the close */
     int has_last_opener;
     int reached; /* a connection was opened once */
@@ -221,7 +224,8 @@ static int start_opening(struct db_pool *pool, struct opening **ret, struct erro
         return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
     }
     pool->opened++;
-    pool->opening++;
+    if (!pool->opening++)
+        pool->opening_ms = clock_monotonic_ms();
     tell_use(pool);
     *ret = o;
     return 0;
@@ -241,6 +245,38 @@ static int leave_opening(struct opening *o, struct error *e)
     return r;
 }
 
+int db_pool_waits(struct db_pool *pool, struct error *e)
+{
+    int64_t statement_ms, connect_ms = 0;
+    int n = db_watch_armed(pool->watch, WAITS_MS, &statement_ms);
+    pthread_mutex_lock(&pool->lock);
+    if (pool->opening)
+        connect_ms = clock_monotonic_ms() - pool->opening_ms;
+    pthread_mutex_unlock(&pool->lock);
+    if (n)
+        return error_set(e, DB_TIMEOUT,
+                         "the database does not answer: a statement has been under way for %lld s; a lock or an "
+                         "overloaded server",
+                         (long long)(statement_ms / 1000));
+    if (connect_ms >= WAITS_MS)
+        return error_set(e, DB_TIMEOUT, "cannot reach the database: connecting has taken %lld s so far",
+                         (long long)(connect_ms / 1000));
+    return 0;
+}
+
+/* With the lock held. More connections would wait as well where the server is the reason. */
+static int fail_in_use(const struct db_pool *pool, struct error *e)
+{
+    int64_t longest_ms;
+    int n = pool->options.max_connections;
+    if (db_watch_armed(pool->watch, WAITS_MS, &longest_ms) < n)
+        return error_set(e, DB_TIMEOUT, "all %d database connections are in use; raise PERDURA_DB_POOL", n);
+    return error_set(e, DB_TIMEOUT,
+                     "all %d database connections wait for answers, the longest for %lld s: a lock or an overloaded "
+                     "server",
+                     n, (long long)(longest_ms / 1000));
+}
+
 /* With the lock held: opens one more if that is allowed, and waits for something to change. */
 static int wait_for_one(struct db_pool *pool, struct opening **own, const struct timespec *until, struct error *e)
 {
@@ -256,9 +292,7 @@ static int wait_for_one(struct db_pool *pool, struct opening **own, const struct
     }
     if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0 || pool->idle_count)
         return 0;
-    return *own ? error_set(e, -ETIMEDOUT, "cannot reach the database: it takes too long")
-                : error_set(e, -ETIMEDOUT, "all %d database connections are in use; raise PERDURA_DB_POOL",
-                            pool->options.max_connections);
+    return *own ? error_set(e, DB_TIMEOUT, "cannot reach the database: it takes too long") : fail_in_use(pool, e);
 }
 
 static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)

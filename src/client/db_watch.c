@@ -14,6 +14,7 @@
 struct db_watch_slot {
     int fd;              /* -1: free */
     int64_t deadline_ms; /* NEVER: not armed */
+    int64_t armed_ms;    /* when */
     int fired;
 };
 
@@ -113,12 +114,29 @@ void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms)
 {
     pthread_mutex_lock(&w->thread.lock);
     w->slots[slot].deadline_ms = deadline_ms;
+    w->slots[slot].armed_ms = clock_monotonic_ms();
     if (deadline_ms < w->wakes_ms) {
         w->wakes_ms = deadline_ms;
         w->thread.woken = 1;
         pthread_cond_broadcast(&w->thread.changed);
     }
     pthread_mutex_unlock(&w->thread.lock);
+}
+
+int db_watch_armed(struct db_watch *w, int64_t min_ms, int64_t *ret_longest_ms)
+{
+    int n = 0;
+    int64_t now_ms = clock_monotonic_ms(), longest_ms = 0;
+    pthread_mutex_lock(&w->thread.lock);
+    for (int i = 0; i < w->count; i++) {
+        const struct db_watch_slot *s = &w->slots[i];
+        int64_t ms = s->deadline_ms != NEVER ? now_ms - s->armed_ms : 0;
+        n += ms >= min_ms;
+        longest_ms = ms > longest_ms ? ms : longest_ms;
+    }
+    pthread_mutex_unlock(&w->thread.lock);
+    *ret_longest_ms = longest_ms;
+    return n;
 }
 
 int db_watch_disarm(struct db_watch *w, int slot)

@@ -22,6 +22,9 @@ void db_watch_give(struct db_watch *w, int slot);
 /* From now on until disarmed, the socket has until `deadline_ms` (clock_monotonic_ms). */
 void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms);
 
+/* How many sockets have been armed for at least min_ms. *ret_longest_ms: for how long the first of them. */
+int db_watch_armed(struct db_watch *w, int64_t min_ms, int64_t *ret_longest_ms);
+
 /* Returns 1 when the time ran out and the socket was shut down. */
 int db_watch_disarm(struct db_watch *w, int slot);
 

@@ -62,8 +62,9 @@ def all_many(http: Served, count: int, seed: str = "many") -> Callable[[], bool]
 
 
 def listed(http: Served) -> dict[str, dict[str, Any]]:
-    """The files that are not persisted, by path, as status has them."""
-    return {file["path"]: file for file in http.get("/image-cache/status").json["unpersisted"]}
+    """The files that are not persisted, by path, as status has them, and /ready where the tables are locked."""
+    status = http.get("/image-cache/status")
+    return {file["path"]: file for file in (status if status.status == 200 else http.get("/ready")).json["unpersisted"]}
 
 
 def has_reason(http: Served, path: str, *words: str) -> bool:
@@ -190,6 +191,30 @@ def test_a_locked_table_holds_all_files_until_it_is_free(serve: Serve, mode: str
     within(all_many(http, 100), 2 * SECONDS_S, "all files")
     assert http.perdura.database.value(mine) <= 5
     assert http.post("/image-cache/flush").status == 200
+
+
+def test_connections_that_all_wait_for_a_lock_are_no_small_pool(serve: Serve) -> None:
+    http = serve(PERDURA_DB_POOL="2", PERDURA_MEMORY="0")
+    store_first(http, "first.png")
+    ended = threading.Event()
+
+    def read(n: int) -> None:
+        while not ended.is_set():
+            http.get(url_of(f"missing/{n}.png"))
+
+    def detail() -> str:
+        return http.get("/ready").json["database"]["detail"]
+
+    readers = [threading.Thread(target=read, args=(n,)) for n in range(6)]
+    with transaction(http.perdura.database, "LOCK TABLE image_cache IN ACCESS EXCLUSIVE MODE"):
+        for reader in readers:
+            reader.start()
+        seen = wait_until(lambda: "database connections" in (text := detail()) and text, SOON_S, "the pool's reason")
+        ended.set()
+    for reader in readers:
+        reader.join()
+    assert "all 2 database connections wait for answers" in seen and "PERDURA_DB_POOL" not in seen
+    wait_until(lambda: state(http) == "up", SOON_S, "the end of it")
 
 
 def test_http_on_a_locked_row(serve: Serve) -> None:
