@@ -87,8 +87,8 @@ json_t *describe_status(const struct store_status *s)
 json_t *describe_database(const struct error *why)
 {
     enum db_state state = db_fault_state(why->code);
-    if (why->code && state == DB_STATE_UP) /* a question alone has failed, but there was an answer to none */
-        state = DB_STATE_UNREACHABLE;
+    if (why->code && state == DB_STATE_UP) /* it answers, with a failure */
+        state = DB_STATE_FAILING;
     return json_pack("{s:s, s:s}", "state", db_state_name(state), "detail", why->code ? why->text : "");
 }
 

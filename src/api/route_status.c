@@ -197,8 +197,9 @@ static json_t *database_state(struct http_transaction *x, const struct store_sta
     if (x->service->watch)
         watch_status(x->service->watch, &watch);
     /* That it could be reached is known by now. */
-    const struct error *why =
-        db_fault_state(watch.database.code) > DB_STATE_UNREACHABLE ? &watch.database : &status->writing;
+    const struct error *why = watch.database.code && db_fault_state(watch.database.code) != DB_STATE_UNREACHABLE
+                                  ? &watch.database
+                                  : &status->writing;
     json_t *body = describe_database(why);
     if (!why->code)
         json_object_set_new(body, "detail", json_string(status->server_version));

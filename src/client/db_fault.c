@@ -100,6 +100,7 @@ const char *db_state_name(enum db_state state)
         [DB_STATE_ROW_SECURITY] = "row level security",
         [DB_STATE_NO_TABLES] = "no tables",
         [DB_STATE_NOT_COMMITTED] = "not committed",
+        [DB_STATE_FAILING] = "failing",
     };
     return names[state];
 }

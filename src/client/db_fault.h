@@ -35,7 +35,8 @@ enum db_code {
     DB_MALFORMED = -EUNATCH,         /* a message or a result violates the protocol; the connection is closed */
 };
 
-/* States of the database that an operator must act on; a failure of one statement alone is DB_STATE_UP. */
+/* States of the database that an operator must act on; a failure of one statement alone is DB_STATE_UP. Where every
+ * statement fails for such a reason, a lock on a table for example, its callers call that DB_STATE_FAILING. */
 enum db_state {
     DB_STATE_UP,
     DB_STATE_UNREACHABLE,
@@ -45,10 +46,11 @@ enum db_state {
     DB_STATE_ROW_SECURITY,
     DB_STATE_NO_TABLES,
     DB_STATE_NOT_COMMITTED,
+    DB_STATE_FAILING,
 };
 
-/* "up", "unreachable", "read-only", "full", "missing privilege", "row level security", "no tables", "not committed": as
- * in status, /ready and the log. Static. */
+/* "up", "unreachable", "read-only", "full", "missing privilege", "row level security", "no tables", "not committed",
+ * "failing": as in status, /ready and the log. Static. */
 const char *db_state_name(enum db_state state);
 
 enum db_retry {

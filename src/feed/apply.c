@@ -136,7 +136,7 @@ static void deal_with(struct feed_replace *p, int first, char *is_done)
     }
     uint64_t mark = ingest_mark(p->store);
     db_deadline(clock_monotonic_ms() + LOOKUP_MS);
-    int r = n ? store_lookup(p->store, collection, paths, n, rows, &page, NULL) : -ENOENT;
+    int r = n ? store_lookup(p->store, collection, paths, n, 0, rows, &page, NULL) : -ENOENT;
     db_deadline(INT64_MAX);
     if (r < 0)
         return;

@@ -291,7 +291,10 @@ static void drop_item(void *arg, void *item)
 /* A folder that can't be opened is told at the end, so that the others are taken all the same. */
 static int walk_collection(struct cache_all *c, const char *collection, struct error *e)
 {
-    const struct folder_diff_options options = {c->job->store, collection, &c->job->stopped, c->job->patience_ms};
+    const struct folder_diff_options options = {.store = c->job->store,
+                                                .collection = collection,
+                                                .stopped = &c->job->stopped,
+                                                .patience_ms = c->job->patience_ms};
     c->collection = collection;
     if (store_folder(c->job->store, collection, STORE_FOLDER_EXISTING, &c->root, &c->closed) < 0)
         return 0;

@@ -216,7 +216,10 @@ static int find_missing(struct check *c, struct error *e)
 
 static int check_collection(struct check *c, struct error *e)
 {
-    const struct folder_diff_options options = {c->job->store, c->collection, &c->job->stopped, c->job->patience_ms};
+    const struct folder_diff_options options = {.store = c->job->store,
+                                                .collection = c->collection,
+                                                .stopped = &c->job->stopped,
+                                                .patience_ms = c->job->patience_ms};
     int r = store_folder(c->job->store, c->collection, STORE_FOLDER_EXISTING, &c->root, e);
     if (r == 0)
         r = folder_diff(&options, visit, c, e);

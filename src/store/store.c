@@ -147,18 +147,26 @@ int store_unavailable(int code)
     return code == -EHOSTDOWN || db_unavailable(code);
 }
 
-int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
-                struct db_result **ret, struct error *e)
+int store_query_within(struct store *store, const struct sql_query *query, const struct db_params *params, int lock_ms,
+                       struct db_result **ret, struct error *e)
 {
     struct db_conn *conn;
     int r = db_get(store->pool, &conn, e);
     if (r < 0)
         return r;
+    if (lock_ms)
+        db_statement_limits(conn, lock_ms, QUERY_TIMEOUT_MS);
     r = db_query(conn, query, params, ret, e);
     if (r < 0)
         r = db_name_grants(conn, r, e);
     db_put(conn);
     return r;
+}
+
+int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
+                struct db_result **ret, struct error *e)
+{
+    return store_query_within(store, query, params, 0, ret, e);
 }
 
 int store_has_room(const struct store *store, int64_t bytes)

@@ -274,9 +274,10 @@ struct store_tally {
 int store_undelete(struct store *store, const struct image_key *key, struct error *e)
     __attribute__((warn_unused_result));
 
-/* Which of these paths are stored, in the trash or not: ret_rows[i] is the row of paths[i] in the page, or -1. */
-int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
-                 struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+/* Which of these paths are stored, in the trash or not: ret_rows[i] is the row of paths[i] in the page, or -1. lock_ms:
+ * how long a locked table is waited for (DB_LOCKED); 0: as long as for any answer. */
+int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int lock_ms,
+                 int *ret_rows, struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
 
 /* Everything stored, in the trash or not, in order of id. */
 int store_list_by_id(struct store *store, int64_t after, int limit, struct store_page **ret, struct error *e)

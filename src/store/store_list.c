@@ -195,8 +195,8 @@ int store_list_by_id(struct store *store, int64_t after, int limit, struct store
     return query_page(store, &sql_image_list_id, &params, ret, e);
 }
 
-int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int *ret_rows,
-                 struct store_page **ret, struct error *e)
+int store_lookup(struct store *store, const char *collection, const char *const *paths, int count, int lock_ms,
+                 int *ret_rows, struct store_page **ret, struct error *e)
 {
     struct db_array wanted;
     int r = 0;
@@ -208,13 +208,14 @@ int store_lookup(struct store *store, const char *collection, const char *const 
         goto done;
     }
     struct db_params params;
-    struct store_page *page = NULL;
+    struct db_result *rows;
     db_params_init(&params);
     db_param_text(&params, collection);
     db_param_array(&params, &wanted);
-    r = query_page(store, &sql_image_lookup, &params, &page, e);
+    r = store_query_within(store, &sql_image_lookup, &params, lock_ms, &rows, e);
     if (r < 0)
         goto done;
+    struct store_page *page = (struct store_page *)rows;
     for (int i = 0; i < count; i++)
         ret_rows[i] = -1;
     for (int row = 0; row < store_page_count(page); row++)

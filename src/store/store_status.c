@@ -9,6 +9,9 @@
 #include "store/store_tiers.h"
 #include "tier/tier_redis.h"
 
+/* The size of a locked table can't be asked for, and whoever asks shall hear of the lock. */
+#define LOCK_MS 1000
+
 static void copy(char *dst, size_t size, const char *text)
 {
     snprintf(dst, size, "%.*s", (int)size - 1, text ? text : "");
@@ -41,7 +44,7 @@ static void name_missing_grants(struct store *store, struct error *e)
 static int read_server(struct store *store, struct store_status *status, struct error *e)
 {
     struct db_result *rows;
-    int r = store_query(store, &sql_status_server, NULL, &rows, e);
+    int r = store_query_within(store, &sql_status_server, NULL, LOCK_MS, &rows, e);
     if (r < 0)
         return r;
     copy(status->server_version, sizeof status->server_version, db_text(rows, 0, 0));
@@ -60,7 +63,7 @@ static int read_server(struct store *store, struct store_status *status, struct 
 static int read_counts(struct store *store, struct store_status *status, struct error *e)
 {
     struct db_result *rows;
-    int r = store_query(store, &sql_status_counts, NULL, &rows, e);
+    int r = store_query_within(store, &sql_status_counts, NULL, LOCK_MS, &rows, e);
     if (r < 0)
         return r;
     for (int i = 0; i < db_rows(rows) && i < STORE_STATUS_COLLECTIONS; i++) {
@@ -80,7 +83,7 @@ static int read_counts(struct store *store, struct store_status *status, struct 
 static int read_jobs(struct store *store, struct store_status *status, struct error *e)
 {
     struct db_result *rows;
-    int r = store_query(store, &sql_job_recent, NULL, &rows, e);
+    int r = store_query_within(store, &sql_job_recent, NULL, LOCK_MS, &rows, e);
     if (r < 0)
         return r;
     for (int i = 0; i < db_rows(rows) && i < STORE_STATUS_JOBS; i++) {

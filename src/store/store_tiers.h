@@ -31,6 +31,8 @@ struct store {
 int store_has_room(const struct store *store, int64_t bytes);
 
 /* Gets a connection, runs one query on it and puts it back. */
+int store_query_within(struct store *store, const struct sql_query *query, const struct db_params *params, int lock_ms,
+                       struct db_result **ret, struct error *e) __attribute__((warn_unused_result)); /* 0: no limit */
 int store_query(struct store *store, const struct sql_query *query, const struct db_params *params,
                 struct db_result **ret, struct error *e) __attribute__((warn_unused_result));
 

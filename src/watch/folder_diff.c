@@ -37,7 +37,8 @@ static int look_up_part(struct folder_diff *s, int first, int end)
     int64_t deadline_ms = 0;
     int r;
     do
-        r = store_lookup(o->store, o->collection, s->paths + first, end - first, s->rows + first, &page, &why);
+        r = store_lookup(o->store, o->collection, s->paths + first, end - first, o->lock_ms, s->rows + first, &page,
+                         &why);
     while (db_ask_again(store_pool(o->store), r, o->patience_ms, o->stopped, &deadline_ms));
     if (r == -EILSEQ && end - first > 1) {
         int middle = first + (end - first) / 2;

@@ -18,6 +18,7 @@ struct folder_diff_options {
     const char *collection;
     const atomic_int *stopped; /* ends the walk with -ECANCELED; NULL: nothing does */
     int patience_ms;           /* how long a database that was lost meanwhile is waited for */
+    int lock_ms;               /* how long a locked table is waited for; 0: as long as for any answer */
 };
 
 /* 0, what fn returned, -ENOENT when the folder is missing, or a failure of the database. */

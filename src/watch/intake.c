@@ -72,12 +72,12 @@ static void forget_row(struct pending_file *f)
     f->row = NULL;
 }
 
-/* The database could not be asked at all: no file's fault. Other failures of a question than a state of the database
- * are a lock on the whole table, say. */
+/* The database could not be asked at all, or answers no question, because of a lock on the whole table, say: no file's
+ * fault. */
 static void wait_for_database(struct intake *in, struct pending_file *f, const struct error *why)
 {
     enum db_state state = db_fault_state(why->code);
-    watch_outage_note(in->w, state == DB_STATE_UP ? DB_STATE_UNREACHABLE : state, why);
+    watch_outage_note(in->w, state == DB_STATE_UP ? DB_STATE_FAILING : state, why);
     finish(in, f, PENDING_RETRY, NULL);
 }
 
@@ -386,8 +386,8 @@ static void take_part(struct intake *in, struct ingest_writer **writer, int firs
         paths[i] = in->files[i]->key.path;
     ingest_writer_close(*writer); /* who holds a connection waits for no other one */
     *writer = NULL;
-    int r =
-        store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, rows + first, &page, &why);
+    int r = store_lookup(in->w->store, in->folder->collection->name, paths + first, end - first, WATCH_LOCK_MS,
+                         rows + first, &page, &why);
     if (r < 0 && db_fault_retry(r) == DB_RETRY_NEVER && end - first > 1) {
         for (int i = first; i < end; i++)
             take_part(in, writer, i, i + 1);

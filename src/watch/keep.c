@@ -165,7 +165,7 @@ static int look_up(struct watch *w, const char *collection, const char **paths, 
 {
     int rows[LOOKUP_MAX];
     struct store_page *page;
-    int r = store_lookup(w->store, collection, paths, n, rows, &page, NULL);
+    int r = store_lookup(w->store, collection, paths, n, WATCH_LOCK_MS, rows, &page, NULL);
     if (r == -EILSEQ && n > 1) { /* the database's encoding can't hold one of them */
         r = look_up(w, collection, paths, n / 2, live);
         return r < 0 ? r : look_up(w, collection, paths + n / 2, n - n / 2, live + n / 2);

@@ -105,7 +105,8 @@ static int scan_folder(struct watch_folder *f, int hurry, int64_t *missed, struc
 {
     struct watch *w = f->watch;
     struct scan s = {.w = w, .folder = f, .hurry = hurry};
-    const struct folder_diff_options options = {.store = w->store, .collection = f->collection->name};
+    const struct folder_diff_options options = {
+        .store = w->store, .collection = f->collection->name, .lock_ms = WATCH_LOCK_MS};
     if (!is_there(f))
         return 0;
     int r = folder_diff(&options, visit, &s, e);

@@ -38,6 +38,10 @@
 /* An empty file is most likely about to be written: many libraries create a file, close it and open it again. */
 #define WATCH_EMPTY_MS 10000
 
+/* How long the watcher waits for a locked table when it asks for rows: it tries again later, and others need the
+ * connection meanwhile. */
+#define WATCH_LOCK_MS 500
+
 struct watch_folder {
     struct watch *watch;
     const struct config_collection *collection;

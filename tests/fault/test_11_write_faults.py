@@ -193,6 +193,22 @@ def test_a_locked_table_holds_all_files_until_it_is_free(serve: Serve, mode: str
     assert http.post("/image-cache/flush").status == 200
 
 
+def test_a_locked_table_is_reported(serve: Serve) -> None:
+    """As VACUUM FULL and ALTER TABLE lock it: nothing can be read of it."""
+    http = serve(PERDURA_DB_POOL="2")
+    store_first(http, "first.png")
+    with transaction(http.perdura.database, "LOCK TABLE image_cache IN ACCESS EXCLUSIVE MODE"):
+        write_many(http, 5)
+        paths = [f"many/{i}.png" for i in range(5)]
+        wait_until(lambda: all(has_reason(http, path, "lock") for path in paths), SOON_S, "the reasons")
+        ready = http.get("/ready").json["database"]
+        assert ready["state"] == "failing" and "lock" in ready["detail"]
+        lines = [line for line in http.log if "database does not accept files" in line]
+        assert len(lines) == 1 and "state=failing" in lines[0] and "lock" in lines[0]
+    within(all_many(http, 5), 2 * SECONDS_S, "all files")
+    assert http.post("/image-cache/flush").status == 200 and state(http) == "up"
+
+
 def test_connections_that_all_wait_for_a_lock_are_no_small_pool(serve: Serve) -> None:
     http = serve(PERDURA_DB_POOL="2", PERDURA_MEMORY="0")
     store_first(http, "first.png")
