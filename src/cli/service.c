@@ -318,6 +318,15 @@ static void tell_not_kept(struct service *s, const struct watch_status *status)
               LOG_STR("kinds", text));
 }
 
+/* Where the folders could not be compared with the database, nothing known to be pending is no good news. */
+static void tell_unpersisted(const struct watch_status *status, const struct error *why)
+{
+    int64_t known = status->pending + status->failed;
+    struct log_field files = known ? LOG_INT("files", known) : LOG_STR("files", "unknown");
+    log_event(LOG_ERROR, "exiting with unpersisted files: they are lost if this disk is discarded", files,
+              LOG_INT("failed", status->failed), LOG_INT("not_kept", status->not_kept), LOG_STR("error", why->text));
+}
+
 static int flush(struct service *s, int64_t deadline_ms)
 {
     struct watch_status status;
@@ -336,9 +345,7 @@ static int flush(struct service *s, int64_t deadline_ms)
     }
     watch_list(s->watch, WATCH_FAILED, NAMES_MOST, tell_file, NULL);
     watch_list(s->watch, WATCH_PENDING, NAMES_MOST, tell_file, NULL);
-    log_event(LOG_ERROR, "exiting with unpersisted files: they are lost if this disk is discarded",
-              LOG_INT("files", status.pending + status.failed), LOG_INT("failed", status.failed),
-              LOG_INT("not_kept", status.not_kept), LOG_STR("error", why.text));
+    tell_unpersisted(&status, &why);
     return -EIO;
 }
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/printable.h"
+#include "client/db.h"
 #include "fs/staging.h"
 #include "store/folders.h"
 #include "store/store_object.h"
@@ -321,6 +322,8 @@ static int say_late(struct watch *w, int r, struct error *e)
     if (!why.code)
         why = w->scan_error;
     pthread_mutex_unlock(&w->lock);
+    if (!why.code)
+        (void)!db_pool_waits(store_pool(w->store), &why);
     const char *colon = why.code ? ": " : "", *text = why.code ? why.text : "";
     if (!count.waiting)
         return error_set(e, r, "whether all files are persisted could not be found out in time%s%s", colon, text);

@@ -584,6 +584,18 @@ def test_serve_binds_while_postgres_is_frozen(app: App) -> None:
     assert app.not_persisted() == {"a.png"}
 
 
+def test_the_end_with_a_database_that_was_never_reached_has_its_reason(app: App) -> None:
+    """No scan has come to its end, so nobody knows how many files are not stored."""
+    write(app.media / "a.png", app.image)
+    app.perdura.database.server.sigstop()
+    app.start("serve", PERDURA_SHUTDOWN_TIMEOUT="1")
+    port_of(app)
+    app.send(signal.SIGTERM)
+    assert app.code() == 75
+    (end,) = [line for line in app.output().splitlines() if "exiting with unpersisted files" in line]
+    assert "files=unknown" in end and "could not be found out in time: cannot reach the database" in end
+
+
 @pytest.mark.parametrize(("env", "code"), [({"PERDURA_BIND": "nowhere"}, 2), ({"DATABASE_URL": ""}, 2)])
 def test_serve_with_wrong_settings(app: App, env: dict[str, str], code: int) -> None:
     if "DATABASE_URL" in env:
