@@ -23,7 +23,7 @@ static int next_page(struct cli *cli, const struct image_meta *after, int count,
         return store_list_trash(cli->store, collection, after, count, ret, e);
     if (hottest)
         return store_list_hottest(cli->store, only, after, count, ret, e);
-    return store_list_by_path(cli->store, collection, prefix, after, count, ret, e);
+    return store_list_by_path(cli->store, collection, prefix, 0, after, count, ret, e);
 }
 
 static void print_image(const struct image_meta *meta)

@@ -244,7 +244,7 @@ static int folder_event(struct fs_watch *w, uint32_t mask, size_t len)
         return len <= SAFEPATH_MAX && add_folder(w, w->path, len) == 1 ? -1 : FS_WATCH_FOLDER;
     if (mask & IN_MOVED_FROM)
         forget_beneath(w, w->path, len);
-    return mask & (IN_MOVED_FROM | IN_DELETE) ? FS_WATCH_FOLDER_GONE : -1;
+    return mask & IN_MOVED_FROM ? FS_WATCH_FOLDER_MOVED : mask & IN_DELETE ? FS_WATCH_FOLDER_GONE : -1;
 }
 
 static int file_event(struct fs_watch *w, uint32_t mask)

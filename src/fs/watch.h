@@ -16,14 +16,15 @@
 #include "fs/walk.h"
 
 enum fs_watch_kind {
-    FS_WATCH_FILE,        /* closed after writing, moved in, or linked: as complete as we can know */
-    FS_WATCH_APPEARED,    /* new and with content: complete, or being written, and then FS_WATCH_FILE follows */
-    FS_WATCH_GONE,        /* deleted or moved away */
-    FS_WATCH_FOLDER,      /* new: what is in it was not told */
-    FS_WATCH_FOLDER_GONE, /* with all beneath it, which is not told one by one */
-    FS_WATCH_OVERFLOW,    /* events were lost; no path */
-    FS_WATCH_ROOT_GONE    /* the root itself was moved or unmounted; no path. Its removal is told only once nobody holds
-                             a descriptor of it any more, ours included: look for that now and then */
+    FS_WATCH_FILE,         /* closed after writing, moved in, or linked: as complete as we can know */
+    FS_WATCH_APPEARED,     /* new and with content: complete, or being written, and then FS_WATCH_FILE follows */
+    FS_WATCH_GONE,         /* deleted or moved away */
+    FS_WATCH_FOLDER,       /* new: what is in it was not told */
+    FS_WATCH_FOLDER_GONE,  /* deleted, after all that was in it */
+    FS_WATCH_FOLDER_MOVED, /* away, with all beneath it, which is not told one by one */
+    FS_WATCH_OVERFLOW,     /* events were lost; no path */
+    FS_WATCH_ROOT_GONE /* the root itself was moved or unmounted; no path. Its removal is told only once nobody holds
+                          a descriptor of it any more, ours included: look for that now and then */
 };
 
 struct fs_watch_event {

@@ -197,7 +197,7 @@ static int find_missing(struct check *c, struct error *e)
         int64_t deadline_ms = 0;
         int r;
         do
-            r = store_list_by_path(c->job->store, c->collection, "", after, PAGE, &next, e);
+            r = store_list_by_path(c->job->store, c->collection, "", 0, after, PAGE, &next, e);
         while (job_ask_again(c->job, r, &deadline_ms));
         store_page_free(page);
         if (r < 0)

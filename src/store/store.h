@@ -180,8 +180,9 @@ int store_assign(struct store *store, const struct image_key *key, const char *c
                  const char *variant, struct error *e) __attribute__((warn_unused_result));
 
 /* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start). */
-int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,
-                       int limit, struct store_page **ret, struct error *e) __attribute__((warn_unused_result));
+int store_list_by_path(struct store *store, const char *collection, const char *prefix, int lock_ms,
+                       const struct image_meta *after, int limit, struct store_page **ret, struct error *e)
+    __attribute__((warn_unused_result));
 /* Most recently used first; collections is an array ended by NULL. */
 int store_list_hottest(struct store *store, const char *const *collections, const struct image_meta *after, int limit,
                        struct store_page **ret, struct error *e) __attribute__((warn_unused_result));

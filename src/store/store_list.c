@@ -116,16 +116,20 @@ int store_entity_key(struct store *store, const char *content_type, const char *
     return 0;
 }
 
-int store_list_by_path(struct store *store, const char *collection, const char *prefix, const struct image_meta *after,
-                       int limit, struct store_page **ret, struct error *e)
+int store_list_by_path(struct store *store, const char *collection, const char *prefix, int lock_ms,
+                       const struct image_meta *after, int limit, struct store_page **ret, struct error *e)
 {
+    struct db_result *rows;
     struct db_params params;
     db_params_init(&params);
     db_param_text(&params, collection);
     db_param_text(&params, after ? after->key.path : "");
     db_param_text(&params, prefix);
     db_param_int(&params, limit);
-    return query_page(store, &sql_image_list_path, &params, ret, e);
+    int r = store_query_within(store, &sql_image_list_path, &params, lock_ms, &rows, e);
+    if (r == 0)
+        *ret = (struct store_page *)rows;
+    return r;
 }
 
 /* For store_list_*: the caller releases it, also after -ENOMEM. */

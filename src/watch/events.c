@@ -172,7 +172,7 @@ static void file_appeared(struct watch_folder *f, const char *path)
 static void note_gone(struct watch_folder *f, const char *path)
 {
     watch_vanish_note(f, path);
-    watch_keep_note(f, path);
+    watch_keep_note(f, path, WATCH_KEEP_FILE);
 }
 
 /* A temporary that still waits was not stored: it has its last name now, and is no delete. */
@@ -210,7 +210,10 @@ static void on_event(void *arg, const struct fs_watch_event *event)
                   LOG_STR("advice", "raise fs.inotify.max_queued_events if this happens often"));
         watch_want_scan(w);
         break;
-    case FS_WATCH_FOLDER_GONE: /* what had failed beneath it is forgotten by the next scan */
+    case FS_WATCH_FOLDER_GONE:
+        break;
+    case FS_WATCH_FOLDER_MOVED: /* what had failed beneath it is forgotten by the next scan */
+        watch_keep_note(f, event->path, WATCH_KEEP_FOLDER);
         break;
     case FS_WATCH_ROOT_GONE:
         f->root_told = 1;

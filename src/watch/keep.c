@@ -1,8 +1,10 @@
 /* PERDURA_ON_DELETE=keep: a stored file that somebody deletes stays stored and comes back with the next restore. The
  * log says so, once the file has been gone for some seconds (editors and apps delete a file and write it anew), and
- * names the setting. Of many deletes at a time a few are named and the rest is counted. */
+ * names the setting. Of many deletes at a time a few are named and the rest is counted. A folder that is moved away
+ * takes its files along: it is named, and the database knows how many there were. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +18,7 @@
 #define CONFIRM_MS     3000
 #define NOTED_MAX      10000
 #define LOOKUP_MAX     500
+#define PAGE           1000
 #define NAMED_MAX      10 /* within WINDOW_MS */
 #define WINDOW_MS      60000
 #define COUNT_EVERY_MS 10000
@@ -24,6 +27,7 @@
 
 struct deleted {
     struct watch_folder *folder;
+    enum watch_keep what;
     char *path; /* owned */
     int64_t at_ms;
 };
@@ -72,7 +76,7 @@ static int make_room(struct kept_files *k)
     return 0;
 }
 
-void watch_keep_note(struct watch_folder *f, const char *path)
+void watch_keep_note(struct watch_folder *f, const char *path, enum watch_keep what)
 {
     struct kept_files *k = f->watch->kept;
     if (!k || safepath_check(path, strlen(path), NULL) < 0)
@@ -80,7 +84,7 @@ void watch_keep_note(struct watch_folder *f, const char *path)
     char *copy = strdup(path);
     pthread_mutex_lock(&k->lock);
     if (copy && make_room(k) == 0) {
-        k->list[k->len++] = (struct deleted){f, copy, clock_monotonic_ms()};
+        k->list[k->len++] = (struct deleted){f, what, copy, clock_monotonic_ms()};
         copy = NULL;
     } else {
         k->unknown++;
@@ -118,18 +122,18 @@ static void put_back(struct kept_files *k, struct deleted *list, int n)
     pthread_mutex_unlock(&k->lock);
 }
 
-static int is_gone(const struct deleted *d)
+static int is_gone(const struct watch_folder *f, const char *path)
 {
-    int fd = safepath_open(d->folder->root, d->path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
+    int fd = safepath_open(f->root, path, O_PATH | O_NOFOLLOW, SAFEPATH_NO_LINKS);
     if (fd >= 0)
         close(fd);
     return fd == -ENOENT || fd == -ENOTDIR;
 }
 
-static void tell(struct kept_files *k, const struct deleted *d)
+static void tell(struct kept_files *k, const struct deleted *d, int64_t files)
 {
     int64_t now_ms = clock_monotonic_ms();
-    metric_inc(METRIC_kept_deletes);
+    metric_add(METRIC_kept_deletes, METRIC_none, METRIC_none, files);
     pthread_mutex_lock(&k->lock);
     if (now_ms - k->window_ms >= WINDOW_MS) {
         k->window_ms = now_ms;
@@ -137,9 +141,12 @@ static void tell(struct kept_files *k, const struct deleted *d)
     }
     int named = k->named < NAMED_MAX;
     k->named += named;
-    k->unnamed += !named;
+    k->unnamed += named ? 0 : files;
     pthread_mutex_unlock(&k->lock);
-    if (named)
+    if (named && d->what == WATCH_KEEP_FOLDER)
+        log_event(LOG_INFO, "files of a moved folder stay stored", LOG_STR("collection", d->folder->collection->name),
+                  LOG_STR("path", d->path), LOG_INT("files", files), LOG_STR("advice", ADVICE));
+    else if (named)
         log_event(LOG_INFO, "deleted file stays stored", LOG_STR("collection", d->folder->collection->name),
                   LOG_STR("path", d->path), LOG_STR("advice", ADVICE));
 }
@@ -186,39 +193,117 @@ static int look_up(struct watch *w, const char *collection, const char **paths, 
     return 0;
 }
 
-/* A file may be deleted, written and deleted again: that is one. */
+/* How many files beneath a folder are stored and not there. */
+static int count_beneath(struct watch *w, const struct deleted *d, int64_t *ret)
+{
+    char prefix[SAFEPATH_MAX + 2];
+    struct store_page *page = NULL;
+    struct image_meta last;
+    int64_t files = 0;
+    int r, count;
+    snprintf(prefix, sizeof prefix, "%s/", d->path);
+    int folder_is_gone = is_gone(d->folder, d->path);
+    do {
+        struct store_page *before = page; /* `last` lies in it */
+        r = store_list_by_path(w->store, d->folder->collection->name, prefix, WATCH_LOCK_MS, before ? &last : NULL,
+                               PAGE, &page, NULL);
+        store_page_free(before);
+        if (r < 0)
+            break;
+        count = store_page_count(page);
+        for (int i = 0; i < count; i++) {
+            store_page_meta(page, i, &last);
+            files += folder_is_gone || is_gone(d->folder, last.key.path);
+        }
+    } while (count == PAGE && !atomic_load(&w->stopping));
+    if (r == 0)
+        store_page_free(page);
+    if (r < 0 && r != DB_BAD_ENCODING)
+        return r;
+    *ret = files;
+    return 0;
+}
+
+/* Whether a folder note covers this path. */
+static int covers(const struct deleted *folder, const char *path)
+{
+    size_t n = strlen(folder->path);
+    return strncmp(folder->path, path, n) == 0 && path[n] == '/';
+}
+
+/* A file may be deleted, written and deleted again: that is one. One that lies in a folder that was moved away is
+ * counted with that. */
 static int is_last(const struct deleted *list, int n, int i)
 {
     for (int k = i + 1; k < n; k++)
-        if (strcmp(list[k].path, list[i].path) == 0)
+        if (list[k].what == list[i].what && strcmp(list[k].path, list[i].path) == 0)
+            return 0;
+    for (int k = 0; k < n; k++)
+        if (list[k].what == WATCH_KEEP_FOLDER && covers(&list[k], list[i].path))
             return 0;
     return 1;
 }
 
-static int settle(struct watch *w, struct deleted *list, int n)
+/* Files of one collection that are gone. */
+static int settle_files(struct watch *w, const struct deleted *list, int n)
 {
     const char *paths[LOOKUP_MAX];
     char live[LOOKUP_MAX];
-    int gone = 0;
-    for (int i = 0; i < n; i++) {
-        if (!is_last(list, n, i) || !is_gone(&list[i])) {
-            free(list[i].path);
-        } else {
-            paths[gone] = list[i].path;
-            list[gone++] = list[i];
-        }
-    }
-    int r = gone ? look_up(w, list[0].folder->collection->name, paths, gone, live) : 0;
-    if (r < 0) {
-        put_back(w->kept, list, gone);
-        return r;
-    }
-    for (int i = 0; i < gone; i++) {
+    for (int i = 0; i < n; i++)
+        paths[i] = list[i].path;
+    int r = n ? look_up(w, list[0].folder->collection->name, paths, n, live) : 0;
+    for (int i = 0; i < n && r == 0; i++)
         if (live[i])
-            tell(w->kept, &list[i]);
+            tell(w->kept, &list[i], 1);
+    return r;
+}
+
+static int settle_folder(struct watch *w, const struct deleted *d)
+{
+    int64_t files = 0;
+    int r = count_beneath(w, d, &files);
+    if (r == 0 && files)
+        tell(w->kept, d, files);
+    return r;
+}
+
+static void free_paths(struct deleted *list, int n)
+{
+    for (int i = 0; i < n; i++)
         free(list[i].path);
+}
+
+static int settle(struct watch *w, struct deleted *list, int n)
+{
+    struct deleted files[LOOKUP_MAX], folders[LOOKUP_MAX];
+    int files_len = 0, folders_len = 0, i;
+    char needed[LOOKUP_MAX];
+    for (i = 0; i < n; i++)
+        needed[i] =
+            (char)(is_last(list, n, i) && (list[i].what == WATCH_KEEP_FOLDER || is_gone(list[i].folder, list[i].path)));
+    for (i = 0; i < n; i++) {
+        if (!needed[i])
+            free(list[i].path);
+        else if (list[i].what == WATCH_KEEP_FOLDER)
+            folders[folders_len++] = list[i];
+        else
+            files[files_len++] = list[i];
     }
-    return 0;
+    int r = settle_files(w, files, files_len);
+    if (r < 0)
+        put_back(w->kept, files, files_len);
+    else
+        free_paths(files, files_len);
+    for (i = 0; i < folders_len && r == 0; i++) {
+        r = settle_folder(w, &folders[i]);
+        if (r == 0)
+            free(folders[i].path);
+    }
+    if (r < 0) {
+        int first = i ? i - 1 : 0; /* the one that failed, or all when the files did */
+        put_back(w->kept, folders + first, folders_len - first);
+    }
+    return r;
 }
 
 void watch_keep_settle(struct watch *w, int at_once)

@@ -147,7 +147,8 @@ void watch_vanish_settle(struct watch *w); /* now and then */
 /* watch_keep.c: PERDURA_ON_DELETE=keep */
 struct kept_files *watch_keep_new(void);
 void watch_keep_free(struct kept_files *k); /* NULL is allowed */
-void watch_keep_note(struct watch_folder *f, const char *path);
+enum watch_keep { WATCH_KEEP_FILE, WATCH_KEEP_FOLDER /* with all beneath it */ };
+void watch_keep_note(struct watch_folder *f, const char *path, enum watch_keep what);
 void watch_keep_settle(struct watch *w, int at_once); /* now and then; at_once: nobody writes any more */
 
 #endif

@@ -433,6 +433,53 @@ def test_what_is_written_anew_was_not_deleted(perdura: Perdura, serve: Callable[
     assert KEPT.findall(served.log) == [("media", "4.png")] and not MORE.search(served.log)
 
 
+MOVED = re.compile(r'event="files of a moved folder stay stored" collection=(\S+) path=(\S+) files=(\d+) advice=".*=trash')
+
+
+def test_a_folder_that_is_moved_away_is_logged(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    media = perdura.media
+    fill(perdura, 3, "k")
+    fill(perdura, 2, "k/inner")
+    fill(perdura, 4, "l")
+    fill(perdura, 1, "k2")
+    write(media / "k/notes.txt", b"text")
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    (media / "k/0.png").unlink()  # counted with its folder
+    (media / "k/inner").rename(perdura.folder / "inner")
+    (media / "k").rename(perdura.folder / "elsewhere")
+    (media / "l").rename(media / "l2")
+    wait_until(lambda: len(MOVED.findall(served.log)) == 2, SOON_S, "the lines")
+    assert MOVED.findall(served.log) == [("media", "k", "5"), ("media", "l", "4")]
+    assert served.metric("perdura_kept_deletes_total") == 9
+    assert served.post("/image-cache/flush").status == 200
+    assert perdura.database.value("SELECT count(*) FROM image_cache WHERE deleted_at IS NULL") == 14
+    assert served.stop() == 0 and served.log.count("stay stored") == 2 and not KEPT.search(served.log)
+
+
+def test_what_comes_back_of_a_moved_folder_is_not_counted(perdura: Perdura, serve: Callable[..., Instance]) -> None:
+    media, away = perdura.media, perdura.folder / "away"
+    fill(perdura, 3, "back")
+    fill(perdura, 3, "part")
+    fill(perdura, 1)
+    served = serve()
+    assert served.post("/image-cache/flush").status == 200
+    (media / "back").rename(away)
+    away.rename(media / "back")
+    (media / "part").rename(away)
+    picture(media / "part/1.png", 1)
+    assert served.post("/image-cache/flush").status == 200
+    assert served.stop() == 0
+    assert MOVED.findall(served.log) == [("media", "part", "2")]
+
+
+def test_a_folder_that_is_moved_right_before_the_end_is_logged(perdura: Perdura) -> None:
+    fill(perdura, 2, "k")
+    perdura.run("cache-all")
+    result = perdura.run("run", "--", "mv", perdura.media / "k", perdura.folder / "k", env={"PERDURA_PORT": "0"})
+    assert MOVED.findall(result.stderr) == [("media", "k", "2")]
+
+
 def test_applied_deletes_have_no_such_line(perdura: Perdura, serve: Callable[..., Instance]) -> None:
     fill(perdura, 3)
     served = serve(PERDURA_ON_DELETE="trash")

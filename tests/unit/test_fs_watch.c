@@ -216,7 +216,7 @@ static void test_renamed_folders(void **state)
     assert_int_equal(renameat(f->s.fd, "d", f->s.fd, "n"), 0);
     assert_int_equal(scratch_write(&f->s, "n/e/x", "1"), 0);
     const struct told *t = hear(f);
-    assert_int_equal(times(t, FS_WATCH_FOLDER_GONE, "d"), 1);
+    assert_int_equal(times(t, FS_WATCH_FOLDER_MOVED, "d"), 1);
     assert_int_equal(times(t, FS_WATCH_FOLDER, "n"), 1);
     assert_int_equal(enter(f, "n"), 1);
     assert_int_equal(fs_watch_folders(f->w), 4); /* root, d2, n, n/e */
@@ -257,7 +257,7 @@ static void test_moved_out(void **state)
     assert_int_equal(enter(f, ""), 0);
     (void)hear(f);
     assert_int_equal(renameat(f->s.fd, "d", outside.fd, "d"), 0);
-    expect(f, FS_WATCH_FOLDER_GONE, "d");
+    expect(f, FS_WATCH_FOLDER_MOVED, "d");
     assert_int_equal(scratch_write(&outside, "d/x", "1"), 0);
     assert_int_equal(hear(f)->count, 0);
     assert_int_equal(renameat(outside.fd, "d", f->s.fd, "back"), 0);
