@@ -253,6 +253,12 @@ static const char *limits_of(enum http_body body)
                                     : "the docs";
 }
 
+/* Whether what the body holds is stored as an image. */
+static int is_image_body(enum http_body body)
+{
+    return body == HTTP_IMAGE_BODY || body == HTTP_FORM_BODY;
+}
+
 static enum MHD_Result begin_body(struct request *r)
 {
     int64_t length = r->announced;
@@ -260,6 +266,9 @@ static enum MHD_Result begin_body(struct request *r)
         http_add_header(&r->x, "Accept-Encoding", "identity");
         return refuse(r, 415, "the body has a Content-Encoding: send it without one");
     }
+    if (is_image_body(r->x.route->body) && http_header(&r->x, "Content-Range"))
+        return refuse(
+            r, 400, "the request has a Content-Range: part of an image is not stored; send the whole image without it");
     r->sender = sender_of(&r->x);
     r->body_limit = limit_of(r->server, r->x.route->body);
     if (length > r->body_limit) {

@@ -329,6 +329,20 @@ def test_bodies_that_are_coded_are_not_taken(kept: Served) -> None:
     assert kept.request("GET", "/media/new.png", headers={"Content-Encoding": "gzip"}).status == 200
 
 
+def test_a_part_of_an_image_is_not_taken_for_the_image(kept: Served) -> None:
+    """RFC 9110, section 14.5: a Content-Range says that the body is a part."""
+    before, fields = kept.get("/media/kept.png").body, {"Content-Range": "bytes 0-9/100"}
+    for path in ("/media/kept.png", "/media/new.png", "/api/images/artist/1/cover"):
+        assert "Content-Range" in kept.request("PUT", path, images.make("png", 2), fields).problem(400)
+    chunked = b"PUT /media/kept.png HTTP/1.1\r\n%bContent-Range: bytes 0-9/*\r\nTransfer-Encoding: chunked\r\n\r\n" % HEAD
+    assert statuses(kept.raw(chunked + b"1\r\nx\r\n0\r\n\r\n")) == [400]
+    for path in ("/media/new.png", "/api/images/artist/1/cover"):
+        kept.get(path).problem(404)
+    assert kept.get("/media/kept.png").body == before
+    assert kept.request("POST", "/image-cache/flush", b"{}", fields).status == 200
+    assert kept.perdura.database.value("SELECT count(*) FROM image_cache") == 1
+
+
 def test_a_request_in_the_body_of_another_is_no_request(kept: Served) -> None:
     for body in (BEHIND, b"\r\n" + BEHIND):
         request = post(b"Content-Length: %d" % len(body), b"Connection: close", body=body)

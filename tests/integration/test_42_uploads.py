@@ -92,6 +92,14 @@ def test_other_fields_are_passed_over(http: Served) -> None:
     assert answer.status == 201 and stored_bytes(http.perdura.database, answer.json["temp_filename"]) == data
 
 
+def test_a_form_that_is_a_part_of_a_body_is_not_taken(http: Served) -> None:
+    """RFC 9110, section 14.5: a Content-Range says so."""
+    for path, _ in ROUTES:
+        answer = post(http, path, photo(images.make("png", 1)), headers={"Content-Range": "bytes 0-99/*"})
+        assert "Content-Range" in answer.problem(400), path
+    assert states(http.perdura.database) == {}
+
+
 def test_large_ones_come_in_parts_and_are_whole(http: Served) -> None:
     for size, parts in ((3 * MB, 0), (5 * MB, 0), (5 * MB + 1, 2), (6 * MB, 2), (9 * MB + 1, 4)):
         data = images.sized("jpeg", size, size)
