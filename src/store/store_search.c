@@ -15,9 +15,7 @@
 /* The columns of sql/image_search.inc behind those of every list. */
 enum { COL_N = TIER_DB_META_COLUMNS, COL_IS_LAST, COL_IS_MEANT };
 
-/* More of the last character that there is than a path has room for sorts behind every path. */
-#define LAST_CHARACTER "\xf4\x8f\xbf\xbf"
-#define BOUND_SIZE     (SAFEPATH_MAX + 8)
+#define BOUND_SIZE (SAFEPATH_MAX + 8)
 
 struct store_filter store_filter_any(void)
 {
@@ -64,31 +62,41 @@ static void add_filter(struct db_params *params, const struct store_filter *f, i
     db_param_int(params, limit);
 }
 
-/* Where a walk by path begins and before what it ends. */
+/* Where a walk by path begins and before what it ends: only ASCII is added to what was asked for, which the database
+ * can hold whatever its encoding. */
 struct bounds {
     char from[BOUND_SIZE], to[BOUND_SIZE];
+    char next_collection[IMAGE_COLLECTION_MAX + 8];
     const char *from_collection, *to_collection;
 };
 
-/* What sorts behind every path that begins with `begin`. */
+/* What sorts behind every path that begins with `begin`, which holds a '/': that, up to its last character of ASCII,
+ * and the one behind this for it. Paths that begin as `begin` does up to there are examined for nothing. */
 static void end_of(char ret[BOUND_SIZE], const char *begin)
 {
     size_t n = strlen(begin);
-    memcpy(ret, begin, n + 1);
-    for (; n + 4 < BOUND_SIZE; n += 4)
-        memcpy(ret + n, LAST_CHARACTER, 5);
+    while (n > 1 && (unsigned char)begin[n - 1] >= 0x7f)
+        n--;
+    (void)snprintf(ret, BOUND_SIZE, "%.*s", (int)n, begin);
+    ret[n - 1]++;
 }
 
 static void set_bounds(struct bounds *b, const struct store_filter *f, const struct image_meta *after)
 {
-    const char *begin = f->collection && is_path(f) ? f->begin : "";
-    end_of(b->to, begin);
+    int of_folder = f->collection && is_path(f);
     b->from_collection = after ? after->key.collection : f->collection ? f->collection : "";
-    b->to_collection = f->collection ? f->collection : LAST_CHARACTER;
+    b->to_collection = f->collection;
+    b->to[0] = '\0';
+    if (of_folder) {
+        end_of(b->to, f->begin);
+    } else if (f->collection) { /* before the first path of the next one that there may be */
+        (void)snprintf(b->next_collection, sizeof b->next_collection, "%s\x01", f->collection);
+        b->to_collection = b->next_collection;
+    }
     if (after) /* the first one behind it */
         (void)snprintf(b->from, BOUND_SIZE, "%s\x01", after->key.path);
     else
-        (void)snprintf(b->from, BOUND_SIZE, "%s", begin);
+        (void)snprintf(b->from, BOUND_SIZE, "%s", of_folder ? f->begin : "");
 }
 
 /* What a row is sorted by where that is a number. */

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from urllib.parse import quote
 
 import pytest
 from conftest import Database, Perdura, Served, perdura_binary
@@ -95,6 +96,38 @@ def test_path_that_latin1_can_not_hold_fails_alone(latin1: Perdura) -> None:
     for args in (("put", latin1.media / NOT_IN_LATIN1), ("info", NOT_IN_LATIN1), ("restore", NOT_IN_LATIN1)):
         result = latin1.run(*args, check=False)
         assert result.code == 1 and "LATIN1" in result.stderr
+
+
+def found(http: Served, query: str) -> list[str]:
+    answer = http.get("/image-cache/images" + query)
+    assert answer.status == 200, (query, answer)
+    return [image["original_path"] for image in answer.json["images"]]
+
+
+@pytest.mark.parametrize("encoding", ["latin1", "sql_ascii"])
+def test_images_are_listed_and_searched_in_any_encoding(request: pytest.FixtureRequest, encoding: str) -> None:
+    perdura = request.getfixturevalue(encoding)
+    for path in (*ENCODABLE, "caf\u00e9/c.png", "caf\u00ea/a.png", "cafe/d.png"):
+        picture(perdura.media / path, seed=path)
+    perdura.run("cache-all")
+    http = Served(perdura, {})
+    in_order = sorted((*ENCODABLE, "caf\u00e9/c.png", "caf\u00ea/a.png", "cafe/d.png"))
+    assert found(http, "") == found(http, "?collection=*") == in_order
+    for order in ("hottest", "newest", "largest"):
+        assert set(found(http, f"?order={order}")) == set(in_order)
+    for state in ("trash", "large"):
+        assert found(http, f"?state={state}") == found(http, f"?state={state}&order=path") == []
+    assert found(http, "?q=caf%C3%A9/") == ["caf\u00e9/b.png", "caf\u00e9/c.png"]
+    assert found(http, "?q=caf%C3%A9/b") == ["caf\u00e9/b.png"]
+    assert found(http, "?q=cafe/") == ["cafe/d.png"]
+    assert found(http, "?q=z") == ["z.png"]
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = http.get(f"/image-cache/images?collection=*&limit=2{cursor}").json
+        pages += [image["original_path"] for image in page["images"]]
+        cursor = page["cursor"] and "&cursor=" + quote(page["cursor"])
+    assert pages == in_order
+    http.stop()
 
 
 def test_database_without_encoding(sql_ascii: Perdura) -> None:

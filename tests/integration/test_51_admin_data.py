@@ -177,6 +177,19 @@ def test_few_rows_are_examined_at_a_time(http: Served) -> None:
     assert asked >= 3 and ids(page["images"]) == [there] and cursor is None
 
 
+@pytest.mark.parametrize("begin", ["m/e", "m/\u00e9", "\u00e9/", "\u5199/\u771f"])
+def test_a_search_of_a_folder_examines_that_folder_alone(http: Served, begin: str) -> None:
+    database = http.perdura.database
+    inside = [rows.insert(database, f"{begin}{n}", collection="media") for n in range(3)]
+    database.query(
+        "INSERT INTO image_cache (collection, original_path, image_url, file_size, content_type_header, sha256)"
+        " SELECT c, f || i, 'https://h/' || i, 1, 'image/png', sha256('x')"
+        " FROM generate_series(1, 3000) i, unnest(ARRAY['media', 'other']) c, unnest(ARRAY['a/', 'z/', '\u9fff/']) f"
+    )
+    page = get(http, IMAGES, q=begin)
+    assert (ids(page["images"]), page["examined"], page["cursor"]) == (inside, 3, None)
+
+
 def test_paths_of_every_kind_are_paged_through(http: Served) -> None:
     database = http.perdura.database
     odd = ["a", "a/b", "a b", "ab", "a\u00e9.png", "\U0010fffd/x", "\U0010ffff", "z" * 2048, "a/\U0010ffff\U0010ffff.png",
