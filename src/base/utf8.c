@@ -45,3 +45,10 @@ int utf8_valid(const char *s, size_t n)
     }
     return 1;
 }
+
+int utf8_is_ascii(const char *text)
+{
+    while (*text && (unsigned char)*text < 0x80)
+        text++;
+    return !*text;
+}

@@ -12,4 +12,7 @@ int utf8_valid(const char *s, size_t n);
 /* The length of the one well-formed character that begins at s, which has `left` bytes; 0 when none does. */
 size_t utf8_len(const char *s, size_t left);
 
+/* Whether every character is one of ASCII, which all encodings of a database hold. */
+int utf8_is_ascii(const char *text);
+
 #endif

@@ -1,6 +1,8 @@
 /* Listing what is stored. None of these queries touches image_data. */
 #include <errno.h>
 
+#include "base/utf8.h"
+#include "client/db_fault.h"
 #include "fs/safepath.h"
 #include "sql.h"
 #include "store/memo.h"
@@ -104,6 +106,8 @@ int store_entity_key(struct store *store, const char *content_type, const char *
         *ret = image_key_named(name);
         return 0;
     }
+    if (r == DB_BAD_ENCODING && !(utf8_is_ascii(content_type) && utf8_is_ascii(object_id) && utf8_is_ascii(variant)))
+        return error_set(e, -ENOENT, "is not stored: the database's encoding cannot hold the entity's names");
     if (r < 0)
         return r;
     store_page_meta(page, 0, &meta);

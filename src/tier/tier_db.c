@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "client/db_fault.h"
 #include "client/db_grants.h"
 #include "codec/base64.h"
@@ -194,10 +195,14 @@ static int send_read(struct db_conn *conn, const struct image_key *key, struct e
     return db_send(conn, &sql_image_get, &params, e);
 }
 
-static int receive_read(struct db_conn *conn, struct image **ret, struct error *e)
+/* *e is set where it fails. What the database's encoding cannot hold is stored nowhere in it; that a key in ASCII is
+ * held by every encoding tells it from a row that the client's cannot hold. */
+static int receive_read(struct db_conn *conn, const struct image_key *key, struct image **ret, struct error *e)
 {
     struct db_result *rows;
     int r = db_recv(conn, &rows, e);
+    if (r == DB_BAD_ENCODING && !(utf8_is_ascii(key->collection) && utf8_is_ascii(key->path)))
+        return error_set(e, -ENOENT, "is not stored: %s", e->text);
     if (r < 0)
         return r;
     r = db_rows(rows) ? whole_image(rows, ret, e) : error_set(e, -ENOENT, "is not stored");
@@ -220,7 +225,7 @@ void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got
             r = send_read(conn, items[sent], &why);
             sent += r == 0;
         }
-        int outcome = i < sent ? receive_read(conn, &image, &why) : r;
+        int outcome = i < sent ? receive_read(conn, items[i], &image, &why) : r;
         got(arg, items[i], outcome == 0 ? image : NULL, &why);
     }
     db_put(conn);

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import quote
 
+import images
 import pytest
 from conftest import Database, Perdura, Served, perdura_binary
 from files import fingerprint, names, picture
+from http_client import url_of
 from servers import wait_until
 
 ENCODABLE = {"a.png", "caf\u00e9/b.png", "z.png"}
@@ -127,6 +129,20 @@ def test_images_are_listed_and_searched_in_any_encoding(request: pytest.FixtureR
         pages += [image["original_path"] for image in page["images"]]
         cursor = page["cursor"] and "&cursor=" + quote(page["cursor"])
     assert pages == in_order
+    http.stop()
+
+
+def test_a_name_that_the_encoding_can_not_hold_is_not_stored(latin1: Perdura) -> None:
+    http = Served(latin1, {})
+    path = url_of(NOT_IN_LATIN1)
+    for _ in range(2):  # the second time it is remembered
+        http.get(path).problem(404)
+        assert http.request("HEAD", path).status == 404
+    assert "encoding cannot hold it" in http.put(path, images.make("png", 1)).problem(400)
+    http.get(path).problem(404)
+    for names in ("%E5%86%99/1/cover", "artist/%E5%86%99/cover", "artist/1/%E5%86%99"):
+        http.get(f"/api/images/{names}").problem(404)
+    assert latin1.database.value("SELECT count(*) FROM image_cache") == 0
     http.stop()
 
 

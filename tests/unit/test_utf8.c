@@ -83,11 +83,21 @@ static void test_every_code_point(void **state)
     }
 }
 
+static void test_ascii(void **state)
+{
+    (void)state;
+    assert_true(utf8_is_ascii(""));
+    assert_true(utf8_is_ascii("a/B_9.png\x01\x7f"));
+    assert_false(utf8_is_ascii("caf\xc3\xa9"));
+    assert_false(utf8_is_ascii("\xe5\x86\x99.png"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_every_code_point),
+        cmocka_unit_test(test_ascii),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
