@@ -11,4 +11,5 @@ SELECT current_setting('server_version'), pg_total_relation_size('image_cache'),
        current_setting('transaction_read_only') = 'on',
        has_table_privilege('image_cache', 'INSERT') AND has_table_privilege('image_cache', 'UPDATE')
            AND has_table_privilege('image_count', 'INSERT')
+           AND coalesce(has_function_privilege(to_regprocedure('image_count_fold(text[], date[])'), 'EXECUTE'), true)
 WHERE NOT EXISTS (SELECT FROM image_cache WHERE false)

@@ -14,6 +14,7 @@
 #include "base/metric.h"
 #include "base/thread.h"
 #include "client/db.h"
+#include "client/db_grants.h"
 #include "feed/apply.h"
 #include "feed/feed_read.h"
 #include "image/stale_files.h"
@@ -187,6 +188,8 @@ static int listen_on(struct feed *f, struct db_conn *conn, struct error *e)
     int listening = 0;
     db_deadline(clock_monotonic_ms() + QUERY_MS);
     int r = db_query(conn, &sql_feed_listen, NULL, NULL, e);
+    if (r < 0)
+        r = db_name_grants(conn, r, e);
     while (r == 0 && !is_stopping(f)) {
         r = read_changes(f, conn, e);
         if (r == -EAGAIN) {

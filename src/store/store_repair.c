@@ -1,3 +1,4 @@
+#include "client/db_grants.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 
@@ -30,6 +31,8 @@ int store_advance_sequences(struct store *store, struct error *e)
     if (r < 0)
         return r;
     r = db_advance_sequences(conn, e);
+    if (r < 0)
+        r = db_name_grants(conn, r, e);
     db_put(conn);
     return r < 0 ? r : 0;
 }

@@ -507,6 +507,23 @@ def test_the_change_feed_pauses_before_it_reads_again_what_it_may_not(perdura: P
     wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
 
 
+def test_a_missing_privilege_on_a_function_is_named(perdura: Perdura, role: str, serve: Serve) -> None:
+    """A function that one write in sixteen calls."""
+    database, grant = perdura.database, "GRANT EXECUTE ON FUNCTION "
+    database.query("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC")
+    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
+    answers = (http.put(url_of(f"{n}.png"), images.make("png", n)) for n in range(1000))
+    refused = next(answer for answer in answers if answer.status == 503).problem(503)
+    assert grant + "public.image_count_fold(" in refused, refused
+    assert state(http) == "missing privilege"
+    assert grant in http.get("/ready").json["database"]["detail"]
+    wait_until(lambda: grant in "".join(http.log), SOON_S, "the GRANT in the log")
+    database.query(refused[refused.index(grant) :])
+    wait_until(lambda: state(http) == "up", SOON_S, "the state")
+    for n in range(100):
+        assert http.put(url_of("a.png"), images.make("png", n)).status in (200, 201)
+
+
 def test_tables_are_created_as_soon_as_the_role_may(unmigrated: Perdura) -> None:
     database = unmigrated.database
     with created_role(unmigrated) as role:
