@@ -210,6 +210,15 @@ static int receive_read(struct db_conn *conn, const struct image_key *key, struc
     return r;
 }
 
+/* Of the first of `in_flight` reads that the server refuses for a privilege: the others fail alike, and only behind
+ * them can it be asked which GRANT is missing. */
+static int name_grants(struct db_conn *conn, int in_flight, int code, struct error *e)
+{
+    while (--in_flight > 0)
+        (void)!db_recv(conn, NULL, NULL);
+    return db_name_grants(conn, code, e);
+}
+
 void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got_fn *got, void *arg)
 {
     struct db_conn *conn = NULL;
@@ -226,6 +235,10 @@ void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got
             sent += r == 0;
         }
         int outcome = i < sent ? receive_read(conn, items[i], &image, &why) : r;
+        if (i < sent && (outcome == DB_NO_PRIVILEGE || outcome == DB_NO_TABLES)) {
+            r = name_grants(conn, sent - i, outcome, &why);
+            sent = i; /* the rest is told the same */
+        }
         got(arg, items[i], outcome == 0 ? image : NULL, &why);
     }
     db_put(conn);

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -522,6 +523,16 @@ def test_a_missing_privilege_on_a_function_is_named(perdura: Perdura, role: str,
     wait_until(lambda: state(http) == "up", SOON_S, "the state")
     for n in range(100):
         assert http.put(url_of("a.png"), images.make("png", n)).status in (200, 201)
+
+
+def test_a_read_names_the_missing_privilege(perdura: Perdura, role: str, serve: Serve) -> None:
+    http = serve(DATABASE_URL=perdura.database.url.replace("postgres@", f"{role}@"))
+    perdura.database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
+    with ThreadPoolExecutor(20) as pool:  # many share a connection
+        for answer in pool.map(http.get, [url_of(f"{n}.png") for n in range(200)]):
+            assert f"GRANT SELECT ON public.image_cache TO {role}" in answer.problem(503)
+    perdura.database.query(f'GRANT SELECT ON image_cache TO "{role}"')
+    http.get(url_of("0.png")).problem(404)
 
 
 def test_tables_are_created_as_soon_as_the_role_may(unmigrated: Perdura) -> None:
