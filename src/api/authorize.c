@@ -72,7 +72,7 @@ static void take_answer(struct http_transaction *x, int answer, const struct err
     if (answer == -ENOENT)
         refuse_session(x, "the session has ended: log in again at /admin/");
     else if (answer < 0)
-        http_answer_error(x, "the session can't be looked up:", why);
+        http_answer_consequence(x, "the session can't be looked up", why);
 }
 
 static int admit_session(struct http_transaction *x, const char *token)

@@ -138,7 +138,7 @@ static void begin_session(struct http_transaction *x)
     if (r == 0 && (r = session_csrf(csrf, token)) < 0)
         error_set(&why, r, "OpenSSL fails");
     if (r < 0) {
-        http_answer_error(x, "the password is right, but no session can be begun:", &why);
+        http_answer_consequence(x, "the password is right, but no session can be begun", &why);
         return;
     }
     http_answer_json(x, 200, json_pack("{s:s, s:o}", "csrf", csrf, "expires_at", describe_time(expires_us)));
@@ -216,11 +216,11 @@ void route_admin_logout(struct http_transaction *x)
     if (r == 0)
         http_answer_empty(x, 204);
     else
-        http_answer_error(
+        http_answer_consequence(
             x,
             "the logout is not complete. This browser and this instance have forgotten the session; other "
             "instances will when the database is reached again, unless this one is restarted before. The "
-            "database:",
+            "database",
             &why);
     http_add_header(x, "Set-Cookie", COOKIE_FORMAT, "", 0);
 }

@@ -129,7 +129,7 @@ int db_send(struct db_conn *conn, const struct sql_query *query, const struct db
         copy_params(&s->params, params);
     r = conn->in_flight ? 0 : freshen(conn, query, e);
     if (r == 0 && conn->s.lost)
-        r = error_set(e, DB_UNREACHABLE, "database: the connection was lost");
+        r = error_set_sentence(e, DB_UNREACHABLE, "database: the connection was lost");
     if (r == 0)
         r = send_statement(conn, s, e);
     if (r == 0)
@@ -190,9 +190,10 @@ static int sync_result(struct db_conn *conn, const struct sql_query *query, stru
     if (r < 0 || conn->in_flight > 1 || conn->in_transaction || PQtransactionStatus(conn->s.pq) == PQTRANS_IDLE)
         return r;
     conn->s.lost = 1;
-    return error_set(e, DB_NOT_COMMITTED,
-                     "the statement was left in an open transaction and is not committed: a proxy between Perdura and "
-                     "PostgreSQL began one; connect to the server directly, or correct the proxy");
+    return error_set_sentence(
+        e, DB_NOT_COMMITTED,
+        "the statement was left in an open transaction and is not committed: a proxy between Perdura and "
+        "PostgreSQL began one; connect to the server directly, or correct the proxy");
 }
 
 enum repeat {
@@ -340,7 +341,7 @@ static int wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms,
             return 1;
         }
         if (conn->s.lost)
-            return error_set(e, DB_UNREACHABLE, "database: the connection was lost");
+            return error_set_sentence(e, DB_UNREACHABLE, "database: the connection was lost");
         int n = poll(fds, 2, clock_left_ms(deadline_ms));
         if (n == 0 || (n > 0 && fds[1].revents))
             return 0;
@@ -354,7 +355,7 @@ int db_wait_notified(struct db_conn *conn, int wake_fd, int64_t deadline_ms, str
     assert(conn->in_flight == 0);
     if (db_pool_wait_begin(conn->pool, conn) < 0) {
         conn->s.lost = 1;
-        return error_set(e, DB_UNREACHABLE, "the database server turned read-only: connecting again");
+        return error_set_sentence(e, DB_UNREACHABLE, "the database server turned read-only: connecting again");
     }
     int r = wait_notified(conn, wake_fd, deadline_ms, e);
     db_pool_wait_end(conn->pool);
@@ -383,7 +384,7 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     const struct sql_query *query = statement_at(conn, 0)->query;
     PGresult *res = NULL;
     enum repeat repeat;
-    int outcome = conn->s.lost ? error_set(e, DB_UNREACHABLE, "database: the connection was lost")
+    int outcome = conn->s.lost ? error_set_sentence(e, DB_UNREACHABLE, "database: the connection was lost")
                                : receive_in_time(conn, &res, &repeat, e);
     while (outcome < 0 && conn->s.pq && try_again(conn, outcome, repeat))
         outcome = receive_in_time(conn, &res, &repeat, e);
@@ -393,7 +394,7 @@ int db_recv(struct db_conn *conn, struct db_result **ret, struct error *e)
     conn->in_flight--;
     conn->repeated = conn->repeated && conn->in_flight;
     if (outcome == 0 && conn->unconfirmed)
-        outcome = error_set(e, DB_REPEAT, "the commit was not confirmed by the standby: not acknowledged");
+        outcome = error_set_sentence(e, DB_REPEAT, "the commit was not confirmed by the standby: not acknowledged");
     if (outcome == 0 && query->writes)
         db_pool_wrote(conn->pool);
 

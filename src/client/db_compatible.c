@@ -22,7 +22,7 @@ int db_version_forbids(const char *compatible_from, struct error *e)
 {
     if (!*compatible_from || version_compare(PERDURA_VERSION, compatible_from) >= 0)
         return 0;
-    return error_set(
+    return error_set_sentence(
         e, DB_READ_ONLY,
         "the database was migrated by a newer release and may be written to by Perdura %s or newer; this is "
         "%s: deploy the newer release",

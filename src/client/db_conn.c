@@ -29,7 +29,7 @@ int db_session_lose(struct db_conn *conn, struct error *e)
     conn->s.lost = 1;
     if (!conn->s.pq || !*message)
         message = "the connection was lost";
-    return error_set(e, DB_UNREACHABLE, "database: %.*s", DB_FIRST_LINE(message));
+    return error_set_sentence(e, DB_UNREACHABLE, "database: %.*s", DB_FIRST_LINE(message));
 }
 
 int db_session_malformed(struct db_conn *conn, struct error *e)
@@ -38,7 +38,7 @@ int db_session_malformed(struct db_conn *conn, struct error *e)
     if (!db_session_answers(conn))
         return db_session_lose(conn, e);
     conn->s.lost = 1;
-    return error_set(
+    return error_set_sentence(
         e, DB_MALFORMED,
         "the database server violated the protocol: check the proxy or pooler between Perdura and PostgreSQL");
 }
@@ -75,9 +75,9 @@ static int check_url(const char *url, struct error *e)
     if (why)
         PQfreemem(why); /* it quotes the url, and with it the password */
     if (!parsed)
-        return error_set(e, -EINVAL,
-                         "DATABASE_URL is not a PostgreSQL connection string; accepted: "
-                         "postgresql://user:password@host:port/database or host=... dbname=...");
+        return error_set_sentence(e, -EINVAL,
+                                  "DATABASE_URL is not a PostgreSQL connection string; accepted: "
+                                  "postgresql://user:password@host:port/database or host=... dbname=...");
     PQconninfoFree(parsed);
     return 0;
 }
@@ -104,12 +104,12 @@ int db_conn_url(const char *text, char **ret, const struct db_options *options, 
     buf_init(&warning, URL_MAX);
     int r = conninfo_adapt(text, is_keyword, &url, &warning);
     if (r < 0)
-        error_set(e, r, "DATABASE_URL: %s", r == -ENOMEM ? "out of memory" : "is too long");
+        error_set_sentence(e, r, "DATABASE_URL: %s", r == -ENOMEM ? "out of memory" : "is too long");
     else
         r = check_url(url.data, e);
     if (r == 0 && warning.len && options->on_notice) {
         struct error told; /* cuts what is long */
-        (void)error_set(&told, 0, "DATABASE_URL has parts that libpq does not know: %s", warning.data);
+        (void)error_set_sentence(&told, 0, "DATABASE_URL has parts that libpq does not know: %s", warning.data);
         options->on_notice(options->notice_arg, told.text);
     }
     buf_release(&warning);
@@ -124,12 +124,12 @@ static int connected(struct db_conn *conn, struct error *e)
 {
     if (PQstatus(conn->s.pq) != CONNECTION_OK) {
         const char *message = PQerrorMessage(conn->s.pq);
-        return error_set(e, DB_UNREACHABLE, "cannot reach the database: %.*s", DB_FIRST_LINE(message));
+        return error_set_sentence(e, DB_UNREACHABLE, "cannot reach the database: %.*s", DB_FIRST_LINE(message));
     }
     int version = PQserverVersion(conn->s.pq);
     if (version < OLDEST_SERVER)
-        return error_set(e, DB_UNREACHABLE, "the database server is PostgreSQL %d; 13 or newer is needed",
-                         version / 10000);
+        return error_set_sentence(e, DB_UNREACHABLE, "the database server is PostgreSQL %d; 13 or newer is needed",
+                                  version / 10000);
     if (!PQenterPipelineMode(conn->s.pq))
         return db_session_lose(conn, e);
     conn->s.slot = db_watch_take(conn->watch, PQsocket(conn->s.pq));
@@ -151,7 +151,7 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
 
     struct db_conn *conn = calloc(1, sizeof *conn);
     if (!conn)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     conn->pool = pool;
     conn->options = options;
     conn->watch = watch;
@@ -162,7 +162,7 @@ int db_conn_open(struct db_conn **ret, struct db_pool *pool, const struct db_opt
     conn->s.pq = PQconnectdbParams(names, values, 1);
     if (!conn->s.pq) {
         free(conn);
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     }
     PQsetNoticeReceiver(conn->s.pq, db_session_notice, conn);
     int r = connected(conn, e);
@@ -199,7 +199,7 @@ int db_conn_greet(struct db_conn *conn, struct error *e)
     conn->s.is_proxied = !db_int(rows, 0, 1);
     const char *hidden = db_text(rows, 0, 2);
     if (hidden)
-        r = error_set(
+        r = error_set_sentence(
             e, DB_ROW_SECURITY,
             "row level security applies to role \"%s\" and would hide stored files: ALTER TABLE %s DISABLE ROW "
             "LEVEL SECURITY, or ALTER ROLE ... BYPASSRLS",
@@ -316,7 +316,7 @@ int db_session_disarm(struct db_conn *conn, struct error *e)
     if (!db_watch_disarm(conn->watch, conn->s.slot))
         return 0;
     conn->s.lost = 1;
-    return error_set(e, DB_TIMEOUT, "the database did not answer in time");
+    return error_set_sentence(e, DB_TIMEOUT, "the database did not answer in time");
 }
 
 /* Scripts */
@@ -328,7 +328,7 @@ static int script_error(struct db_conn *conn, const PGresult *res, struct error 
     if (PQstatus(conn->s.pq) != CONNECTION_OK || !PQresultErrorField(res, PG_DIAG_SEVERITY))
         return db_session_lose(conn, e);
     int r = db_result_error(res, conn->s.pq, NULL, &why);
-    return error_set(e, r, "%s%s%s", why.text, position ? ", at character " : "", position ? position : "");
+    return error_set_sentence(e, r, "%s%s%s", why.text, position ? ", at character " : "", position ? position : "");
 }
 
 /* A transaction begins with the script that says so, and ends with COMMIT or ROLLBACK. */
@@ -346,7 +346,7 @@ static int check_transaction(struct db_conn *conn, const PGresult *res, const ch
     if (status == PQTRANS_IDLE)
         return 0;
     conn->s.lost = 1;
-    return error_set(e, DB_NOT_COMMITTED, "the database did not commit the transaction");
+    return error_set_sentence(e, DB_NOT_COMMITTED, "the database did not commit the transaction");
 }
 
 int db_script(struct db_conn *conn, const char *script, struct error *e)

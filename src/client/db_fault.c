@@ -118,8 +118,9 @@ const char *db_retry_name(enum db_retry retry)
 
 int db_fault_skipped(struct error *e)
 {
-    return error_set(e, DB_CONSTRAINT,
-                     "database stored no row: a trigger or a rule on the table image_cache skips it without an error");
+    return error_set_sentence(
+        e, DB_CONSTRAINT,
+        "database stored no row: a trigger or a rule on the table image_cache skips it without an error");
 }
 
 enum db_state db_fault_state(int code)

@@ -78,7 +78,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
     struct db_pool *pool = calloc(1, sizeof *pool);
     if (!pool) {
         free(url);
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     }
     pool->options = *options;
     pool->options.url = url;
@@ -89,7 +89,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
     if (r < 0) {
         free((char *)pool->options.url);
         free(pool);
-        return error_set(e, r, "no thread to watch over the database connections: %s", strerror(-r));
+        return error_set_sentence(e, r, "no thread to watch over the database connections: %s", strerror(-r));
     }
 
     clock_cond_init(&pool->returned);
@@ -215,13 +215,13 @@ static int start_opening(struct db_pool *pool, struct opening **ret, struct erro
     struct opening *o = calloc(1, sizeof *o);
     pthread_t thread;
     if (!o)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     o->pool = pool;
     o->user = pthread_self();
     int r = pthread_create(&thread, NULL, db_pool_open_run, o);
     if (r) {
         free(o);
-        return error_set(e, -r, "no thread to connect to the database with: %s", strerror(r));
+        return error_set_sentence(e, -r, "no thread to connect to the database with: %s", strerror(r));
     }
     pool->opened++;
     if (!pool->opening++)
@@ -254,13 +254,14 @@ int db_pool_waits(struct db_pool *pool, struct error *e)
         connect_ms = clock_monotonic_ms() - pool->opening_ms;
     pthread_mutex_unlock(&pool->lock);
     if (n)
-        return error_set(e, DB_TIMEOUT,
-                         "the database does not answer: a statement has been under way for %lld s; a lock or an "
-                         "overloaded server",
-                         (long long)(statement_ms / 1000));
+        return error_set_sentence(
+            e, DB_TIMEOUT,
+            "the database does not answer: a statement has been under way for %lld s; a lock or an "
+            "overloaded server",
+            (long long)(statement_ms / 1000));
     if (connect_ms >= WAITS_MS)
-        return error_set(e, DB_TIMEOUT, "cannot reach the database: connecting has taken %lld s so far",
-                         (long long)(connect_ms / 1000));
+        return error_set_sentence(e, DB_TIMEOUT, "cannot reach the database: connecting has taken %lld s so far",
+                                  (long long)(connect_ms / 1000));
     return 0;
 }
 
@@ -270,11 +271,12 @@ static int fail_in_use(const struct db_pool *pool, struct error *e)
     int64_t longest_ms;
     int n = pool->options.max_connections;
     if (db_watch_armed(pool->watch, WAITS_MS, &longest_ms) < n)
-        return error_set(e, DB_TIMEOUT, "all %d database connections are in use; raise PERDURA_DB_POOL", n);
-    return error_set(e, DB_TIMEOUT,
-                     "all %d database connections wait for answers, the longest for %lld s: a lock or an overloaded "
-                     "server",
-                     n, (long long)(longest_ms / 1000));
+        return error_set_sentence(e, DB_TIMEOUT, "all %d database connections are in use; raise PERDURA_DB_POOL", n);
+    return error_set_sentence(
+        e, DB_TIMEOUT,
+        "all %d database connections wait for answers, the longest for %lld s: a lock or an overloaded "
+        "server",
+        n, (long long)(longest_ms / 1000));
 }
 
 /* With the lock held: opens one more if that is allowed, and waits for something to change. */
@@ -292,7 +294,8 @@ static int wait_for_one(struct db_pool *pool, struct opening **own, const struct
     }
     if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0 || pool->idle_count)
         return 0;
-    return *own ? error_set(e, DB_TIMEOUT, "cannot reach the database: it takes too long") : fail_in_use(pool, e);
+    return *own ? error_set_sentence(e, DB_TIMEOUT, "cannot reach the database: it takes too long")
+                : fail_in_use(pool, e);
 }
 
 static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)

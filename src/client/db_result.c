@@ -44,26 +44,28 @@ int db_result_error(const PGresult *res, const PGconn *pq, const struct sql_quer
     const char *role = PQuser(pq);
 
     if (!sqlstate)
-        return error_set(e, DB_MALFORMED, "the database server sent an error without SQLSTATE: %.*s",
-                         DB_FIRST_LINE(message));
+        return error_set_sentence(e, DB_MALFORMED, "the database server sent an error without SQLSTATE: %.*s",
+                                  DB_FIRST_LINE(message));
     if (db_result_is_fatal(res) && db_fault_state(row->code) == DB_STATE_UP)
-        return error_set(e, DB_UNREACHABLE, "the database server closed the connection: %.*s [%s]",
-                         DB_FIRST_LINE(message), sqlstate);
+        return error_set_sentence(e, DB_UNREACHABLE, "the database server closed the connection: %.*s [%s]",
+                                  DB_FIRST_LINE(message), sqlstate);
     if (row->code == DB_NO_PRIVILEGE && is_row_security(res))
-        return error_set(e, DB_ROW_SECURITY, ROW_SECURITY_ADVICE " (%.*s)", role ? role : "", DB_FIRST_LINE(message));
+        return error_set_sentence(e, DB_ROW_SECURITY, ROW_SECURITY_ADVICE " (%.*s)", role ? role : "",
+                                  DB_FIRST_LINE(message));
     if (row->advice)
-        return error_set(e, row->code, "%s (%.*s)", row->advice, DB_FIRST_LINE(message));
+        return error_set_sentence(e, row->code, "%s (%.*s)", row->advice, DB_FIRST_LINE(message));
     if (db_fault_state(row->code) != DB_STATE_UP)
-        return error_set(e, row->code, "database: %.*s", DB_FIRST_LINE(message));
-    return error_set(e, row->code, "database refused %s: %.*s%s%.*s [%s]", query ? query->name : "the statement",
-                     DB_FIRST_LINE(message), detail ? ": " : "", DB_FIRST_LINE(detail ? detail : ""), sqlstate);
+        return error_set_sentence(e, row->code, "database: %.*s", DB_FIRST_LINE(message));
+    return error_set_sentence(e, row->code, "database refused %s: %.*s%s%.*s [%s]",
+                              query ? query->name : "the statement", DB_FIRST_LINE(message), detail ? ": " : "",
+                              DB_FIRST_LINE(detail ? detail : ""), sqlstate);
 }
 
 /* Results */
 
 static int refuse(const struct sql_query *query, struct error *e, const char *why, int number)
 {
-    return error_set(
+    return error_set_sentence(
         e, DB_MALFORMED,
         "the database server answered %s with a malformed result (%s, %d): check the proxy or pooler between "
         "Perdura and PostgreSQL",

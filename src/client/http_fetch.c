@@ -293,44 +293,45 @@ static int tell(const struct transfer *t, CURLcode code, struct error *e)
     case CURLE_READ_ERROR:
     case CURLE_WRITE_ERROR:
         if (t->failed == -EFBIG && t->received > t->request->max_bytes)
-            return error_set(e, -EFBIG, "%s: answers with more than the %lld bytes that are accepted", t->host,
-                             (long long)t->request->max_bytes);
+            return error_set_sentence(e, -EFBIG, "%s: answers with more than the %lld bytes that are accepted", t->host,
+                                      (long long)t->request->max_bytes);
         if (t->detail_bytes > DETAIL_MAX)
             return 0; /* the status says enough */
         if (t->failed == -EBADE)
-            return error_set(e, -EBADE, "%s: the head of the answer %s", t->host,
-                             t->answer->contradicts ? "contradicts itself" : "is too large");
+            return error_set_sentence(e, -EBADE, "%s: the head of the answer %s", t->host,
+                                      t->answer->contradicts ? "contradicts itself" : "is too large");
         if (t->failed == -ETIMEDOUT)
-            return error_set(e, -ETIMEDOUT, "%s: takes too long to answer", t->host);
+            return error_set_sentence(e, -ETIMEDOUT, "%s: takes too long to answer", t->host);
         if (t->failed)
-            return error_set(e, t->failed, "%s: the transfer was given up: %s", t->host, strerror(-t->failed));
-        return error_set(e, -ECANCELED, "%s: cancelled", t->host);
+            return error_set_sentence(e, t->failed, "%s: the transfer was given up: %s", t->host, strerror(-t->failed));
+        return error_set_sentence(e, -ECANCELED, "%s: cancelled", t->host);
     case CURLE_COULDNT_CONNECT:
         if (t->refused)
-            return error_set(e, -EPERM, "%s is %s: nothing is fetched from there", t->host, t->refused);
-        return error_set(e, -ENOTCONN, "%s: %s", t->host, why);
+            return error_set_sentence(e, -EPERM, "%s is %s: nothing is fetched from there", t->host, t->refused);
+        return error_set_sentence(e, -ENOTCONN, "%s: %s", t->host, why);
     case CURLE_COULDNT_RESOLVE_HOST:
-        return error_set(e, -ENOTCONN, "%s: %s", t->host, why);
+        return error_set_sentence(e, -ENOTCONN, "%s: %s", t->host, why);
     case CURLE_OPERATION_TIMEDOUT:
-        return error_set(e, -ETIMEDOUT, "%s: %s", t->host, why);
+        return error_set_sentence(e, -ETIMEDOUT, "%s: %s", t->host, why);
     case CURLE_OUT_OF_MEMORY: /* what libcurl says of a line of 100 KB, too */
         if (t->head_bytes)
-            return error_set(e, -EBADE, "%s: the head of the answer is too large", t->host);
-        return error_set(e, -ENOMEM, "out of memory");
+            return error_set_sentence(e, -EBADE, "%s: the head of the answer is too large", t->host);
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_PARTIAL_FILE:
-        return error_set(e, t->answer->status ? -ENODATA : -ECONNRESET, "%s: the transfer broke: %s", t->host, why);
+        return error_set_sentence(e, t->answer->status ? -ENODATA : -ECONNRESET, "%s: the transfer broke: %s", t->host,
+                                  why);
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING: /* a Transfer-Encoding, too */
 #if CURL_AT_LEAST_VERSION(8, 6, 0)
     case CURLE_TOO_LARGE: /* a line of the head */
 #endif
     case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9 */
-        return error_set(e, -EBADE, "%s: %s", t->host, why);
+        return error_set_sentence(e, -EBADE, "%s: %s", t->host, why);
     default:
-        return error_set(e, -EPROTO, "%s: %s", t->host, why);
+        return error_set_sentence(e, -EPROTO, "%s: %s", t->host, why);
     }
 }
 
@@ -350,7 +351,7 @@ static int hop(struct transfer *t, const char *text, char **ret_next, struct err
     if (curl && r == 0 && request->signature)
         r = set_signature(curl, request->signature);
     if (!curl || r < 0) {
-        r = error_set(e, r < 0 ? r : -ENOMEM, "%s", r == -EINVAL ? "AWS_REGION is too long" : "out of memory");
+        r = error_set_sentence(e, r < 0 ? r : -ENOMEM, "%s", r == -EINVAL ? "AWS_REGION is too long" : "out of memory");
     } else {
         set_rules(curl, &t->pool->policy);
         set_limits(curl, request);
@@ -359,10 +360,10 @@ static int hop(struct transfer *t, const char *text, char **ret_next, struct err
         curl_easy_setopt(curl, CURLOPT_CURLU, url);
         r = tell(t, curl_easy_perform(curl), e);
         if (r == 0 && t->answer->contradicts)
-            r = error_set(e, -EBADE, "%s: the head of the answer contradicts itself", t->host);
+            r = error_set_sentence(e, -EBADE, "%s: the head of the answer contradicts itself", t->host);
         if (r == 0 && !curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &next) && next) {
             next = strdup(next);
-            r = next ? 0 : error_set(e, -ENOMEM, "out of memory");
+            r = next ? 0 : error_set_sentence(e, -ENOMEM, "out of memory");
         }
     }
     if (curl)
@@ -384,7 +385,7 @@ int fetch(struct fetch_pool *pool, const struct fetch_request *request, struct f
     char *at = NULL;
     int r = 0, hops = 0;
     if (request->signature && !pool->policy.origin)
-        return error_set(e, -EPERM, "nothing is signed for a host that was not set up");
+        return error_set_sentence(e, -EPERM, "nothing is signed for a host that was not set up");
     for (;;) {
         struct transfer t = {.pool = pool, .request = request, .answer = ret};
         char *next = NULL;
@@ -395,7 +396,7 @@ int fetch(struct fetch_pool *pool, const struct fetch_request *request, struct f
         if (r < 0 || !at || !follows(&t))
             break;
         if (++hops > FETCH_REDIRECTS_MAX) {
-            r = error_set(e, -EPERM, "%s: redirects more than %d times", t.host, FETCH_REDIRECTS_MAX);
+            r = error_set_sentence(e, -EPERM, "%s: redirects more than %d times", t.host, FETCH_REDIRECTS_MAX);
             break;
         }
     }
@@ -422,13 +423,13 @@ int fetch_pool_open(struct fetch_pool **ret, const struct fetch_policy *policy, 
     pthread_once(&once, start_libcurl);
     struct fetch_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     pthread_mutex_init(&pool->lock, NULL);
     pool->policy.private_allowed = policy->private_allowed;
     if (copy_text(policy->origin, &pool->policy.origin) < 0 || copy_text(policy->allowed, &pool->policy.allowed) < 0 ||
         copy_text(policy->ca_file, &pool->policy.ca_file) < 0) {
         fetch_pool_close(pool);
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     }
     *ret = pool;
     return 0;

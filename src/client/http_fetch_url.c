@@ -76,12 +76,12 @@ static int check_listed(const struct fetch_policy *policy, const struct parts *p
     const char *list = policy->allowed ? policy->allowed : "";
     size_t n;
     if (strcmp(p->scheme, "https") != 0 && !(policy->private_allowed && strcmp(p->scheme, "http") == 0))
-        return error_set(e, -EPERM, "%s: only https URLs are fetched", host);
+        return error_set_sentence(e, -EPERM, "%s: only https URLs are fetched", host);
     for (const char *item; (item = listvalue_next(&list, &n));)
         if (is_named(p, item, n))
             return 0;
-    return error_set(e, -EPERM, "%s:%s is not among PERDURA_ALLOWED_SOURCES: nothing is fetched from there", host,
-                     p->port);
+    return error_set_sentence(e, -EPERM, "%s:%s is not among PERDURA_ALLOWED_SOURCES: nothing is fetched from there",
+                              host, p->port);
 }
 
 static int check_origin(const struct fetch_policy *policy, const struct parts *p, const char *host, struct error *e)
@@ -94,11 +94,11 @@ static int check_origin(const struct fetch_policy *policy, const struct parts *p
         curl_url_cleanup(url);
     }
     if (r < 0)
-        return error_set(e, r, "%s", r == -ENOMEM ? "out of memory" : "the endpoint is no URL");
+        return error_set_sentence(e, r, "%s", r == -ENOMEM ? "out of memory" : "the endpoint is no URL");
     int same = strcmp(p->scheme, origin.scheme) == 0 && strcasecmp(p->host, origin.host) == 0 &&
                strcmp(p->port, origin.port) == 0;
     release(&origin);
-    return same ? 0 : error_set(e, -EPERM, "%s: not the server that was set up", host);
+    return same ? 0 : error_set_sentence(e, -EPERM, "%s: not the server that was set up", host);
 }
 
 int fetch_url_open(CURLU **ret, const struct fetch_policy *policy, const char *text, char host[128], struct error *e)
@@ -112,9 +112,10 @@ int fetch_url_open(CURLU **ret, const struct fetch_policy *policy, const char *t
             curl_url_cleanup(url);
     }
     if (r == -EINVAL)
-        return error_set(e, -EPERM, "no URL that may be fetched: it is malformed, or has a user or another scheme");
+        return error_set_sentence(e, -EPERM,
+                                  "no URL that may be fetched: it is malformed, or has a user or another scheme");
     if (r < 0)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     (void)printable(host, 128, p.host);
     r = policy->origin ? check_origin(policy, &p, host, e) : check_listed(policy, &p, host, e);
     release(&p);

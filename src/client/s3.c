@@ -51,7 +51,7 @@ int s3_open(struct s3 **ret, const struct config *config, struct error *e)
     struct s3 *s3 = calloc(1, sizeof *s3);
     if (!s3 || copy_settings(s3, config) < 0) {
         s3_close(s3);
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     }
     struct fetch_policy policy = {.origin = s3->endpoint, .ca_file = config->https_ca};
     int r = fetch_pool_open(&s3->pool, &policy, e);
@@ -132,7 +132,8 @@ int s3_ask_once(struct s3 *s3, const struct s3_call *call, const struct s3_reque
         r = compose_digest(digest, request);
     if (r < 0) {
         buf_release(&url);
-        return error_set(e, r == -EMSGSIZE ? -EINVAL : r, "%s", r == -EMSGSIZE ? "the key is too long" : strerror(-r));
+        return error_set_sentence(e, r == -EMSGSIZE ? -EINVAL : r, "%s",
+                                  r == -EMSGSIZE ? "the key is too long" : strerror(-r));
     }
     headers[n++] = digest;
     if (s3->token_header)
@@ -240,7 +241,7 @@ int s3_ask(struct s3 *s3, const struct s3_call *call, const struct s3_request *r
             return 0;
         int again = s3_wait(&patience, call, r, ret);
         if (again < 0)
-            return error_set(e, again, "cancelled");
+            return error_set_sentence(e, again, "cancelled");
         if (!again)
             return r < 0 ? s3_tell_broken(s3, r, e) : s3_tell(s3, request, ret, e);
     }
@@ -276,7 +277,7 @@ int s3_delete(struct s3 *s3, const struct s3_call *call, const char *bucket, con
     int r = s3_ask(s3, call, &request, &answer, &why);
     if (r == -ENOENT)
         return 0;
-    return r < 0 ? error_set(e, r, "%s", why.text) : 0;
+    return r < 0 ? error_pass(e, r, &why) : 0;
 }
 
 /* Where the bucket's name begins, NULL when the URL leads elsewhere; *ret_raw: the key is escaped. */

@@ -30,7 +30,7 @@ static const struct s3_known_error known[] = {
 
 static int say(const struct s3 *s3, int code, struct error *e, const char *line)
 {
-    return error_set(e, code, "object storage at %s %s", s3_endpoint(s3), line);
+    return error_set_sentence(e, code, "object storage at %s %s", s3_endpoint(s3), line);
 }
 
 /* A clock that is wrong makes every signature wrong, and not every server says so. */
@@ -43,20 +43,21 @@ static int tell_skew(const struct s3 *s3, int64_t by_s, struct error *e)
 {
     if (by_s == 0)
         return say(s3, -EACCES, e, "says that this machine's clock is wrong: set the clock");
-    return error_set(e, -EACCES, "this machine's clock is %lld minutes %s object storage's at %s: set the clock",
-                     (llabs(by_s) + 30) / 60, by_s > 0 ? "ahead of" : "behind", s3_endpoint(s3));
+    return error_set_sentence(e, -EACCES,
+                              "this machine's clock is %lld minutes %s object storage's at %s: set the clock",
+                              (llabs(by_s) + 30) / 60, by_s > 0 ? "ahead of" : "behind", s3_endpoint(s3));
 }
 
 static int tell_region(const struct s3 *s3, const char *other, struct error *e)
 {
-    return error_set(e, -EACCES, "object storage at %s is not in the region %s%s%s: correct AWS_REGION",
-                     s3_endpoint(s3), s3_region(s3), *other ? " but in " : "", other);
+    return error_set_sentence(e, -EACCES, "object storage at %s is not in the region %s%s%s: correct AWS_REGION",
+                              s3_endpoint(s3), s3_region(s3), *other ? " but in " : "", other);
 }
 
 static int tell_bucket(const struct s3 *s3, const struct s3_request *request, struct error *e)
 {
-    return error_set(e, -ENXIO, "object storage at %s has no bucket %s: make it, or correct its name", s3_endpoint(s3),
-                     request->bucket);
+    return error_set_sentence(e, -ENXIO, "object storage at %s has no bucket %s: make it, or correct its name",
+                              s3_endpoint(s3), request->bucket);
 }
 
 static int is_about_region(const struct s3_xml_error *why, const struct fetch_answer *answer)
@@ -77,9 +78,11 @@ static int tell_status(const struct s3 *s3, const struct fetch_answer *answer, s
     if (status == 401 || status == 403)
         return say(s3, -EACCES, e, "refuses access: check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the rights");
     if (status == 429 || status >= 500)
-        return error_set(e, -ENOTCONN, "object storage at %s can't serve now (status %d)", s3_endpoint(s3), status);
-    return error_set(e, -EBADE, "object storage at %s answers with status %d, as no S3 does: check PERDURA_S3_ENDPOINT",
-                     s3_endpoint(s3), status);
+        return error_set_sentence(e, -ENOTCONN, "object storage at %s can't serve now (status %d)", s3_endpoint(s3),
+                                  status);
+    return error_set_sentence(e, -EBADE,
+                              "object storage at %s answers with status %d, as no S3 does: check PERDURA_S3_ENDPOINT",
+                              s3_endpoint(s3), status);
 }
 
 int s3_tell(const struct s3 *s3, const struct s3_request *request, const struct fetch_answer *answer, struct error *e)
@@ -103,7 +106,7 @@ int s3_tell(const struct s3 *s3, const struct s3_request *request, const struct 
                : answer->status == 403                        ? -EACCES
                : answer->status == 404                        ? -ENOENT
                                                               : -EBADE;
-    return error_set(e, code, "object storage at %s: %s: %s", s3_endpoint(s3), why.code, why.message);
+    return error_set_sentence(e, code, "object storage at %s: %s: %s", s3_endpoint(s3), why.code, why.message);
 }
 
 int s3_tell_broken(const struct s3 *s3, int code, struct error *e)
@@ -111,5 +114,5 @@ int s3_tell_broken(const struct s3 *s3, int code, struct error *e)
     struct error why = {0};
     if (e)
         why = *e;
-    return error_set(e, code, "object storage at %s: %s", s3_endpoint(s3), why.text);
+    return error_set_sentence(e, code, "object storage at %s: %s", s3_endpoint(s3), why.text);
 }

@@ -125,10 +125,10 @@ static int check_end(struct s3_reading *x)
 static int tell_end(const struct s3 *s3, const struct s3_reading *x, int code, struct error *e)
 {
     if (x->wrong)
-        return error_set(e, code, "object storage at %s %s", s3_endpoint(s3), x->wrong);
+        return error_set_sentence(e, code, "object storage at %s %s", s3_endpoint(s3), x->wrong);
     if (code == -ERANGE)
-        return error_set(e, code, "the range begins behind the object's end");
-    return error_set(e, code, "the object was not taken: %s", strerror(-code));
+        return error_set_sentence(e, code, "the range begins behind the object's end");
+    return error_set_sentence(e, code, "the object was not taken: %s", strerror(-code));
 }
 
 /* What is broken off goes on only where another content could be told from this one (RFC 9110 section 8.8.3.2: a weak
@@ -182,7 +182,7 @@ int s3_get(struct s3 *s3, const struct s3_call *call, const char *bucket, const 
             patience = (struct s3_patience){.tries = 0};
         int again = may_go_on(&x) ? s3_wait(&patience, call, r, &x.answer) : 0;
         if (again < 0)
-            return error_set(e, again, "cancelled");
+            return error_set_sentence(e, again, "cancelled");
         if (!again)
             return r < 0 ? s3_tell_broken(s3, r, e) : s3_tell(s3, &request, &x.answer, e);
     }

@@ -74,15 +74,17 @@ static int list(struct s3 *s3, const struct s3_call *call, const char *bucket, c
     buf_init(&body, S3_XML_MAX_BYTES);
     do {
         r = compose(&query, token, prefix, keys);
-        r = r < 0 ? error_set(e, r, "the prefix is too long") : ask_page(s3, call, bucket, query.data, &body, e);
+        r = r < 0 ? error_set_sentence(e, r, "the prefix is too long")
+                  : ask_page(s3, call, bucket, query.data, &body, e);
         if (r < 0)
             break;
         r = read_page(&listing, &body, token);
         if (r == -EINVAL)
-            r = error_set(e, -EBADE, "object storage at %s lists a bucket as no S3 does: check PERDURA_S3_ENDPOINT",
-                          s3_endpoint(s3));
+            r = error_set_sentence(e, -EBADE,
+                                   "object storage at %s lists a bucket as no S3 does: check PERDURA_S3_ENDPOINT",
+                                   s3_endpoint(s3));
         else if (r == -ENOMEM)
-            error_set(e, r, "out of memory");
+            error_set_sentence(e, r, "out of memory");
     } while (r == 0 && *token && keys > 1);
     buf_release(&query);
     buf_release(&body);

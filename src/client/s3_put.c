@@ -85,7 +85,7 @@ static int send_bytes(struct put *p, struct window *w, const unsigned char *sha2
     char type[160], digits[2 * DIGEST_MD5_LEN + 1], etag[sizeof digits + 2];
     int r = digest_start(&w->md5, DIGEST_MD5);
     if (r < 0)
-        return error_set(e, r, "out of memory");
+        return error_set_sentence(e, r, "out of memory");
     (void)snprintf(type, sizeof type, "Content-Type: %s", p->content_type);
     struct s3_request request = {.method = FETCH_PUT,
                                  .bucket = p->bucket,
@@ -97,7 +97,7 @@ static int send_bytes(struct put *p, struct window *w, const unsigned char *sha2
     r = s3_ask(p->s3, p->call, &request, ret, e);
     int ended = digest_end(&w->md5, r < 0 ? NULL : md5);
     if (r < 0 || ended < 0)
-        return r < 0 ? r : error_set(e, ended, "OpenSSL failed");
+        return r < 0 ? r : error_set_sentence(e, ended, "OpenSSL failed");
     digest_hex_bytes(digits, md5, sizeof md5);
     (void)snprintf(etag, sizeof etag, "\"%s\"", digits);
     p->unsure |= strcasecmp(ret->etag, etag) != 0;
@@ -121,7 +121,8 @@ static int start_parts(struct put *p, struct error *e)
     struct fetch_answer answer;
     int r = s3_ask(p->s3, p->call, &request, &answer, e);
     if (r == 0 && s3_xml_upload_id(body.data ? body.data : "", body.len, p->upload_id) < 0)
-        r = error_set(e, -EBADE, "object storage at %s begins an upload in parts as no S3 does", s3_endpoint(p->s3));
+        r = error_set_sentence(e, -EBADE, "object storage at %s begins an upload in parts as no S3 does",
+                               s3_endpoint(p->s3));
     buf_release(&body);
     return r;
 }
@@ -151,9 +152,9 @@ static int send_part(struct put *p, int number, struct buf *query, struct buf *l
         return r;
     /* It is repeated as XML's text; no ETag has what would have to be escaped there. */
     if (strpbrk(answer.etag, "<>&"))
-        return error_set(e, -EBADE, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
+        return error_set_sentence(e, -EBADE, "object storage at %s names a part as no S3 does", s3_endpoint(p->s3));
     r = buf_addf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, answer.etag);
-    return r < 0 ? error_set(e, r, "out of memory") : 0;
+    return r < 0 ? error_set_sentence(e, r, "out of memory") : 0;
 }
 
 static long read_buf(void *arg, int64_t offset, void *dst, size_t n)
@@ -185,12 +186,13 @@ static int complete(struct put *p, struct buf *list, struct buf *query, struct e
                                  .gathered = &said};
     struct fetch_answer answer;
     struct error told;
-    r = r < 0 ? error_set(&told, r, "out of memory") : s3_ask(p->s3, p->call, &request, &answer, &told);
+    r = r < 0 ? error_set_sentence(&told, r, "out of memory") : s3_ask(p->s3, p->call, &request, &answer, &told);
     if (r == 0 && s3_xml_error(said.data ? said.data : "", said.len, &why) == 0)
-        r = error_set(&told, -ENOTCONN, "object storage at %s: %s: %s", s3_endpoint(p->s3), why.code, why.message);
+        r = error_set_sentence(&told, -ENOTCONN, "object storage at %s: %s: %s", s3_endpoint(p->s3), why.code,
+                               why.message);
     p->unsure |= r < 0 || !s3_xml_is(said.data ? said.data : "", said.len, "CompleteMultipartUploadResult");
     buf_release(&said);
-    return r < 0 && r != -ENOENT ? error_set(e, r, "%s", told.text) : 0;
+    return r < 0 && r != -ENOENT ? error_pass(e, r, &told) : 0;
 }
 
 static void abort_parts(struct put *p, struct buf *query)
@@ -252,12 +254,12 @@ static int read_back(const struct put *p, struct error *e)
     struct s3_object object;
     int r = digest_start(&digest, DIGEST_SHA256);
     if (r < 0)
-        return error_set(e, r, "out of memory");
+        return error_set_sentence(e, r, "out of memory");
     struct s3_read read = {.len = -1, .max_bytes = p->body->len, .sink = {.write = add_to_digest, .arg = &digest}};
     r = s3_get(p->s3, p->call, p->bucket, p->key, &read, &object, e);
     int ended = digest_end(&digest, seen);
     if (r < 0 || ended < 0)
-        return r < 0 ? r : error_set(e, ended, "OpenSSL failed");
+        return r < 0 ? r : error_set_sentence(e, ended, "OpenSSL failed");
     return memcmp(seen, p->sha256, sizeof seen) == 0 ? 0 : -EIO;
 }
 
@@ -267,13 +269,14 @@ static int verify(const struct put *p, struct s3_object *ret, struct error *e)
 {
     int r = s3_head(p->s3, p->call, p->bucket, p->key, ret, e);
     if (r == -ENOENT)
-        return error_set(e, -EIO, "object storage at %s took an object and has it not", s3_endpoint(p->s3));
+        return error_set_sentence(e, -EIO, "object storage at %s took an object and has it not", s3_endpoint(p->s3));
     if (r < 0)
         return r;
     if (ret->size == p->body->len && p->unsure)
         r = read_back(p, e);
     if (r == -EIO || ret->size != p->body->len)
-        return error_set(e, -EIO, "object storage at %s has something else than what was sent", s3_endpoint(p->s3));
+        return error_set_sentence(e, -EIO, "object storage at %s has something else than what was sent",
+                                  s3_endpoint(p->s3));
     return r;
 }
 

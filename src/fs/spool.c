@@ -53,13 +53,13 @@ int spool_file(struct error *e)
             return fd;
         first = first ? first : fd;
     }
-    return error_set(e, first, "no temporary file in TMPDIR, /var/tmp or /tmp: %s", strerror(-first));
+    return error_set_sentence(e, first, "no temporary file in TMPDIR, /var/tmp or /tmp: %s", strerror(-first));
 }
 
 static int write_file(int fd, const void *bytes, size_t n, struct error *e)
 {
     int r = fdio_write(fd, bytes, n);
-    return r < 0 ? error_set(e, r, "a temporary file (TMPDIR) can't be written: %s", strerror(-r)) : 0;
+    return r < 0 ? error_set_sentence(e, r, "a temporary file (TMPDIR) can't be written: %s", strerror(-r)) : 0;
 }
 
 /* What is in memory goes to the file, and whatever comes after it. */
@@ -87,7 +87,7 @@ int spool_add(struct spool *s, const void *bytes, size_t n, struct error *e)
         return r;
     r = s->fd >= 0 ? write_file(s->fd, bytes, n, e) : buf_add(&s->memory, bytes, n);
     if (r == -ENOMEM)
-        error_set(e, r, "out of memory");
+        error_set_sentence(e, r, "out of memory");
     if (r == 0)
         s->size += (int64_t)n;
     return r;

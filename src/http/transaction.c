@@ -132,7 +132,13 @@ void http_answer_unset(struct http_transaction *x, const char *detail)
 
 void http_answer_error(struct http_transaction *x, const char *what, const struct error *why)
 {
-    http_answer_problem(x, status_of(why->code), "%s%s%s", what ? what : "", what ? " " : "", why->text);
+    int is_about = what && !why->is_sentence;
+    http_answer_problem(x, status_of(why->code), "%s%s%s", is_about ? what : "", is_about ? " " : "", why->text);
+}
+
+void http_answer_consequence(struct http_transaction *x, const char *consequence, const struct error *why)
+{
+    http_answer_problem(x, status_of(why->code), "%s: %s", consequence, why->text);
 }
 
 int http_query(struct http_transaction *x, struct url_query *ret)

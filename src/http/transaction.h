@@ -122,8 +122,11 @@ void http_answer_problem_json(struct http_transaction *x, int status, json_t *me
 void http_answer_later(struct http_transaction *x, const char *detail);
 /* or once something is set and the service was started again. */
 void http_answer_unset(struct http_transaction *x, const char *detail);
-/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503. */
+/* A problem for what store/ or a job said: -ENOENT 404, -EINVAL 400, -EFBIG 413, unavailable 503. `what` names the
+ * object of a text that does not ("the image" "is not stored"); NULL: every text names it. */
 void http_answer_error(struct http_transaction *x, const char *what, const struct error *why);
+/* Likewise, for what could not be done because of it: `consequence`, a colon and the text. */
+void http_answer_consequence(struct http_transaction *x, const char *consequence, const struct error *why);
 /* Answers with what was kept, status, headers and all, for an equal request about the same image, which is in the
  * answer already. -ENOENT: nothing is. */
 int http_answer_kept(struct http_transaction *x) __attribute__((warn_unused_result));

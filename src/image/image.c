@@ -188,7 +188,7 @@ int image_describe(struct image_meta *meta, const void *bytes, size_t n, struct 
     if (r < 0)
         return r;
     if (digest_sha256(bytes, n, meta->sha256) < 0)
-        return error_set(e, -EIO, NO_SHA256);
+        return error_set_sentence(e, -EIO, NO_SHA256);
     meta->size = (int64_t)n;
     return 0;
 }
@@ -217,7 +217,7 @@ int image_describe_file(struct image_meta *meta, int fd, int64_t n, struct error
     size_t head = n < IMAGE_HEAD_BYTES ? (size_t)n : IMAGE_HEAD_BYTES;
     char *piece = malloc(head + 1);
     if (!piece)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     int r = fdio_read(fd, piece, head, 0);
     if (r < 0) {
         error_set(e, r, "can't be read: %s", strerror(-r));
@@ -237,7 +237,7 @@ int image_verify(const struct image_meta *meta, const void *bytes, size_t n, str
     if ((int64_t)n != meta->size)
         return error_set(e, -EBADMSG, "is damaged: it has %zu bytes, its row says %lld", n, (long long)meta->size);
     if (digest_sha256(bytes, n, sha256) < 0)
-        return error_set(e, -EIO, NO_SHA256);
+        return error_set_sentence(e, -EIO, NO_SHA256);
     if (memcmp(sha256, meta->sha256, sizeof sha256) != 0) {
         char is[DIGEST_HEX_SIZE], said[DIGEST_HEX_SIZE];
         digest_hex(is, sha256);

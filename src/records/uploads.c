@@ -30,7 +30,7 @@ static int make_name(struct upload *u, enum sniff_kind kind, struct error *e)
     struct tm utc;
     time_t now = (time_t)(clock_realtime_us() / 1000000);
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return error_set(e, -EIO, "no random numbers: %s", strerror(errno));
+        return error_set_sentence(e, -EIO, "no random numbers: %s", strerror(errno));
     digest_hex_bytes(hex, random, sizeof random);
     (void)gmtime_r(&now, &utc);
     (void)strftime(day, sizeof day, "%Y/%m/%d", &utc);
@@ -44,7 +44,7 @@ static int look_at(const struct spool *bytes, struct upload *u, struct error *e)
     size_t n;
     char *head = malloc(SNIFF_BYTES);
     if (!head)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     int r = spool_read(bytes, 0, head, SNIFF_BYTES, &n);
     struct sniff found = r == 0 ? sniff(head, n) : (struct sniff){0};
     free(head);
@@ -87,7 +87,7 @@ static int put_row(struct store *store, struct upload *u, const char *text, size
         return r;
     u->id = db_rows(rows) ? db_int(rows, 0, 0) : 0;
     db_result_free(rows);
-    return u->id ? 0 : error_set(e, -EAGAIN, "its parts are gone: send it again");
+    return u->id ? 0 : error_set_sentence(e, -EAGAIN, "its parts are gone: send it again");
 }
 
 /* Reads `n` bytes at a time, to be stored as parts or, when that is all there is, with the row. */
@@ -101,7 +101,7 @@ static int put_bytes(struct store *store, struct upload *u, const struct spool *
     if (r < 0) {
         free(raw);
         free(text);
-        return error_set(e, r, "out of memory");
+        return error_set_sentence(e, r, "out of memory");
     }
     for (int64_t at = 0; r == 0 && at < u->size; at += (int64_t)got) {
         r = spool_read(bytes, at, raw, n, &got);
@@ -117,7 +117,7 @@ static int put_bytes(struct store *store, struct upload *u, const struct spool *
     }
     int ended = digest_end(&digest, u->sha256);
     if (r == 0 && ended < 0)
-        r = error_set(e, ended, "no SHA-256: OpenSSL fails");
+        r = error_set_sentence(e, ended, "no SHA-256: OpenSSL fails");
     if (r == 0)
         r = put_row(store, u, whole ? text : NULL, whole ? len : 0, e);
     free(raw);

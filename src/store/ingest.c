@@ -128,7 +128,7 @@ int ingest_writer_open(struct store *store, const struct ingest_patience *patien
                                             patience->split_ms};
     struct ingest_writer *w = malloc(sizeof *w);
     if (!w)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     *w = (struct ingest_writer){.done = done, .arg = arg};
     int r = tier_db_writer_open(store->db, &limits, settle, w, &w->rows, e);
     if (r < 0)

@@ -375,7 +375,7 @@ int store_fetch_start(struct store *store, struct error *e)
     pthread_mutex_unlock(&f->lock);
     int r = start_threads(f);
     if (r < 0)
-        return error_set(e, r, "no threads: %s", strerror(-r));
+        return error_set_sentence(e, r, "no threads: %s", strerror(-r));
     f->started = 1;
     if (store->redis)
         tier_redis_connect(store->redis);

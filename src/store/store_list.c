@@ -143,7 +143,7 @@ static int init_names(struct db_array *names, const char *const *collections, st
     db_array_init(names, DB_TEXT, 1 << 16);
     for (size_t i = 0; collections[i] && r == 0; i++)
         r = db_array_add_text(names, collections[i]);
-    return r < 0 ? error_set(e, r, "out of memory") : 0;
+    return r < 0 ? error_set_sentence(e, r, "out of memory") : 0;
 }
 
 int store_list_hottest(struct store *store, const char *const *collections, const struct image_meta *after, int limit,
@@ -212,7 +212,7 @@ int store_lookup(struct store *store, const char *collection, const char *const 
     for (int i = 0; i < count && r == 0; i++)
         r = db_array_add_text(&wanted, paths[i]);
     if (r < 0) {
-        error_set(e, r, "out of memory");
+        error_set_sentence(e, r, "out of memory");
         goto done;
     }
     struct db_params params;

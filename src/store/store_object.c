@@ -225,7 +225,7 @@ static int fetch_unnamed(struct store *store, const struct image_meta *meta, ato
     struct image *image = r == 0 ? image_new_file(meta, fd) : NULL;
     if (!image) {
         close(fd);
-        return r < 0 ? r : error_set(e, -ENOMEM, "out of memory");
+        return r < 0 ? r : error_set_sentence(e, -ENOMEM, "out of memory");
     }
     *ret = image;
     return 0;
@@ -250,14 +250,14 @@ int store_fetch_linked(struct store *store, const struct image *linked, uint64_t
     r = download(store, meta, fd, came, cancel, e);
     int kept = r == 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (r == 0 && kept < 0)
-        r = error_set(e, -errno, "no more files can be opened");
+        r = error_set_sentence(e, -errno, "no more files can be opened");
     r = atomicfile_close(staging, &file, fd, meta->mtime_ns, r, e);
     struct image *image = r == 0 ? image_new_file(meta, kept) : NULL;
     if (!image) {
         if (kept >= 0)
             close(kept);
         atomicfile_drop(staging, &file);
-        return r < 0 ? r : error_set(e, -ENOMEM, "out of memory");
+        return r < 0 ? r : error_set_sentence(e, -ENOMEM, "out of memory");
     }
     publish(store, staging, &file, meta, mark);
     *ret = image;
@@ -282,7 +282,7 @@ int store_move(struct store *store, const struct image_meta *meta, const void *b
     struct db_params params;
     char *data = bytes ? malloc(base64_encoded_len((size_t)meta->size) + 1) : NULL;
     if (bytes && !data)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     if (data)
         data[base64_encode(data, bytes, (size_t)meta->size)] = '\0';
     db_params_init(&params);

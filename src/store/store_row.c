@@ -26,7 +26,7 @@ static int query_ids(struct store *store, const struct sql_query *query, const i
         db_param_array(&params, &array);
         r = store_query(store, query, &params, ret, e);
     } else {
-        error_set(e, r, "out of memory");
+        error_set_sentence(e, r, "out of memory");
     }
     db_array_release(&array);
     return r;

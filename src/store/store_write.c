@@ -151,7 +151,7 @@ static int write_content(struct store *store, struct image_meta *meta, const str
         return r;
     struct image *image = image_from(meta, from);
     if (!image)
-        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
+        return error_set_sentence(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     ingest_begin(&write, store, INGEST_CONTENT, &meta->key, NULL);
     if (stored)
         ingest_copy_up(&write, image, &disk);

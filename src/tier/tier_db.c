@@ -125,7 +125,7 @@ static int decode_image(const struct db_result *rows, int row, const struct imag
 {
     if (db_is_null(rows, row, COL_DATA)) {
         *ret = image_new_linked(meta);
-        return *ret ? 0 : error_set(e, -ENOMEM, "out of memory");
+        return *ret ? 0 : error_set_sentence(e, -ENOMEM, "out of memory");
     }
 
     size_t encoded_len, len = 0;
@@ -136,10 +136,10 @@ static int decode_image(const struct db_result *rows, int row, const struct imag
 
     struct image *image = image_new(meta);
     if (!image)
-        return error_set(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
+        return error_set_sentence(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     if (base64_decode(image->bytes, &len, encoded, encoded_len) < 0 || (int64_t)len != meta->size) {
         image_unref(image);
-        return error_set(e, -EBADMSG, "its row holds damaged base64");
+        return error_set_sentence(e, -EBADMSG, "its row holds damaged base64");
     }
     *ret = image;
     return 0;

@@ -195,7 +195,7 @@ static int send_batch(struct tier_db_writer *w, struct write_batch *b, struct er
 {
     struct db_params params;
     if (!w->conn)
-        return error_set(e, -ENOTCONN, "the database connection was lost");
+        return error_set_sentence(e, -ENOTCONN, "the database connection was lost");
     db_params_init(&params);
     for (int i = 0; i < b->kind->columns; i++)
         db_param_array(&params, &b->columns[i]);
@@ -231,7 +231,8 @@ static int send_again(struct tier_db_writer *w, const struct write_batch *b, str
         struct error lost = *e;
         *r = db_reconnect(&w->conn, w->pool, a->deadline_ms, e);
         if (*r == 0 && a->losses >= (b->count > 1 ? BATCH_LOSSES : IMAGE_LOSSES)) {
-            *r = error_set(e, -ECONNRESET, "the connection is lost each time when it is stored: %s", lost.text);
+            *r =
+                error_set_sentence(e, -ECONNRESET, "the connection is lost each time when it is stored: %s", lost.text);
             return 0;
         }
         return *r == 0 || *r == DB_REPEAT;
@@ -288,7 +289,7 @@ static int settle_alone(struct tier_db_writer *w, struct write_batch *one, const
     outcome->code = 0;
     int r = batch_copy_one(one, from, index);
     if (r < 0)
-        return error_set(outcome, r, "out of memory");
+        return error_set_sentence(outcome, r, "out of memory");
     return settle_named(w, one, send_batch(w, one, outcome), outcome);
 }
 
@@ -373,7 +374,7 @@ int tier_db_writer_open(struct tier_db *db, const struct tier_db_patience *patie
 {
     struct tier_db_writer *w = calloc(1, sizeof *w);
     if (!w)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     w->pool = tier_db_pool(db);
     int r = db_get_again(w->pool, &w->conn, clock_monotonic_ms() + patience->connection_ms, e);
     if (r < 0) {
@@ -398,7 +399,7 @@ static void added(struct tier_db_writer *w, struct write_batch *b, int r, int64_
     r = batch_added(b, r, bytes, tag);
     if (r == 0)
         return;
-    error_set(&outcome, r, "out of memory");
+    error_set_sentence(&outcome, r, "out of memory");
     w->done(w->arg, tag, &outcome);
 }
 

@@ -218,17 +218,18 @@ int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct er
         return 0;
     if (stat(root->collection->root, &named) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino)
         return 0;
-    return error_set(e, -ESTALE,
-                     "the folder %s of collection \"%s\" was moved, removed or replaced meanwhile: see what is there "
-                     "now, then run this again",
-                     root->collection->root, collection);
+    return error_set_sentence(
+        e, -ESTALE,
+        "the folder %s of collection \"%s\" was moved, removed or replaced meanwhile: see what is there "
+        "now, then run this again",
+        root->collection->root, collection);
 }
 
 /* dup3 changes in one step what the descriptor stands for. A staging of the old folder makes its own folder anew when
  * that is gone; one that is still there, elsewhere, is of no use any more. */
 static int replace_root(struct root *root, int fd, struct error *e)
 {
-    int r = dup3(fd, root->fd, O_CLOEXEC) < 0 ? error_set(e, -errno, "the folder can't be opened anew") : 1;
+    int r = dup3(fd, root->fd, O_CLOEXEC) < 0 ? error_set_sentence(e, -errno, "the folder can't be opened anew") : 1;
     close(fd);
     if (r == 1 && root->staging && root->retired_count < RETIRED_MAX) {
         root->retired[root->retired_count++] = root->staging;
@@ -242,14 +243,15 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
     struct root *root = find(disk, collection);
     struct stat opened, named;
     if (!root)
-        return error_set(e, -ENOENT, "the collection \"%s\" has no folder here", collection);
+        return error_set_sentence(e, -ENOENT, "the collection \"%s\" has no folder here", collection);
     pthread_mutex_lock(&disk->lock);
     int r = open_root(root, TIER_DISK_EXISTING, e);
     if (r == 0 && stat(root->collection->root, &named) < 0)
-        r = error_set(e, -errno, "the folder %s is not there: %s", root->collection->root, strerror(errno));
+        r = error_set_sentence(e, -errno, "the folder %s is not there: %s", root->collection->root, strerror(errno));
     if (r == 0 && fstat(root->fd, &opened) == 0 && (opened.st_dev != named.st_dev || opened.st_ino != named.st_ino)) {
         int fd = open(root->collection->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = fd < 0 ? error_set(e, -errno, "the folder %s can't be opened: %s", root->collection->root, strerror(errno))
+        r = fd < 0 ? error_set_sentence(e, -errno, "the folder %s can't be opened: %s", root->collection->root,
+                                        strerror(errno))
                    : replace_root(root, fd, e);
     }
     pthread_mutex_unlock(&disk->lock);
@@ -290,7 +292,7 @@ static int read_image(void *self, const struct image_key *key, struct image **re
         if (*ret)
             memcpy((*ret)->bytes, bytes.data, bytes.len);
         else
-            r = error_set(e, -ENOMEM, "out of memory for %zu bytes", bytes.len);
+            r = error_set_sentence(e, -ENOMEM, "out of memory for %zu bytes", bytes.len);
     }
     buf_release(&bytes);
     return r;

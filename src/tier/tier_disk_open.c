@@ -209,7 +209,7 @@ int tier_disk_open(struct tier_disk *disk, const struct image_key *key, struct i
             remember(known, &st, &meta);
     }
     if (r == 0 && make_image(&meta, &file, &st, ret, ret_state) < 0)
-        r = error_set(e, -ENOMEM, "out of memory");
+        r = error_set_sentence(e, -ENOMEM, "out of memory");
     if (r < 0)
         readfile_close(&file);
     return r;

@@ -53,14 +53,14 @@ int tier_object_open(struct tier_object **ret, const struct config *c, struct er
     struct tier_object *o = calloc(1, sizeof *o);
     const struct fetch_policy policy = fetch_policy_sources(c);
     if (!o)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     pthread_mutex_init(&o->lock, NULL);
     o->config = c;
     int r = s3_settings_missing(c) ? 0 : s3_open(&o->s3, c, e);
     if (r == 0)
         r = fetch_pool_open(&o->others, &policy, e);
     if (r == 0 && c->large_bucket && take_bucket(o, c->large_bucket) < 0)
-        r = error_set(e, -ENOMEM, "out of memory");
+        r = error_set_sentence(e, -ENOMEM, "out of memory");
     if (r < 0)
         tier_object_close(o);
     else
@@ -129,7 +129,7 @@ static int judge(struct tier_object *o, int code, int local, const struct error 
     if (code == 0 || local < 0) {
         if (code == 0)
             note(o, 1, "");
-        return code == 0 ? 0 : error_set(e, local, "%s", said->text);
+        return code == 0 ? 0 : error_pass(e, local, said);
     }
     switch (code) {
     case -ENOENT:
@@ -137,17 +137,17 @@ static int judge(struct tier_object *o, int code, int local, const struct error 
         return error_set(e, -EBADMSG, "is damaged: %s", said->text);
     case -ECANCELED:
     case -ENOMEM:
-        return error_set(e, code, "%s", said->text);
+        return error_pass(e, code, said);
     case -EFBIG:
         note(o, 1, "");
         return error_set(e, -EBADMSG, "is damaged: its object has more bytes than its row says");
     case -EIO:
     case -ESTALE:
         note(o, 1, "");
-        return error_set(e, -EHOSTDOWN, "%s", said->text);
+        return error_pass(e, -EHOSTDOWN, said);
     default:
         note(o, 0, said->text);
-        return error_set(e, -EHOSTDOWN, "%s", said->text);
+        return error_pass(e, -EHOSTDOWN, said);
     }
 }
 
@@ -190,7 +190,7 @@ int tier_object_put(struct tier_object *o, const struct image_meta *meta, const 
     key_of(o, meta->sha256, key, sizeof key);
     int r = s3_put(o->s3, &call, o->bucket, key, &wrapped, meta->mime, meta->sha256, &object, &said);
     if (r == -ESTALE) /* it changed while it was read */
-        return error_set(e, -ESTALE, "%s", said.text);
+        return error_pass(e, -ESTALE, &said);
     if (r == -EIO && !sending.failed) { /* it serves, and this one image went wrong */
         note(o, 1, "");
         r = error_set(e, -EREMOTEIO, "was not uploaded: %s", said.text);
@@ -253,13 +253,13 @@ static int read_s3(struct tier_object *o, const char *bucket, const char *key, s
 static int tell_source(int code, int status, const struct receiving *x, const struct error *said, struct error *e)
 {
     if (x->failed < 0)
-        return error_set(e, x->failed, "%s", said->text);
+        return error_pass(e, x->failed, said);
     if (code == -EPERM)
         return error_set(e, -ENOTSUP, "can't be fetched: %s", said->text);
     if (code == -EFBIG)
         return error_set(e, -EBADMSG, "is damaged: %s", said->text);
     if (code < 0)
-        return error_set(e, code == -ECANCELED || code == -ENOMEM ? code : -EHOSTDOWN, "%s", said->text);
+        return error_pass(e, code == -ECANCELED || code == -ENOMEM ? code : -EHOSTDOWN, said);
     int gone = status == 404 || status == 410;
     return error_set(e, gone ? -EBADMSG : -EHOSTDOWN, "%s where its row says it is (status %d)",
                      gone ? "is not" : "can't be fetched from", status);
@@ -298,7 +298,7 @@ static int read_any(struct tier_object *o, struct receiving *x, const atomic_int
     char *bucket, *key;
     int ours = o->s3 ? s3_url_parse(o->s3, url, &bucket, &key) : 0;
     if (ours < 0)
-        return error_set(e, -ENOMEM, "out of memory");
+        return error_set_sentence(e, -ENOMEM, "out of memory");
     if (!ours && strncmp(url, "s3://", 5) == 0)
         return error_set(e, -ENOTSUP,
                          "is kept at %s, and object storage is not set up: set PERDURA_S3_ENDPOINT, AWS_ACCESS_KEY_ID "
@@ -319,7 +319,7 @@ int tier_object_read(struct tier_object *o, const struct image_meta *meta, const
     unsigned char sha256[DIGEST_SHA256_LEN];
     int r = digest_start(&x.sha256, DIGEST_SHA256);
     if (r < 0)
-        return error_set(e, r, "out of memory");
+        return error_set_sentence(e, r, "out of memory");
     r = read_any(o, &x, cancel, e);
     int ended = digest_end(&x.sha256, r < 0 ? NULL : sha256);
     if (r == 0 && ended < 0)
@@ -349,7 +349,7 @@ int tier_object_look(struct tier_object *o, const struct image_meta *meta, struc
     char *bucket, *key;
     int ours = o->s3 ? s3_url_parse(o->s3, meta->url, &bucket, &key) : 0;
     if (ours <= 0)
-        return ours < 0 ? error_set(e, -ENOMEM, "out of memory") : 0;
+        return ours < 0 ? error_set_sentence(e, -ENOMEM, "out of memory") : 0;
     int r = judge(o, s3_head(o->s3, &call, bucket, key, &object, &said), 0, &said, e);
     free(bucket);
     free(key);

@@ -187,6 +187,22 @@ static void test_printable_any_room(void **state)
     }
 }
 
+static void test_error_is_sentence(void **state)
+{
+    (void)state;
+    struct error e, other;
+    assert_int_equal(error_set_sentence(&e, -ENOTCONN, "the database is %s", "away"), -ENOTCONN);
+    assert_string_equal(e.text, "the database is away");
+    assert_true(e.is_sentence);
+    assert_int_equal(error_pass(&other, -EHOSTDOWN, &e), -EHOSTDOWN);
+    assert_string_equal(other.text, "the database is away");
+    assert_true(other.is_sentence && other.code == -EHOSTDOWN);
+    error_set(&e, -EFBIG, "is too large");
+    assert_false(e.is_sentence);
+    assert_int_equal(error_set_sentence(NULL, -EIO, "nobody reads %d", 1), -EIO);
+    assert_int_equal(error_pass(NULL, -EIO, &e), -EIO);
+}
+
 static void test_error_set(void **state)
 {
     (void)state;
@@ -333,9 +349,9 @@ int main(void)
         cmocka_unit_test(test_buf_maximum),       cmocka_unit_test(test_buf_reserve),
         cmocka_unit_test(test_buf_failure_keeps), cmocka_unit_test(test_buf_no_memory),
         cmocka_unit_test(test_printable),         cmocka_unit_test(test_printable_any_room),
-        cmocka_unit_test(test_error_set),         cmocka_unit_test(test_clock_iso),
-        cmocka_unit_test(test_clock_timespec),    cmocka_unit_test(test_clock_left),
-        cmocka_unit_test(test_clock_parse_iso),
+        cmocka_unit_test(test_error_set),         cmocka_unit_test(test_error_is_sentence),
+        cmocka_unit_test(test_clock_iso),         cmocka_unit_test(test_clock_timespec),
+        cmocka_unit_test(test_clock_left),        cmocka_unit_test(test_clock_parse_iso),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
