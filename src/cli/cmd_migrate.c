@@ -62,7 +62,9 @@ static int up(struct cli *cli, struct store *store, const struct migrate_options
               struct error *e)
 {
     printer->verb = cli->dry_run ? "would apply" : "applied";
-    int r = migrate_up(store_pool(store), options, print_entry, printer, e);
+    int r = cli->dry_run ? 0 : correct_paths(store, e);
+    if (r == 0)
+        r = migrate_up(store_pool(store), options, print_entry, printer, e);
     if (r == -ENOTSUP) { /* the program works without */
         fprintf(stderr, "perdura: warning: %s\n", e->text);
         r = 0;

@@ -18,3 +18,12 @@ int recount_if_wrong(struct store *store, struct error *e)
         r = store_counters_are_wrong(store, e);
     return r == 1 ? recount(store, e) : r;
 }
+
+int correct_paths(struct store *store, struct error *e)
+{
+    int corrected;
+    int r = store_correct_paths(store, &corrected, e);
+    if (r == 0 && corrected)
+        log_fields(LOG_WARN, "search paths of functions corrected", NULL, 0);
+    return r;
+}

@@ -266,6 +266,10 @@ int store_counters_are_wrong(struct store *store, struct error *e) __attribute__
 /* Corrects sequences that are behind their rows; the client warns of each. */
 int store_advance_sequences(struct store *store, struct error *e) __attribute__((warn_unused_result));
 
+/* Sets the search path of the functions in the database anew where it lacks the schema that the tables are in, and
+ * whether there were any. Nothing where there are no tables, or where another role owns the functions. */
+int store_correct_paths(struct store *store, int *ret_corrected, struct error *e) __attribute__((warn_unused_result));
+
 /* A number of images and their bytes. */
 struct store_tally {
     int64_t images, bytes;

@@ -36,3 +36,22 @@ int store_advance_sequences(struct store *store, struct error *e)
     db_put(conn);
     return r < 0 ? r : 0;
 }
+
+int store_correct_paths(struct store *store, int *ret_corrected, struct error *e)
+{
+    struct db_conn *conn;
+    struct db_result *rows;
+    int r = db_get(store->pool, &conn, e);
+    if (r < 0)
+        return r;
+    r = db_query(conn, &sql_function_paths, NULL, &rows, e);
+    if (r == 0) {
+        int wrong = !db_is_null(rows, 0, 0);
+        r = wrong ? db_script(conn, db_text(rows, 0, 0), e) : 0;
+        db_result_free(rows);
+        if (r == 0)
+            *ret_corrected = wrong;
+    }
+    db_put(conn);
+    return r;
+}

@@ -376,6 +376,23 @@ def test_tables_may_lie_in_a_schema_of_their_own(unmigrated: Perdura) -> None:
     assert unmigrated.run("status", "--json").json["images"] == 0
 
 
+def test_tables_may_be_moved_into_another_schema(perdura: Perdura) -> None:
+    """As by a dump that is restored into it. The functions have the search path that they were made with."""
+    server, name = perdura.database.server, perdura.database.name
+    perdura.database.query("ALTER SCHEMA public RENAME TO app")
+    perdura.database.query("CREATE SCHEMA public")
+    server.execute(f"ALTER DATABASE {name} SET search_path = app")
+    (perdura.media / "b.png").write_bytes(images.make("png", 1))
+    assert "run `perdura migrate`" in perdura.run("cache-all", check=False).stderr
+    assert "search paths of functions corrected" in perdura.run("migrate").stderr
+    perdura.run("cache-all")
+    assert perdura.database.value("SELECT count(*) FROM app.image_cache") == 1
+    assert perdura.run("status", "--json").json["images"] == 1
+    perdura.database.query("DELETE FROM app.image_cache")
+    assert perdura.database.value("SELECT count(*) FROM app.image_tombstone") == 1
+    assert "corrected" not in perdura.run("migrate").stderr
+
+
 def future(perdura: Perdura, compatible_from: str | None) -> None:
     perdura.database.query(
         "INSERT INTO schema_migration (version, name, checksum, compatible_from) VALUES (9001, '9001_future', 'x', %s)",
