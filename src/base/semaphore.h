@@ -11,8 +11,8 @@ struct semaphore;
 struct semaphore *semaphore_new(void);    /* NULL when out of memory */
 void semaphore_free(struct semaphore *t); /* not acquired, no thread waits; NULL is allowed */
 
-/* Waits until fewer than `most` threads hold it and all that asked before have held it. 0; -ECANCELED soon after *stopped is set;
- * -ENOMEM. */
+/* Waits until fewer than `most` threads hold it and all that asked before have held it. 0; -ECANCELED soon after
+ * *stopped is set; -ENOMEM. */
 int semaphore_acquire(struct semaphore *t, int most, const atomic_int *stopped) __attribute__((warn_unused_result));
 
 /* Whether a thread waits for it: a holder that can do without it for a moment releases it then. */

@@ -304,7 +304,8 @@ static void settle_one_by_one(struct tier_db_writer *w, const struct write_batch
     batch_init(&one, b->kind);
     for (i = 0; i < b->count; i++) {
         int patient = clock_left_ms(until_ms) > 0;
-        set_limits(w, patient ? w->patience.lock_ms : SPLIT_LOCK_MS, patient ? w->patience.statement_ms : SPLIT_STATEMENT_MS);
+        set_limits(w, patient ? w->patience.lock_ms : SPLIT_LOCK_MS,
+                   patient ? w->patience.statement_ms : SPLIT_STATEMENT_MS);
         int r = settle_alone(w, &one, b, i, &outcome);
         stored |= r == 0;
         if (i == 0 && is_state(r)) {
