@@ -372,5 +372,7 @@ def serve(perdura: Perdura) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture
 def http(serve: Callable[..., Served]) -> Served:
-    """The HTTP service with default settings."""
-    return serve()
+    """The HTTP service with default settings, once its restore is over: it puts back no file that a test removes."""
+    served = serve()
+    wait_until(lambda: 'event="files restored"' in served.shown(), RUN_TIMEOUT_S, "the end of the restore")
+    return served
