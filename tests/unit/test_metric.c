@@ -39,7 +39,7 @@ static void test_counters(void **state)
     metric_inc(METRIC_heals);
     metric_add(METRIC_heals, METRIC_none, METRIC_none, 41);
     assert_int_equal(metric_get(METRIC_heals, METRIC_none, METRIC_none), 42);
-    assert_true(shows("# HELP perdura_heals_total Missing files put back because they were asked for."));
+    assert_true(shows("# HELP perdura_heals_total Missing files put back by a request."));
     assert_true(shows("# TYPE perdura_heals_total counter"));
     assert_true(shows("perdura_heals_total 42"));
 
