@@ -14,8 +14,7 @@
 #define READ_LIMIT_MS 10000
 
 /* Likewise for a single write: a connection is tried once, and a lock is waited for as long as a request may. */
-static const struct tier_db_patience write_patience = {.connection_ms = 0, .lock_ms = 2000};
-#define WRITE_STATEMENT_MS 20000
+static const struct tier_db_patience write_patience = {.connection_ms = 0, .lock_ms = 2000, .statement_ms = 20000};
 
 /* The columns that all queries for images begin with, then those of sql/image_info.sql. */
 enum row_column {
@@ -178,7 +177,7 @@ static int change_key(struct tier_db *db, const struct sql_query *query, const s
     db_params_init(&params);
     db_param_text(&params, key->collection);
     db_param_text(&params, key->path);
-    db_statement_limits(conn, write_patience.lock_ms, WRITE_STATEMENT_MS);
+    db_statement_limits(conn, write_patience.lock_ms, write_patience.statement_ms);
     r = db_query(conn, query, &params, ret, e);
     if (r < 0)
         r = db_name_grants(conn, r, e);

@@ -552,13 +552,23 @@ def test_a_file_that_was_put_is_stored_again_when_its_row_vanishes(http: Served)
         assert http.perdura.database.value("SELECT count(*) FROM image_cache WHERE original_path = 'a.png'") == 1
 
 
-def test_commits_are_durable_whatever_the_database_is_set_to(serve: Callable[..., Served], perdura: Perdura) -> None:
-    perdura.database.query(f'ALTER DATABASE "{perdura.database.name}" SET synchronous_commit = off')
-    perdura.database.query(
-        "CREATE TABLE commits (how text);"
+def setting_of_an_upload(http: Served, name: str) -> str:
+    """As the transaction that stores it has it."""
+    database = http.perdura.database
+    database.query(
+        "CREATE TABLE setting (value text);"
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN INSERT INTO commits VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;"
+        f" $$ BEGIN INSERT INTO setting VALUES (current_setting('{name}')); RETURN NEW; END $$;"
         "CREATE TRIGGER note AFTER INSERT ON image_cache FOR EACH ROW EXECUTE FUNCTION note()"
     )
-    assert serve().put("/media/a.png", images.make("png", 1)).status == 201
-    assert perdura.database.query("SELECT how FROM commits") == [("on",)]
+    assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    return database.value("SELECT value FROM setting")
+
+
+def test_commits_are_durable_whatever_the_database_is_set_to(serve: Callable[..., Served], perdura: Perdura) -> None:
+    perdura.database.query(f'ALTER DATABASE "{perdura.database.name}" SET synchronous_commit = off')
+    assert setting_of_an_upload(serve(), "synchronous_commit") == "on"
+
+
+def test_the_server_ends_an_uploads_statement_that_its_client_has_given_up(http: Served) -> None:
+    assert setting_of_an_upload(http, "statement_timeout") == "20s"
