@@ -35,11 +35,9 @@ static const struct ingest_patience patience = {
 
 /* A file to be read, and what is stored under its path. */
 struct cache_all_item {
-    struct ingest write;                     /* first: its outcome names the item */
-    struct classify_file file;               /* its path stands in `name` */
-    int64_t size;                            /* once read */
-    int same;                                /* once read: stored already, only its time is to be written */
-    unsigned char sha256[DIGEST_SHA256_LEN]; /* once read */
+    struct ingest write;       /* first: its outcome names the item */
+    struct classify_file file; /* its path stands in `name` */
+    int same;                  /* once read: stored already, only its time is to be written */
     char name[];
 };
 
@@ -78,7 +76,7 @@ static int judge_stale(struct store *store, const struct cache_all_item *item, s
     if (r == 0)
         store_page_meta(page, 0, &row);
     struct ingest_base now = ingest_base(r == 0 ? &row : NULL);
-    if (r == 0 && !row.deleted_us && memcmp(row.sha256, item->sha256, sizeof row.sha256) == 0)
+    if (r == 0 && !row.deleted_us && memcmp(row.sha256, item->write.sha256, sizeof row.sha256) == 0)
         why->code = 0;
     else if (now.id == base->id && now.updated_us == base->updated_us)
         (void)db_fault_skipped(why);
@@ -101,7 +99,7 @@ static void written(void *arg, struct ingest *write, const struct error *outcome
     if (outcome->code == 0 && item->same)
         job_moved(job, CACHE_ALL_UNCHANGED, 0);
     else if (outcome->code == 0)
-        job_moved(job, CACHE_ALL_CACHED, item->size);
+        job_moved(job, CACHE_ALL_CACHED, item->write.size);
     else if (db_fault_state(outcome->code) != DB_STATE_UP)
         job_fail(job, outcome);
     else
@@ -179,9 +177,7 @@ static void cache_item(struct cache_all *c, struct ingest_writer **writer, struc
     } else if (job->dry_run || (verdict != CLASSIFY_TOUCH && verdict != CLASSIFY_WRITE)) {
         job_count(job, counted_as[verdict], 1);
     } else {
-        item->size = meta.size;
         item->same = verdict == CLASSIFY_TOUCH;
-        memcpy(item->sha256, meta.sha256, sizeof item->sha256);
         if ((!item->same && classify_upload(&item->write, &item->file, &meta, url, &job->stopped, &why) < 0) ||
             ready_writer(job, writer, &why) < 0) {
             give_up(job, item, &why);

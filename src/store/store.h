@@ -179,7 +179,8 @@ int store_entity_key(struct store *store, const char *content_type, const char *
 int store_assign(struct store *store, const struct image_key *key, const char *content_type, const char *object_id,
                  const char *variant, struct error *e) __attribute__((warn_unused_result));
 
-/* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start). */
+/* Up to `limit` images behind `after`, whose meta is that of the last one of the page before (NULL: from the start).
+ * lock_ms: as for store_lookup. */
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, int lock_ms,
                        const struct image_meta *after, int limit, struct store_page **ret, struct error *e)
     __attribute__((warn_unused_result));

@@ -35,14 +35,20 @@ void store_page_free(struct store_page *page)
     db_result_free((struct db_result *)page);
 }
 
-static int query_page(struct store *store, const struct sql_query *query, const struct db_params *params,
-                      struct store_page **ret, struct error *e)
+static int query_page_within(struct store *store, const struct sql_query *query, const struct db_params *params,
+                             int lock_ms, struct store_page **ret, struct error *e)
 {
     struct db_result *rows;
-    int r = store_query(store, query, params, &rows, e);
+    int r = store_query_within(store, query, params, lock_ms, &rows, e);
     if (r == 0)
         *ret = (struct store_page *)rows;
     return r;
+}
+
+static int query_page(struct store *store, const struct sql_query *query, const struct db_params *params,
+                      struct store_page **ret, struct error *e)
+{
+    return query_page_within(store, query, params, 0, ret, e);
 }
 
 /* -ENOENT when there is no row. */
@@ -123,17 +129,13 @@ int store_entity_key(struct store *store, const char *content_type, const char *
 int store_list_by_path(struct store *store, const char *collection, const char *prefix, int lock_ms,
                        const struct image_meta *after, int limit, struct store_page **ret, struct error *e)
 {
-    struct db_result *rows;
     struct db_params params;
     db_params_init(&params);
     db_param_text(&params, collection);
     db_param_text(&params, after ? after->key.path : "");
     db_param_text(&params, prefix);
     db_param_int(&params, limit);
-    int r = store_query_within(store, &sql_image_list_path, &params, lock_ms, &rows, e);
-    if (r == 0)
-        *ret = (struct store_page *)rows;
-    return r;
+    return query_page_within(store, &sql_image_list_path, &params, lock_ms, ret, e);
 }
 
 /* For store_list_*: the caller releases it, also after -ENOMEM. */
@@ -216,14 +218,13 @@ int store_lookup(struct store *store, const char *collection, const char *const 
         goto done;
     }
     struct db_params params;
-    struct db_result *rows;
+    struct store_page *page = NULL;
     db_params_init(&params);
     db_param_text(&params, collection);
     db_param_array(&params, &wanted);
-    r = store_query_within(store, &sql_image_lookup, &params, lock_ms, &rows, e);
+    r = query_page_within(store, &sql_image_lookup, &params, lock_ms, &page, e);
     if (r < 0)
         goto done;
-    struct store_page *page = (struct store_page *)rows;
     for (int i = 0; i < count; i++)
         ret_rows[i] = -1;
     for (int row = 0; row < store_page_count(page); row++)

@@ -294,15 +294,11 @@ static int settle(struct watch *w, struct deleted *list, int n)
         put_back(w->kept, files, files_len);
     else
         free_paths(files, files_len);
-    for (i = 0; i < folders_len && r == 0; i++) {
-        r = settle_folder(w, &folders[i]);
-        if (r == 0)
-            free(folders[i].path);
-    }
-    if (r < 0) {
-        int first = i ? i - 1 : 0; /* the one that failed, or all when the files did */
-        put_back(w->kept, folders + first, folders_len - first);
-    }
+    int settled = 0;
+    while (r == 0 && settled < folders_len && (r = settle_folder(w, &folders[settled])) == 0)
+        free(folders[settled++].path);
+    if (r < 0)
+        put_back(w->kept, folders + settled, folders_len - settled);
     return r;
 }
 

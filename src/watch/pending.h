@@ -41,7 +41,6 @@ struct pending_file {
     int check;                  /* it is stored, with this sha256, and was so fresh that it must be read again */
     struct pending_stamp stamp; /* of what was judged, for failed and settled ones */
     unsigned char sha256[DIGEST_SHA256_LEN];
-    void *tag;
     struct ingest *write; /* while it is read and committed; NULL: it is not */
     int alone;            /* it was handed out alone, as a suspect or during a hold; set by pending*.c */
     int suspect;          /* its last failure was its own, or may have been */

@@ -479,15 +479,22 @@ def failed_scans(http: Served) -> list[str]:
     return [line for line in http.log if 'event="folder scan failed"' in line]
 
 
-def test_a_scan_that_fails_again_and_again_is_logged_once_for_each_reason(
-    perdura: Perdura, role: str, serve: Serve
-) -> None:
+def serve_blind(perdura: Perdura, role: str, serve: Serve) -> tuple[Served, int]:
+    """With a file, as a role that may not read rows, until some scans have failed; and where the server's log began."""
     database = perdura.database
     since = database.server.log.stat().st_size
     picture(perdura.media / "a.png", seed="a")
     database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
     http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
     wait_until(lambda: failed_lookups(database.server, since) >= 4, SOON_S, "scans")
+    return http, since
+
+
+def test_a_scan_that_fails_again_and_again_is_logged_once_for_each_reason(
+    perdura: Perdura, role: str, serve: Serve
+) -> None:
+    database = perdura.database
+    http, _ = serve_blind(perdura, role, serve)
     (line,) = failed_scans(http)
     assert "permission denied" in line or "GRANT" in line
     database.query(f'ALTER TABLE image_cache RENAME TO elsewhere; GRANT SELECT ON elsewhere TO "{role}"')
@@ -502,11 +509,7 @@ def test_a_scan_that_fails_again_and_again_is_logged_once_for_each_reason(
 def test_the_change_feed_pauses_before_it_reads_again_what_it_may_not(perdura: Perdura, role: str, serve: Serve) -> None:
     """Scans, which pause as well, are the clock."""
     database = perdura.database
-    since = database.server.log.stat().st_size
-    picture(perdura.media / "a.png", seed="a")
-    database.query(f'REVOKE SELECT ON image_cache FROM "{role}"')
-    http = serve(DATABASE_URL=database.url.replace("postgres@", f"{role}@"))
-    wait_until(lambda: failed_lookups(database.server, since) >= 4, SOON_S, "scans")
+    http, since = serve_blind(perdura, role, serve)
     assert 0 < feed_reads(database.server, since) < 100
     database.query(f'GRANT SELECT ON image_cache TO "{role}"')
     wait_until(lambda: http.post("/image-cache/flush").status == 200, SOON_S, "the flush")
