@@ -32,7 +32,7 @@ TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
 from http_client import TOKEN, HttpClient  # noqa: E402
-from servers import Postgres, dies_with_us, end_process, wait_until  # noqa: E402
+from servers import KeptConnection, Postgres, dies_with_us, end_process, wait_until  # noqa: E402
 
 pytest_plugins = ("time_limit",)
 
@@ -87,13 +87,14 @@ class Database:
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of one statement, committed."""
-        connection = self.connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return self._kept().query(statement, values or None)
+
+    def _kept(self) -> KeptConnection:
+        return self.server.kept_connection(self.name)
+
+    def disconnect(self) -> None:
+        """The next query has a connection that knows the database's settings as they are then."""
+        self._kept().close()
 
     def value(self, statement: str, *values: Any) -> Any:
         """The first column of the first row."""
@@ -104,6 +105,7 @@ class Database:
 
         A server process reports its numbers when it goes, so this waits until all others have gone.
         """
+        self.disconnect()
         others = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
         wait_until(lambda: self.value(others, self.name) == 0, RUN_TIMEOUT_S, "the end of all connections")
         rows = self.query(
@@ -285,10 +287,15 @@ def session_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(session_folder: Path) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """Shared by all tests: whoever stops or freezes it puts it back."""
-    with Postgres(session_folder / "pg", fsync=False) as server:
+    parent = BUILD / "databases"  # in memory, if run-pytest could have it so
+    parent.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    folder.chmod(0o755)
+    with Postgres(folder / "pg", fsync=False) as server:
         yield server
+    folder.rmdir()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ import psycopg2
 from psycopg2 import sql
 from redis_client import RedisClient, RedisError
 
-RETIRED_MAX = 60  # databases, of 8 MB each
+RETIRED_MAX = 20  # databases, of 8 MB each
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 PATIENT_QUESTIONS = 40
@@ -119,6 +120,38 @@ class User:
         return subprocess.run(["test", "-x", folder], cwd="/", **self.popen_args()).returncode == 0
 
 
+class KeptConnection:
+    """For one statement after the other, each committed: a new connection is a new process of the server's, and tests
+    ask often. One that was cut meanwhile is replaced."""
+
+    def __init__(self, connect: Callable[[], psycopg2.extensions.connection]) -> None:
+        self._connect = connect
+        self._connection: psycopg2.extensions.connection | None = None
+
+    def query(self, statement: str | sql.Composable, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows."""
+        if self._connection and not self._connection.closed:
+            try:
+                return self._execute(self._connection, statement, values)
+            except psycopg2.Error as error:
+                if error.pgcode and not error.pgcode.startswith("57P"):  # the server lives, and didn't end it
+                    raise
+        self._connection = self._connect()
+        return self._execute(self._connection, statement, values)
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+
+    @staticmethod
+    def _execute(
+        connection: psycopg2.extensions.connection, statement: str | sql.Composable, values: Sequence[Any] | None
+    ) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+
 class Postgres:
     """One private PostgreSQL on a unix socket, superuser `postgres`, no password.
 
@@ -128,7 +161,7 @@ class Postgres:
     start() and stop() may follow each other at will, urls stay valid; close() ends it and removes all its files.
     """
 
-    TEST_SETTINGS = {"shared_buffers": "32MB", "max_connections": "100"}
+    TEST_SETTINGS = {"shared_buffers": "32MB", "max_connections": "100", "max_wal_size": "128MB"}
     BENCH_SETTINGS = {
         "shared_buffers": "256MB",
         "max_connections": "100",
@@ -154,6 +187,7 @@ class Postgres:
         self._freezer: subprocess.Popen[bytes] | None = None
         self._temporary: list[Path] = []
         self._retired: list[str] = []
+        self._kept = threading.local()
         self._bin = self._find_binaries()
         self.folder = self._make_folder(folder)
         self.socket_folder = self._make_socket_folder()
@@ -270,12 +304,13 @@ class Postgres:
         return connection
 
     def execute(self, statement: str | sql.Composable, dbname: str = "postgres") -> None:
-        """One statement on a connection of its own, outside a transaction."""
-        connection = self.connect(dbname)
-        try:
-            connection.cursor().execute(statement)
-        finally:
-            connection.close()
+        """One statement outside a transaction."""
+        self.kept_connection(dbname).query(statement)
+
+    def kept_connection(self, dbname: str) -> KeptConnection:
+        """This thread's."""
+        kept: dict[str, KeptConnection] = self._kept.__dict__
+        return kept.setdefault(dbname, KeptConnection(lambda: self.connect(dbname)))
 
     def create_database(self, name: str, template: str = "template1") -> str:
         """Returns the new database's url. Nobody may be connected to the template."""
@@ -291,6 +326,7 @@ class Postgres:
         self.execute(
             sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(sql.Literal(name))
         )
+        self._kept.__dict__.pop(name, None)
         self._retired.append(name)
         if len(self._retired) == RETIRED_MAX:
             for each in self._retired:

@@ -361,7 +361,7 @@ WRONG = {
     "restored twice": "UPDATE image_count SET images = images * 2, bytes = bytes * 2",
     "of days without a row": "INSERT INTO image_count VALUES ('media', '2020-01-01', 3, 5, 5, 5, 5, 5, 5)",
     "of a collection without a row": "INSERT INTO image_count VALUES ('gone', '2026-01-01', 0, -1, -1, 0, 0, 0, 0)",
-    "replicated": "SET session_replication_role = replica; INSERT INTO image_cache (original_path, image_data, file_size,"
+    "replicated": "SET LOCAL session_replication_role = replica; INSERT INTO image_cache (original_path, image_data, file_size,"
     " content_type_header, sha256) VALUES ('r.png', 'YWJj', 3, 'image/png', sha256('abc'))",
 }
 

@@ -194,6 +194,7 @@ def test_never_more_connections_than_the_pool_allows(three: Perdura) -> None:
     try:
         server.execute(f"ALTER DATABASE {name} OWNER TO app")
         three.database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO app")
+        three.database.disconnect()
         three.env["DATABASE_URL"] = three.env["DATABASE_URL"].replace("postgres@", "app@")
         three.env["PERDURA_DB_POOL"] = "2"
         for n in range(200):

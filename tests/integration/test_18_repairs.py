@@ -19,7 +19,7 @@ SEQUENCES = ("image_cache", "image_tombstone", "upload", "job_run", "cache_inval
 def insert_without_the_sequence(database: Database, count: int) -> None:
     """As a subscriber gets rows: with their numbers, and without a trigger."""
     database.query(
-        "SET session_replication_role = replica;"
+        "SET LOCAL session_replication_role = replica;"
         "INSERT INTO image_cache (id, original_path, image_data, file_size, content_type_header, sha256)"
         " OVERRIDING SYSTEM VALUE SELECT n, 'r' || n || '.png', 'YWJj', 3, 'image/png', sha256('abc')"
         " FROM generate_series((SELECT coalesce(max(id), 0) FROM image_cache) + 1,"

@@ -92,7 +92,7 @@ def test_what_is_remembered_as_absent_is_forgotten(http: Served) -> None:
     """A row of which nobody was told is found at once when the 404 before it is forgotten."""
     http.put("/media/template.png", images.make("png", 1))
     copy = (
-        "SET session_replication_role = replica;"
+        "SET LOCAL session_replication_role = replica;"
         "INSERT INTO image_cache (collection, original_path, image_data, file_size, content_type_header, sha256,"
         " source_mtime, changed_xid) SELECT collection, %s, image_data, file_size, content_type_header, sha256,"
         " source_mtime, '3' FROM image_cache WHERE original_path = 'template.png'"

@@ -314,7 +314,7 @@ def test_invalidate_reaches_everyone(pair: Pair) -> None:
     def behind_the_back(path: str) -> None:
         """Stored without anybody's hearing of it."""
         pair.perdura.database.query(
-            "SET session_replication_role = replica; " + PUT_ROW.replace("sha256)", "sha256, changed_xid)", 1).replace(
+            "SET LOCAL session_replication_role = replica; " + PUT_ROW.replace("sha256)", "sha256, changed_xid)", 1).replace(
                 "%s)", "%s, '3')", 1), *row_of(path, picture(1)))
 
     def by_program(*arguments: str) -> None:
