@@ -184,10 +184,10 @@ static void answer_again(struct http_transaction *x, struct store_hot *hot)
     image_answer(x, hot->image, &source);
 }
 
-static void landed(void *arg, struct image *image, const char *tier, const struct error *why)
+static void landed(void *arg, struct image *image, const struct store_hit *found, const struct error *why)
 {
     struct http_transaction *x = arg;
-    const struct image_source source = source_of(image ? tier : "");
+    const struct image_source source = source_of(image ? found->tier : "");
     if (image)
         image_answer(x, image, &source);
     else
@@ -239,14 +239,15 @@ static void answer_failure(struct http_transaction *x, const struct error *why)
         http_answer_problem(x, 502, "the origin of \"%s\" does not give the image: see the log", x->key.collection);
 }
 
-static void proxied(void *arg, struct image *image, const char *tier, const char *status, const struct error *why)
+static void proxied(void *arg, struct image *image, const struct store_hit *found, const struct error *why)
 {
     struct http_transaction *x = arg;
-    const struct image_source source = {.tier = tier, .status = status};
-    if (image)
+    if (image) {
+        const struct image_source source = {.tier = found->tier, .status = found->status};
         image_answer(x, image, &source);
-    else
+    } else {
         answer_failure(x, why);
+    }
     http_done(x);
 }
 

@@ -39,8 +39,7 @@ int thread_start(struct thread *t, const char *name, thread_fn *run, void *arg)
     return -r;
 }
 
-/* With the lock held. Whether `at_ms` has come. */
-static int wait_change(struct thread *t, int64_t at_ms)
+int thread_wait_change(struct thread *t, int64_t at_ms)
 {
     struct timespec until;
     if (at_ms == THREAD_NEVER) {
@@ -55,7 +54,7 @@ int thread_wait_locked(struct thread *t, int64_t at_ms)
 {
     int time = 0;
     while (!t->stopping && !t->woken && !time)
-        time = wait_change(t, at_ms);
+        time = thread_wait_change(t, at_ms);
     t->woken = 0;
     return !t->stopping;
 }
@@ -93,7 +92,7 @@ int thread_stop(struct thread *t, int64_t deadline_ms)
     t->stopping = 1;
     pthread_cond_broadcast(&t->changed);
     while (!t->ended && !late)
-        late = wait_change(t, deadline_ms);
+        late = thread_wait_change(t, deadline_ms);
     int ended = t->ended;
     pthread_mutex_unlock(&t->lock);
     if (!ended)

@@ -35,6 +35,9 @@ int thread_start(struct thread *t, const char *name, thread_fn *run, void *arg) 
 int thread_wait(struct thread *t, int64_t at_ms);
 int thread_wait_locked(struct thread *t, int64_t at_ms);
 
+/* For its owner, with the lock: waits for a change. Returns whether `at_ms` has come. */
+int thread_wait_change(struct thread *t, int64_t at_ms);
+
 int thread_is_stopping(struct thread *t);
 
 /* By any other thread. */

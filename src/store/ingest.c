@@ -62,26 +62,23 @@ int ingest_upload(const struct ingest *g, struct image_meta *meta, int fd, const
 
 /* The file that is there although its copy could not be written is not to be served, and nobody waits for the feed to
  * say so. */
-static void fill_tiers(struct store *store, const struct image *image, struct error *ret_disk)
+static void write_file(struct store *store, const struct image *image, struct error *ret_disk)
 {
-    for (int i = STORE_TIERS - 2; i >= 0; i--)
-        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_STORE, ret_disk);
-    if (ret_disk->code)
+    if (tier_disk_write(store->disk, image, ret_disk) < 0)
         (void)!store_changed(store, &image->meta, STORE_CHANGE_FILE);
 }
 
 void ingest_copy_up(struct ingest *g, const struct image *image, struct error *ret_disk)
 {
     assert(g->phase == INGEST_OPEN && g->kind == INGEST_CONTENT);
-    fill_tiers(g->store, image, ret_disk);
+    write_file(g->store, image, ret_disk);
     (void)store_forget_image(g->store, &image->meta.key, &image->meta);
 }
 
 int ingest_commit(struct ingest *g, const struct image *image, struct error *ret_disk, struct error *e)
 {
     assert(g->phase == INGEST_OPEN && g->kind == INGEST_CONTENT);
-    const struct tier *durable = &g->store->tiers[STORE_TIERS - 1];
-    int r = durable->ops->write(durable->self, image, TIER_STORE, e);
+    int r = tier_db_write(g->store->db, image, e);
     if (r == 0)
         ingest_copy_up(g, image, ret_disk);
     return r;
@@ -90,8 +87,7 @@ int ingest_commit(struct ingest *g, const struct image *image, struct error *ret
 int ingest_trash(struct ingest *g, struct error *e)
 {
     assert(g->phase == INGEST_OPEN && g->kind == INGEST_CONTENT);
-    const struct tier *durable = &g->store->tiers[STORE_TIERS - 1];
-    return durable->ops->drop(durable->self, &g->key, e);
+    return tier_db_trash(g->store->db, &g->key, e);
 }
 
 void ingest_file_changed(struct ingest *g)

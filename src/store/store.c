@@ -98,8 +98,6 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         r = tier_origin_open(&store->origin, config, log_origin, NULL, e);
     if (r < 0)
         goto fail;
-    store->tiers[0] = (struct tier){&tier_disk_ops, store->disk};
-    store->tiers[1] = (struct tier){&tier_db_ops, store->db};
     *ret = store;
     return 0;
 

@@ -25,7 +25,8 @@ const struct config *store_config(const struct store *store);
 /* Whether a code means that what holds images, the database or object storage, could not be asked. */
 int store_unavailable(int code);
 
-/* Reads an image from the first tier that has it and fills the tiers above. *ret_tier names the tier; it may be NULL.
+/* Reads an image from the first tier that has it, however long it takes, and fills the tiers above. For a program that
+ * does nothing else: store_fetch_start was not called. *ret_tier names the tier; it may be NULL.
  * Images above PERDURA_INLINE_MAX come as open files (image.h).
  * -ENOENT: every tier was asked and none has it. -ENOTCONN, -ETIMEDOUT: not on disk, and the database could not be
  * asked. -EHOSTDOWN: nor could object storage, which has its bytes. -EBADMSG: stored, but damaged. */
@@ -38,9 +39,14 @@ int store_read(struct store *store, const struct image_key *key, struct image **
 int store_fetch_start(struct store *store, struct error *e) __attribute__((warn_unused_result));
 int store_fetch_stop(struct store *store, int64_t deadline_ms) __attribute__((warn_unused_result));
 
-/* Told once, by another thread: the image (one reference, the receiver's) and the tier that had it, or NULL and why
- * not, as for store_read. Large images come as open files (image.h). */
-typedef void store_landed_fn(void *arg, struct image *image, const char *tier, const struct error *why);
+/* Where an image was found: the tier, and for a copy of an origin's, how. */
+struct store_hit {
+    const char *tier, *status; /* status NULL: it is a stored image */
+};
+
+/* Told once, by another thread: the image (one reference, the receiver's) and where it was found, or NULL and why not,
+ * as for store_read. Large images come as open files (image.h). */
+typedef void store_landed_fn(void *arg, struct image *image, const struct store_hit *found, const struct error *why);
 
 /* The path was checked. -EAGAIN: too many wait already; -ENOMEM. `landed` is not told then. */
 int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)

@@ -1,45 +1,88 @@
-/* Reading without waiting. One flight per image, however many ask for it:
+/* Reading stored images without waiting (store/coalesce.h). The stages, in the order of store/order.h:
  *
- *     store_fetch -> [ disk threads ] -> landed
- *                          | not there: whose image is being fetched joins that flight
- *                    [ redis threads: those that wait together share a round trip ] -> disk filled -> landed
- *                          | not there either, or Redis is away; without Redis this stage is none
- *                    [ db threads: those that wait together share a connection ] -> disk and Redis filled -> landed
- *                          | the row only names an object
- *                    [ object threads: one transfer each, into a file that is compared and then published ] -> landed
+ *     disk      found: the end
+ *     redis     those that wait together share a round trip; then disk filled
+ *     db        those that wait together share a connection; then disk and Redis filled
+ *     objects   what the row only names: one transfer each, into a file that is compared and then published
  *
- * An image lands before its file is there. Until then it is kept at hand: who finds no file gets it, and the database
- * is not asked again. When many large ones are under way, they land as files, so that slow clients hold no memory.
+ * A read is CLOSED while the disk is looked at, for its file may be changed by then, and SHARED with all others behind
+ * it. An image is answered before its file is there. Until then it is kept at hand: whoever finds no file gets it, and
+ * the database is not asked again. When many large ones are under way, they are answered as files, so that slow clients
+ * hold no memory.
  *
- * Disk and database have threads of their own, so that a database that hangs holds up nobody whose file is there. Who
- * waits, and for how long, is told in store/fetch_flight.h. */
+ * How long a waiter waits:
+ *
+ *     for the disk       as long as it does anything, and 60 s more (and 1 s for each MB that is being hashed); 10
+ *                        minutes in all
+ *     for Redis and db   1.5 s since the database answered anything; 20 s in all
+ *     for an object      5 s since the last byte came; 20 s in all */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/metric.h"
-#include "store/fetch_flight.h"
+#include "client/db_fault.h"
+#include "store/coalesce.h"
 #include "store/memo.h"
+#include "store/order.h"
 #include "store/redis_fill.h"
 #include "store/store_fill.h"
 #include "store/store_hot.h"
 #include "store/store_object.h"
+#include "store/store_tiers.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"
 #include "tier/tier_redis.h"
 
-#define SHARED_BY      8 /* reads on one connection at a time */
-#define REDIS_THREADS  2
-#define OBJECT_THREADS 8
+#define REDIS_THREADS     2
+#define OBJECT_THREADS    8
+#define DISK_BYTES_PER_MS 1000 /* of what is being hashed */
+#define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
 
-/* Of flights that ask Redis, or the database, together. */
+enum stage { STAGE_DISK, STAGE_REDIS, STAGE_DB, STAGE_OBJECTS, STAGES };
+enum limit { LIMIT_DISK, LIMIT_SOURCE, LIMIT_OBJECT, LIMITS };
+
+static const struct coalesce_limit limits[LIMITS] = {
+    [LIMIT_DISK] = {60000, 600000, "cannot be read: the disk does not respond"},
+    [LIMIT_SOURCE] = {1500, 20000, "is not on disk, and the database takes too long to answer"},
+    [LIMIT_OBJECT] = {5000, 20000, "is on its way from object storage, which takes long"},
+};
+
+struct fetch {
+    struct flight flight;
+    struct image *image;  /* of a large one, while its file is written */
+    struct image *linked; /* the row, when its bytes are elsewhere */
+    uint64_t mark;        /* of the disk, before that row was read */
+    const char *tier;     /* where the image was found */
+};
+
+struct store_fetch {
+    struct store *store;
+    struct coalesce reads;
+    struct coalesce_stage stages[STAGES];
+    struct coalesce_clock clocks[LIMITS];
+    int started;
+    atomic_llong db_rests_until_ms;
+    atomic_llong disk_told_ms; /* when it was logged last that it does not respond, by the clock of the limits */
+    struct fill *fill;
+    struct redis_fill *redis_fill; /* NULL: none */
+};
+
+/* Of reads that ask Redis, or the database, together. */
 struct fetch_batch {
     struct store_fetch *f;
     uint64_t version, mark; /* before it was asked: of the memo, of the disk */
     struct redis_fill_since since;
 };
+
+static struct store_fetch *fetch_of(const struct fetch *one)
+{
+    return one->flight.engine->arg;
+}
 
 void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since)
 {
@@ -47,25 +90,55 @@ void store_fetch_share(struct store_fetch *f, const struct image_meta *row, cons
         redis_fill_share(f->redis_fill, row, since);
 }
 
-/* Landing */
+/* The end */
+
+/* Takes the reference. */
+static void finish(struct fetch *one, struct image *image, const char *tier, const struct error *why)
+{
+    struct store_hit found = {tier, NULL};
+    if (!image && why->code == -ENOENT)
+        metric_inc(METRIC_reads_absent);
+    if (!image && one->flight.left && (db_fault_http(why->code) == 503 || store_unavailable(why->code))) {
+        image = image_ref(one->flight.left);
+        found.tier = "memory";
+    }
+    coalesce_finish(&one->flight, image, &found, why);
+    image_unref(image);
+}
+
+static void refuse(struct flight *flight, const struct error *why)
+{
+    finish((struct fetch *)flight, NULL, NULL, why);
+}
+
+static void release(struct flight *flight)
+{
+    image_unref(((struct fetch *)flight)->linked);
+}
 
 /* The file of a large image is there, or can't be. */
-static void land_file(void *arg)
+static void finish_file(void *arg)
 {
-    struct fetch_flight *flight = arg;
-    struct image *image = flight->image, *file;
-    if (tier_disk_open(flight->fetch->store->disk, &flight->key, &file, NULL, NULL) == 0 &&
+    struct fetch *one = arg;
+    struct store_fetch *f = fetch_of(one);
+    struct image *image = one->image, *file;
+    if (tier_disk_open(f->store->disk, &one->flight.key, &file, NULL, NULL) == 0 &&
         memcmp(file->meta.sha256, image->meta.sha256, sizeof file->meta.sha256) == 0) {
         image_unref(image);
         image = file;
     }
-    flight_disk_answers(flight->fetch);
-    flight_land(flight->fetch, flight, image, flight->tier, NULL);
+    coalesce_moved(&f->reads, LIMIT_DISK);
+    finish(one, image, one->tier, NULL);
 }
 
 static void filled(void *arg)
 {
     memo_filled(arg);
+}
+
+static struct image *find_filling(struct flight *flight)
+{
+    return memo_find_filling(((struct store_fetch *)flight->engine->arg)->store->memo, &flight->key);
 }
 
 /* Before a source is asked. */
@@ -88,227 +161,282 @@ static int fill(const struct fetch_batch *b, struct image *image)
     return r;
 }
 
-static void count_fills(struct store_fetch *f, int change)
-{
-    pthread_mutex_lock(&f->lock);
-    f->fills += change;
-    if (!f->fills)
-        f->db_answered_ms = f->clock_ms; /* it could not before */
-    pthread_mutex_unlock(&f->lock);
-}
-
-static void land_found(const struct fetch_batch *b, struct fetch_flight *flight, struct image *image, const char *tier)
+/* This thread of the database or of Redis waits for the disk, and meanwhile can't answer others. */
+static void fill_surely(const struct fetch_batch *b, struct fetch *one, struct image *image)
 {
     struct store_fetch *f = b->f;
-    int small = image->meta.size <= STORE_SMALL_MAX;
-    if (store_has_room(f->store, image->meta.size) && (fill(b, image) == 0 || small)) {
-        flight_land(f, flight, image, tier, NULL);
-        return;
-    }
-    flight->image = image;
-    flight->tier = tier;
-    flight_enter(f, flight, FLIGHT_DISK);
-    count_fills(f, 1);
-    (void)fill_later(f->fill, image, b->mark, FILL_SURELY, land_file, flight);
-    count_fills(f, -1);
+    struct coalesce_clock *source = &f->clocks[LIMIT_SOURCE];
+    coalesce_enter(&one->flight, LIMIT_DISK);
+    source->held++;
+    (void)fill_later(f->fill, image, b->mark, FILL_SURELY, finish_file, one);
+    if (--source->held == 0)
+        coalesce_moved(&f->reads, LIMIT_SOURCE);
 }
 
-static void land_verified(const struct fetch_batch *b, struct fetch_flight *flight, struct image *image)
+static void finish_found(const struct fetch_batch *b, struct fetch *one, struct image *image, const char *tier)
+{
+    int small = image->meta.size <= STORE_SMALL_MAX;
+    if (store_has_room(b->f->store, image->meta.size) && (fill(b, image) == 0 || small)) {
+        finish(one, image, tier, NULL);
+        return;
+    }
+    one->image = image;
+    one->tier = tier;
+    fill_surely(b, one, image);
+}
+
+static void finish_verified(const struct fetch_batch *b, struct fetch *one, struct image *image)
 {
     struct error why;
     if (image_verify(&image->meta, image->bytes, (size_t)image->meta.size, &why) < 0) {
         image_unref(image);
-        flight_land(b->f, flight, NULL, NULL, &why);
+        finish(one, NULL, NULL, &why);
         return;
     }
     if (b->f->redis_fill)
         redis_fill_put(b->f->redis_fill, image, &b->since);
-    land_found(b, flight, image, "db");
+    finish_found(b, one, image, "db");
 }
 
 /* Objects */
 
-static void store_fetch_run_objects(void *arg, struct workers *w)
+static void run_objects(void *arg, void **flights, int count)
 {
     struct store_fetch *f = arg;
-    struct fetch_flight *flight;
-    while ((flight = workers_take(w))) {
+    for (int i = 0; i < count; i++) {
+        struct fetch *one = flights[i];
         struct image *image = NULL;
         struct error why;
-        int r = store_fetch_linked(f->store, flight->linked, flight->mark, &flight->came, &f->ends, &image, &why);
+        int r =
+            store_fetch_linked(f->store, one->linked, one->mark, &one->flight.came, &f->reads.stopping, &image, &why);
         metric_add(r == 0 ? METRIC_reads : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
-        flight_land(f, flight, image, "db", &why);
+        finish(one, image, "db", &why);
     }
-}
-
-static void land_linked(const struct fetch_batch *b, struct fetch_flight *flight, struct image *linked)
-{
-    struct store_fetch *f = b->f;
-    flight->linked = linked;
-    flight->mark = b->mark;
-    flight_enter(f, flight, FLIGHT_OBJECT);
-    flight_push(f, f->objects, flight);
 }
 
 /* The database */
 
 static int db_rests(struct store_fetch *f)
 {
-    pthread_mutex_lock(&f->lock);
-    int rests = clock_monotonic_ms() < f->db_rests_until_ms;
-    pthread_mutex_unlock(&f->lock);
-    return rests;
-}
-
-static void note_answer(struct store_fetch *f)
-{
-    pthread_mutex_lock(&f->lock);
-    f->db_answered_ms = f->clock_ms;
-    pthread_mutex_unlock(&f->lock);
+    return clock_monotonic_ms() < f->db_rests_until_ms;
 }
 
 static void let_db_rest(struct store_fetch *f)
 {
-    pthread_mutex_lock(&f->lock);
-    f->db_rests_until_ms = clock_monotonic_ms() + DB_REST_MS;
-    pthread_mutex_unlock(&f->lock);
+    atomic_store(&f->db_rests_until_ms, clock_monotonic_ms() + DB_REST_MS);
 }
 
-static void got(void *arg, void *item, struct image *image, const struct error *why)
+static void got_from_db(void *arg, void *item, struct image *image, const struct error *why)
 {
     struct fetch_batch *b = arg;
-    struct fetch_flight *flight = item;
+    struct fetch *one = item;
     if (image || !db_unavailable(why->code))
-        note_answer(b->f);
+        coalesce_moved(&b->f->reads, LIMIT_SOURCE);
     if (image && image_is_linked(image)) {
-        land_linked(b, flight, image);
+        one->linked = image;
+        one->mark = b->mark;
+        coalesce_pass(&one->flight, STAGE_OBJECTS);
         return;
     }
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_db, METRIC_none, 1);
-        land_verified(b, flight, image);
+        finish_verified(b, one, image);
         return;
     }
     metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
     if (why->code == -ENOENT)
-        memo_add_absent(b->f->store->memo, &flight->key, b->version);
+        memo_add_absent(b->f->store->memo, &one->flight.key, b->version);
     else if (db_unavailable(why->code))
         let_db_rest(b->f);
-    flight_land(b->f, flight, NULL, NULL, why);
+    finish(one, NULL, NULL, why);
 }
 
-/* Whether nobody waits for a flight any more that has not asked the database yet, and that did not answer lately. Those
- * of an outage would be many, and each costs a time limit. */
-static int is_in_vain(struct store_fetch *f, const struct fetch_flight *flight)
+/* Whether nobody waits any more for what the database has not been asked yet, and it did not answer lately. Those of an
+ * outage would be many, and each costs a time limit. */
+static int is_in_vain(struct store_fetch *f, struct fetch *one)
 {
-    pthread_mutex_lock(&f->lock);
-    int in_vain = f->stopped || (!flight->waiters && clock_monotonic_ms() < f->db_rests_until_ms);
-    pthread_mutex_unlock(&f->lock);
-    return in_vain;
+    return f->reads.stopping || (db_rests(f) && !coalesce_has_waiters(&one->flight));
 }
 
-_Static_assert(offsetof(struct fetch_flight, key) == 0, "a tier takes flights for what their keys are");
+_Static_assert(offsetof(struct fetch, flight.key) == 0, "a tier takes reads for what their keys are");
 
-static void store_fetch_run_db(void *arg, struct workers *w)
+static void run_db(void *arg, void **flights, int count)
 {
     struct fetch_batch b = {.f = arg};
-    void *flights[SHARED_BY];
-    size_t count;
     struct error why;
+    int n = 0;
     error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-    while ((count = workers_take_some(w, flights, SHARED_BY))) {
-        int n = 0;
-        for (size_t i = 0; i < count; i++) {
-            if (is_in_vain(b.f, flights[i]))
-                flight_land(b.f, flights[i], NULL, NULL, &why);
-            else
-                flights[n++] = flights[i];
-        }
-        mark(&b);
-        if (n)
-            tier_db_read(b.f->store->db, flights, n, got, &b);
+    for (int i = 0; i < count; i++) {
+        if (is_in_vain(b.f, flights[i]))
+            finish(flights[i], NULL, NULL, &why);
+        else
+            flights[n++] = flights[i];
     }
+    mark(&b);
+    if (n)
+        tier_db_read(b.f->store->db, flights, n, got_from_db, &b);
 }
 
 /* Redis */
 
+/* Asks the next source, unless it is known not to answer. */
+static void look_below(struct store_fetch *f, struct fetch *one, enum place place)
+{
+    static const enum stage stages[] = {[PLACE_REDIS] = STAGE_REDIS, [PLACE_DB] = STAGE_DB};
+    struct error why;
+    enum place next = order_after(f->store, one->flight.key.collection, place);
+    if (next == PLACE_DB && db_rests(f)) {
+        error_set(&why, -ENOTCONN, "is %s, and the database did not answer a moment ago",
+                  place == PLACE_REDIS ? "neither on disk nor in Redis" : "not on disk");
+        finish(one, NULL, NULL, &why);
+    } else if (place != PLACE_DISK || !coalesce_merge(&one->flight, find_filling)) {
+        coalesce_pass(&one->flight, stages[next]);
+    }
+}
+
 static void got_from_redis(void *arg, void *item, struct image *image, int refresh, const struct error *why)
 {
     struct fetch_batch *b = arg;
-    struct fetch_flight *flight = item;
-    struct error rests;
+    struct fetch *one = item;
     if (image) {
         metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
         if (refresh)
             redis_fill_refresh(b->f->redis_fill, image);
-        land_found(b, flight, image, "redis");
+        finish_found(b, one, image, "redis");
         return;
     }
     metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_redis, METRIC_none, 1);
-    if (!db_rests(b->f)) {
-        flight_push(b->f, b->f->db, flight);
-        return;
-    }
-    error_set(&rests, -ENOTCONN, "is neither on disk nor in Redis, and the database did not answer a moment ago");
-    flight_land(b->f, flight, NULL, NULL, &rests);
+    look_below(b->f, one, PLACE_REDIS);
 }
 
-static void store_fetch_run_redis(void *arg, struct workers *w)
+static void run_redis(void *arg, void **flights, int count)
 {
     struct fetch_batch b = {.f = arg};
-    void *flights[TIER_REDIS_READ_MAX];
-    size_t count;
-    while ((count = workers_take_some(w, flights, TIER_REDIS_READ_MAX))) {
-        mark(&b);
-        tier_redis_read(b.f->store->redis, flights, (int)count, got_from_redis, &b);
-    }
+    mark(&b);
+    tier_redis_read(b.f->store->redis, flights, count, got_from_redis, &b);
 }
 
 /* The disk */
 
-/* Where an image is looked for that is not on disk. */
-static struct workers *below(const struct store_fetch *f)
+static void look_at_disk(struct store_fetch *f, struct fetch *one)
 {
-    return f->redis && tier_redis_is_up(f->store->redis) ? f->redis : f->db;
-}
-
-static void store_fetch_run_disk(void *arg, struct workers *w)
-{
-    struct store_fetch *f = arg;
-    struct fetch_flight *flight;
+    struct store *store = f->store;
+    const struct image_key *key = &one->flight.key;
     struct filestate state;
     struct image *image;
     struct error why;
-    while ((flight = workers_take(w))) {
-        struct image *at_hand = flight_depart(f, flight); /* before the look at the disk: its end may come between */
-        int r = tier_disk_open(f->store->disk, &flight->key, &image, &state, &why);
-        flight_disk_answers(f);
-        if (r == 0) {
-            image = store_hot_keep(f->store, image, &state);
-            metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
-            image_unref(at_hand);
-            flight_land(f, flight, image, "disk", NULL);
-            continue;
-        }
-        if (at_hand) {
-            flight_land_at_hand(f, flight, at_hand);
-            continue;
-        }
-        metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
-        flight->left = store_hot_left(f->store, &flight->key);
-        if (memo_is_absent(f->store->memo, &flight->key)) {
-            error_set(&why, -ENOENT, "is not stored");
-            flight_land(f, flight, NULL, NULL, &why);
-        } else if (below(f) == f->db && db_rests(f)) {
-            error_set(&why, -ENOTCONN, "is not on disk, and the database did not answer a moment ago");
-            flight_land(f, flight, NULL, NULL, &why);
-        } else if (!flight_join(f, flight)) {
-            flight_push(f, below(f), flight);
-        }
+    coalesce_close(&one->flight);
+    struct image *at_hand = memo_find_filling(store->memo, key); /* before: its end may come between */
+    int r = tier_disk_open(store->disk, key, &image, &state, &why);
+    coalesce_moved(&f->reads, LIMIT_DISK);
+    if (r == 0) {
+        image = store_hot_keep(store, image, &state);
+        metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+        image_unref(at_hand);
+        finish(one, image, "disk", NULL);
+        return;
+    }
+    if (at_hand) {
+        metric_add(METRIC_reads, METRIC_tier_memory, METRIC_none, 1);
+        finish(one, at_hand, "memory", NULL);
+        return;
+    }
+    metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
+    one->flight.left = store_hot_left(store, key);
+    if (memo_is_absent(store->memo, key)) {
+        error_set(&why, -ENOENT, "is not stored");
+        finish(one, NULL, NULL, &why);
+    } else {
+        look_below(f, one, PLACE_DISK);
     }
 }
 
+static void run_disk(void *arg, void **flights, int count)
+{
+    for (int i = 0; i < count; i++)
+        look_at_disk(arg, flights[i]);
+}
+
 /* Life */
+
+static void tick(void *arg)
+{
+    struct store_fetch *f = arg;
+    f->clocks[LIMIT_DISK].more_ms = tier_disk_hashing(f->store->disk) / DISK_BYTES_PER_MS;
+}
+
+static void note_late(void *arg, int limit)
+{
+    struct store_fetch *f = arg;
+    if (limit == LIMIT_SOURCE)
+        let_db_rest(f);
+    if (limit != LIMIT_DISK)
+        return;
+    if (f->disk_told_ms <= f->clocks[LIMIT_DISK].moved_ms)
+        log_event(LOG_WARN, "disk not responding", LOG_STR("error", "reads of files have not ended for a minute"));
+    atomic_store(&f->disk_told_ms, atomic_load(&f->reads.clock_ms));
+}
+
+static const struct coalesce_ops reads_ops = {
+    .flight_size = sizeof(struct fetch),
+    .release = release,
+    .refuse = refuse,
+    .tick = tick,
+    .late = note_late,
+};
+
+struct store_fetch *store_fetch_new(struct store *store)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct store_fetch *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    f->store = store;
+    f->stages[STAGE_DISK] = (struct coalesce_stage){.threads = cores < 2   ? 2
+                                                               : cores > 8 ? 8
+                                                                           : (int)cores,
+                                                    .batch_max = 1,
+                                                    .limit = LIMIT_DISK,
+                                                    .run = run_disk};
+    f->stages[STAGE_REDIS] = (struct coalesce_stage){
+        .threads = 0, .batch_max = TIER_REDIS_READ_MAX, .limit = LIMIT_SOURCE, .run = run_redis};
+    f->stages[STAGE_DB] = (struct coalesce_stage){
+        .threads = store->config->db_pool - 1, .batch_max = COALESCE_BATCH_MAX, .limit = LIMIT_SOURCE, .run = run_db};
+    f->stages[STAGE_OBJECTS] =
+        (struct coalesce_stage){.threads = OBJECT_THREADS, .batch_max = 1, .limit = LIMIT_OBJECT, .run = run_objects};
+    f->reads = (struct coalesce){.ops = &reads_ops,
+                                 .arg = f,
+                                 .stages_len = STAGES,
+                                 .stages = f->stages,
+                                 .limits_len = LIMITS,
+                                 .limits = limits,
+                                 .clocks = f->clocks};
+    coalesce_init(&f->reads);
+    return f;
+}
+
+void store_fetch_free(struct store_fetch *f)
+{
+    if (!f)
+        return;
+    coalesce_destroy(&f->reads);
+    free(f);
+}
+
+int store_fetch(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+{
+    return coalesce_read(&store->fetch->reads, key, landed, arg);
+}
+
+void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
+{
+    coalesce_forget(&f->reads, key);
+}
+
+void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
+{
+    coalesce_forget_matching(&f->reads, memo_is_meant, pattern);
+}
 
 static int64_t read_db_up(void *arg)
 {
@@ -327,82 +455,64 @@ static void show_metrics(struct store_fetch *f, int on)
     metric_reader(METRIC_image_memory_bytes, METRIC_none, METRIC_none, on ? read_held : NULL, f);
 }
 
-/* When no flight comes from the disk any more. */
-static void stop_sources(struct store_fetch *f)
+static void end_threads(struct store_fetch *f)
 {
-    if (f->redis)
-        workers_finish(f->redis, NULL, NULL);
-    if (f->db)
-        workers_finish(f->db, NULL, NULL);
-    if (f->objects)
-        workers_finish(f->objects, NULL, NULL);
+    coalesce_end(&f->reads);
     fill_stop(f->fill);
     redis_fill_stop(f->redis_fill);
+    f->fill = NULL;
     f->redis_fill = NULL;
-    f->redis = f->db = f->objects = NULL;
 }
 
-static int start_threads(struct store_fetch *f)
+static int start(struct store_fetch *f, enum coalesce_limits limited, struct error *e)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int r = fill_start(&f->fill, f->store->disk);
+    struct store *store = f->store;
+    f->stages[STAGE_REDIS].threads = store->redis ? REDIS_THREADS : 0;
+    int r = fill_start(&f->fill, store->disk);
+    if (r == 0 && store->redis)
+        r = redis_fill_start(&f->redis_fill, store);
     if (r == 0)
-        r = workers_start(&f->disk, cores < 2 ? 2 : cores > 8 ? 8 : (int)cores, FLIGHTS_MAX, store_fetch_run_disk, f);
-    if (r == 0)
-        r = workers_start(&f->db, f->store->config->db_pool - 1, FLIGHTS_MAX, store_fetch_run_db, f);
-    if (r == 0)
-        r = workers_start(&f->objects, OBJECT_THREADS, FLIGHTS_MAX, store_fetch_run_objects, f);
-    if (r == 0 && f->store->redis)
-        r = redis_fill_start(&f->redis_fill, f->store);
-    if (r == 0 && f->store->redis)
-        r = workers_start(&f->redis, REDIS_THREADS, FLIGHTS_MAX, store_fetch_run_redis, f);
-    if (r == 0)
-        r = -pthread_create(&f->patience, NULL, flight_patience, f);
-    if (r == 0)
-        return 0;
-    if (f->disk)
-        workers_finish(f->disk, NULL, NULL);
-    stop_sources(f);
-    return r;
+        r = coalesce_start(&f->reads, limited);
+    if (r < 0) {
+        end_threads(f);
+        return error_set_sentence(e, r, "no threads: %s", strerror(-r));
+    }
+    if (store->redis)
+        tier_redis_connect(store->redis);
+    return 0;
+}
+
+int store_fetch_begin(struct store *store, struct error *e)
+{
+    return start(store->fetch, COALESCE_NO_LIMITS, e);
+}
+
+void store_fetch_end(struct store *store)
+{
+    (void)!coalesce_stop(&store->fetch->reads, THREAD_NEVER);
+    end_threads(store->fetch);
 }
 
 int store_fetch_start(struct store *store, struct error *e)
 {
-    struct store_fetch *f = store->fetch;
-    pthread_mutex_lock(&f->lock);
-    f->stopped = 0;
-    atomic_store(&f->ends, 0);
-    pthread_mutex_unlock(&f->lock);
-    int r = start_threads(f);
+    int r = start(store->fetch, COALESCE_LIMITED, e);
     if (r < 0)
-        return error_set_sentence(e, r, "no threads: %s", strerror(-r));
-    f->started = 1;
-    if (store->redis)
-        tier_redis_connect(store->redis);
-    show_metrics(f, 1);
+        return r;
+    store->fetch->started = 1;
+    show_metrics(store->fetch, 1);
     return 0;
 }
 
 int store_fetch_stop(struct store *store, int64_t deadline_ms)
 {
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
     struct store_fetch *f = store->fetch;
-    int r = 0;
     if (!f->started)
         return 0;
-    pthread_mutex_lock(&f->lock);
-    f->stopped = 1;
-    atomic_store(&f->ends, 1);
-    pthread_cond_broadcast(&f->stop);
-    while (flight_any(f) && r == 0)
-        r = pthread_cond_timedwait(&f->stop, &f->lock, &until);
-    pthread_mutex_unlock(&f->lock);
-    if (r)
-        return -ETIMEDOUT;
+    int r = coalesce_stop(&f->reads, deadline_ms);
+    if (r < 0)
+        return r;
     show_metrics(f, 0);
-    workers_finish(f->disk, NULL, NULL);
-    stop_sources(f);
-    pthread_join(f->patience, NULL);
+    end_threads(f);
     f->started = 0;
     return 0;
 }

@@ -1,35 +1,54 @@
-/* One flight per image, however many ask for it:
+/* The stages of a read of an origin's image (store/coalesce.h), in the order of store/order.h:
  *
- *     store_proxy -> [ disk threads ] -> landed: HIT; or STALE, while the origin is left alone
- *                          | no copy                    | one that is too old
- *                    [ Redis threads ] -> landed        |
- *                          | not there, or too old      |
- *                    [ threads of the origin's own ] <--+ -> landed: MISS, EXPIRED, REVALIDATED, STALE, or why not
+ *     disk      a copy that is fresh: the end, HIT. One that is too old goes to the origin at once
+ *     redis     a copy that is fresh: MISS
+ *     origin    MISS, EXPIRED, REVALIDATED, STALE, or why not. Each origin has threads of its own: one that is slow
+ * holds up nobody else
  *
  * The answer is given as soon as there is one, and the copy is put on disk, into memory and into Redis behind it, by
- * the same thread. Until that is done, who asks gets the image from the flight, so that one image costs one question.
- *
- * Each origin has threads of its own: one that is slow holds up nobody else. One lock is over all flights; nobody is
- * told anything while it is held. */
+ * the same thread. Until that is done whoever asks gets the image from the flight, so that one image costs one
+ * question. What is forgotten meanwhile is not kept. */
 #include "store/store_proxy.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "store/coalesce.h"
 #include "store/memo.h"
-#include "store/proxy_flight.h"
+#include "store/order.h"
 #include "store/proxy_intake.h"
 #include "store/store_hot.h"
+#include "store/store_tiers.h"
 #include "tier/tier_memory.h"
 #include "tier/tier_redis.h"
 
 #define DISK_THREADS   2
 #define REDIS_THREADS  2
 #define ORIGIN_THREADS 8 /* each origin's */
+
+enum stage { STAGE_DISK, STAGE_REDIS, STAGE_ORIGINS /* that of the first origin */ };
+
+enum old_copy { OLD_LEFT /* in memory, of a file that is gone */, OLD_IN_REDIS, OLD_ON_DISK };
+
+struct proxied {
+    struct flight flight;
+    struct image *old; /* a copy that is too old; NULL: none */
+    enum old_copy old_is;
+    uint64_t version; /* of the memo, before anybody was asked */
+};
+
+struct store_proxy {
+    struct store *store;
+    struct coalesce reads;
+    int started;
+    struct coalesce_stage stages[];
+};
 
 int store_proxies(const struct store *store, const char *collection)
 {
@@ -44,6 +63,57 @@ int store_proxy_is_fresh(const struct store *store, int64_t checked_us)
 int store_proxy_is_passing(int code)
 {
     return tier_origin_unavailable(code) || code == -EAGAIN || code == -ECANCELED || code == -ENOMEM || code == -ENOSPC;
+}
+
+/* The end */
+
+/* There is a copy that is too old. Takes the reference. */
+static void set_old(struct proxied *one, struct image *copy, enum old_copy is)
+{
+    image_unref(one->old);
+    one->old = copy;
+    one->old_is = is;
+}
+
+static const char *old_tier(const struct proxied *one)
+{
+    static const char *const tiers[] = {"memory", "redis", "disk"};
+    return tiers[one->old_is];
+}
+
+/* What its origin is asked about, or NULL. What is left in memory is only for when it can't be asked. */
+static struct image *known_copy(const struct proxied *one)
+{
+    return one->old_is == OLD_LEFT ? NULL : one->old;
+}
+
+/* There is no better answer: the copy that is too old, or why there is none. */
+static void finish_stale(struct proxied *one, const struct error *why)
+{
+    const struct store_hit stale = {old_tier(one), "STALE"};
+    if (one->old) {
+        metric_inc(METRIC_stale);
+        metric_add(METRIC_reads, metric_tier(stale.tier), METRIC_none, 1);
+    } else if (why->code == -ENOENT) {
+        metric_inc(METRIC_reads_absent);
+    }
+    coalesce_finish(&one->flight, one->old, &stale, why);
+}
+
+static void refuse(struct flight *flight, const struct error *why)
+{
+    finish_stale((struct proxied *)flight, why);
+}
+
+static void release(struct flight *flight)
+{
+    image_unref(((struct proxied *)flight)->old);
+}
+
+/* It was answered. */
+static void finish(struct proxied *one)
+{
+    coalesce_finish(&one->flight, NULL, NULL, NULL);
 }
 
 /* Keeping */
@@ -61,76 +131,77 @@ static void keep_in_redis(const struct store *store, const struct image *image, 
 }
 
 /* Whoever has it forgotten meanwhile may have come before it was there. */
-static void keep_no_more(struct store_proxy *p, const struct proxy_flight *flight)
+static void keep_no_more(struct store_proxy *p, const struct proxied *one)
 {
     const struct store *store = p->store;
-    if (!proxy_is_forgotten(p, flight))
+    if (!coalesce_is_closed(&one->flight))
         return;
-    (void)tier_copies_expire(store->copies, &flight->key);
+    (void)tier_copies_expire(store->copies, &one->flight.key);
     if (store->memory)
-        (void)tier_memory_drop(store->memory, &flight->key);
+        (void)tier_memory_drop(store->memory, &one->flight.key);
     if (store->redis)
-        (void)tier_redis_drop(store->redis, &flight->key, NULL);
+        (void)tier_redis_drop(store->redis, &one->flight.key, NULL);
 }
 
 /* An image that could not be put on disk is kept in memory by a state that no file has. */
-static void keep(struct store_proxy *p, const struct proxy_flight *flight, struct image *image, int kept_on_disk,
+static void keep(struct store_proxy *p, const struct proxied *one, struct image *image, int kept_on_disk,
                  const struct filestate *state)
 {
     static const struct filestate no_file;
     keep_in_memory(p->store, image, kept_on_disk < 0 ? &no_file : state);
-    keep_no_more(p, flight);
+    keep_no_more(p, one);
 }
 
 /* The origin */
 
-static void drop(struct store_proxy *p, const struct proxy_flight *flight)
+static void drop(struct store_proxy *p, const struct proxied *one)
 {
     const struct store *store = p->store;
-    (void)tier_copies_drop(store->copies, &flight->key);
+    (void)tier_copies_drop(store->copies, &one->flight.key);
     if (store->memory)
-        (void)tier_memory_drop(store->memory, &flight->key);
+        (void)tier_memory_drop(store->memory, &one->flight.key);
     if (store->redis)
-        (void)tier_redis_drop(store->redis, &flight->key, NULL);
+        (void)tier_redis_drop(store->redis, &one->flight.key, NULL);
 }
 
 /* What is no failure of the origin but of the image is not asked for again at once. */
-static void fail(struct store_proxy *p, struct proxy_flight *flight, const struct error *why)
+static void fail(struct store_proxy *p, struct proxied *one, const struct error *why)
 {
     int code = why->code;
     if (code == -ENOENT) {
         metric_add(METRIC_read_misses, METRIC_tier_origin, METRIC_none, 1);
-        drop(p, flight);
-        memo_add_useless(p->store->memo, &flight->key, code, flight->version);
-        proxy_end(p, flight, why);
+        drop(p, one);
+        memo_add_useless(p->store->memo, &one->flight.key, code, one->version);
+        metric_inc(METRIC_reads_absent);
+        coalesce_finish(&one->flight, NULL, NULL, why);
         return;
     }
     metric_add(METRIC_read_errors, METRIC_tier_origin, METRIC_none, 1);
     if (!store_proxy_is_passing(code) && code != -ENODEV) {
-        memo_add_useless(p->store->memo, &flight->key, code, flight->version);
-        log_event(LOG_WARN, "image of an origin not served", LOG_STR("collection", flight->key.collection),
-                  LOG_STR("path", flight->key.path), LOG_STR("error", why->text));
+        memo_add_useless(p->store->memo, &one->flight.key, code, one->version);
+        log_event(LOG_WARN, "image of an origin not served", LOG_STR("collection", one->flight.key.collection),
+                  LOG_STR("path", one->flight.key.path), LOG_STR("error", why->text));
     }
-    proxy_end_stale(p, flight, why);
+    finish_stale(one, why);
 }
 
 /* The copy is still right. */
-static void confirm(struct store_proxy *p, struct proxy_flight *flight, int64_t asked_us)
+static void confirm(struct store_proxy *p, struct proxied *one, int64_t asked_us)
 {
-    const struct found found = {flight->stale.tier, "REVALIDATED"};
-    int is_on_disk = flight->copy_is == COPY_ON_DISK;
+    const struct store_hit found = {old_tier(one), "REVALIDATED"};
+    int is_on_disk = one->old_is == OLD_ON_DISK;
     struct filestate state;
     metric_inc(METRIC_revalidations);
-    flight->copy->meta.checked_us = asked_us; /* nobody else has it yet */
-    if (is_on_disk && tier_copies_confirm(flight->copy, &state) == 0)
-        flight->copy = store_hot_keep(p->store, flight->copy, &state);
-    proxy_land(p, flight, flight->copy, &found);
-    keep_in_redis(p->store, flight->copy, clock_realtime_us() - asked_us);
+    one->old->meta.checked_us = asked_us; /* nobody else has it yet */
+    if (is_on_disk && tier_copies_confirm(one->old, &state) == 0)
+        one->old = store_hot_keep(p->store, one->old, &state);
+    coalesce_answer(&one->flight, one->old, &found);
+    keep_in_redis(p->store, one->old, clock_realtime_us() - asked_us);
     if (is_on_disk)
-        keep_no_more(p, flight);
+        keep_no_more(p, one);
     else
-        keep(p, flight, flight->copy, tier_copies_put(p->store->copies, flight->copy, NULL, &state, NULL), &state);
-    proxy_end(p, flight, NULL);
+        keep(p, one, one->old, tier_copies_put(p->store->copies, one->old, NULL, &state, NULL), &state);
+    finish(one);
 }
 
 /* Where slow clients would hold too much memory, they get the file. */
@@ -149,39 +220,39 @@ static struct image *file_of(struct store_proxy *p, struct image *image)
 }
 
 /* A new image; releases the intake. */
-static void take(struct store_proxy *p, struct proxy_flight *flight, struct proxy_intake *in, struct image *image,
+static void take(struct store_proxy *p, struct proxied *one, struct proxy_intake *in, struct image *image,
                  int64_t fetch_us)
 {
-    const struct found found = {"origin", proxy_known(flight) ? "EXPIRED" : "MISS"};
+    const struct store_hit found = {"origin", known_copy(one) ? "EXPIRED" : "MISS"};
     struct filestate state;
     int at_once = !image->bytes || store_has_room(p->store, image->meta.size);
     if (at_once)
-        proxy_land(p, flight, image, &found);
-    if (!proxy_is_forgotten(p, flight)) {
+        coalesce_answer(&one->flight, image, &found);
+    if (!coalesce_is_closed(&one->flight)) {
         int kept = proxy_intake_keep(in, image, &state, NULL);
         keep_in_redis(p->store, image, fetch_us);
-        keep(p, flight, image, kept, &state);
+        keep(p, one, image, kept, &state);
     }
     proxy_intake_release(in);
     if (!at_once) {
         image = file_of(p, image);
-        proxy_land(p, flight, image, &found);
+        coalesce_answer(&one->flight, image, &found);
     }
     image_unref(image);
-    proxy_end(p, flight, NULL);
+    finish(one);
 }
 
-static void ask(struct store_proxy *p, struct proxy_flight *flight)
+static void ask(struct store_proxy *p, struct proxied *one)
 {
     struct proxy_intake in;
     struct tier_origin_answer answer;
     struct image *image;
     struct error why;
-    const struct image *known = proxy_known(flight);
+    const struct image *known = known_copy(one);
     int64_t asked_us = clock_realtime_us();
-    proxy_intake_init(&in, p->store->copies, &flight->key, p->store->config->max_upload_bytes);
+    proxy_intake_init(&in, p->store->copies, &one->flight.key, p->store->config->max_upload_bytes);
     const struct tier_origin_taker taker = {proxy_intake_begin, proxy_intake_write, &in};
-    int r = tier_origin_get(p->store->origin, &flight->key, known ? &known->meta : NULL, &taker, &answer, &why);
+    int r = tier_origin_get(p->store->origin, &one->flight.key, known ? &known->meta : NULL, &taker, &answer, &why);
     if (r < 0 && in.why.code == r)
         why = in.why;
     if (r == 0 && !answer.not_modified)
@@ -189,175 +260,209 @@ static void ask(struct store_proxy *p, struct proxy_flight *flight)
     if (r == 0)
         metric_add(METRIC_reads, METRIC_tier_origin, METRIC_none, 1);
     if (r == 0 && !answer.not_modified) {
-        take(p, flight, &in, image, clock_realtime_us() - asked_us);
+        take(p, one, &in, image, clock_realtime_us() - asked_us);
         return;
     }
     proxy_intake_release(&in); /* it borrows from the flight, which ends now */
     if (r == 0)
-        confirm(p, flight, asked_us);
+        confirm(p, one, asked_us);
     else
-        fail(p, flight, &why);
+        fail(p, one, &why);
 }
 
-static void store_proxy_run_lane(void *arg, struct workers *w)
+static void run_origin(void *arg, void **flights, int count)
 {
-    const struct lane *lane = arg;
-    struct store_proxy *p = lane->proxy;
-    struct proxy_flight *flight;
+    struct store_proxy *p = arg;
     struct error why;
-    while ((flight = workers_take(w))) {
-        if (proxy_is_stopped(p)) {
-            error_set(&why, -ECANCELED, "is not fetched any more: the service ends");
-            proxy_end_stale(p, flight, &why);
-        } else {
-            ask(p, flight);
-        }
-    }
+    error_set(&why, -ECANCELED, "is not fetched any more: the service ends");
+    for (int i = 0; i < count; i++)
+        if (p->reads.stopping)
+            finish_stale(flights[i], &why);
+        else
+            ask(p, flights[i]);
 }
 
 /* Redis and the disk */
 
-static struct workers *lane_of(struct store_proxy *p, const char *collection)
+static int origin_stage(const struct store_proxy *p, const char *collection)
 {
-    for (size_t i = 0; i < p->lanes_len; i++)
-        if (strcmp(p->lanes[i].collection, collection) == 0)
-            return p->lanes[i].workers;
-    return NULL; /* nobody boards for a collection without an origin */
+    const struct config *config = p->store->config;
+    int i = 0;
+    while (strcmp(config->image_origins[i].collection, collection) != 0)
+        i++; /* there is one: store_proxies */
+    return STAGE_ORIGINS + i;
 }
 
 static void got_from_redis(void *arg, void *item, struct image *image, int refresh, const struct error *why)
 {
-    static const struct found found = {"redis", "MISS"};
+    static const struct store_hit found = {"redis", "MISS"};
     struct store_proxy *p = arg;
-    struct proxy_flight *flight = item;
+    struct proxied *one = item;
     struct filestate state;
     (void)refresh; /* the time to live ends, and the copy on disk stays */
     if (!image) {
         metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_redis, METRIC_none, 1);
     } else if (!store_proxy_is_fresh(p->store, image->meta.checked_us)) {
         metric_add(METRIC_read_misses, METRIC_tier_redis, METRIC_none, 1);
-        proxy_set_copy(flight, image, COPY_IN_REDIS);
+        set_old(one, image, OLD_IN_REDIS);
     } else {
         metric_add(METRIC_reads, METRIC_tier_redis, METRIC_none, 1);
-        proxy_land(p, flight, image, &found);
-        int r =
-            proxy_is_forgotten(p, flight) ? -ECANCELED : tier_copies_put(p->store->copies, image, NULL, &state, NULL);
-        keep(p, flight, image, r, &state);
+        coalesce_answer(&one->flight, image, &found);
+        int r = coalesce_is_closed(&one->flight) ? -ECANCELED
+                                                 : tier_copies_put(p->store->copies, image, NULL, &state, NULL);
+        keep(p, one, image, r, &state);
         image_unref(image);
-        proxy_end(p, flight, NULL);
+        finish(one);
         return;
     }
-    proxy_push(p, lane_of(p, flight->key.collection), flight);
+    coalesce_pass(&one->flight, origin_stage(p, one->flight.key.collection));
 }
 
-_Static_assert(offsetof(struct proxy_flight, key) == 0, "a tier takes flights for what their keys are");
+_Static_assert(offsetof(struct proxied, flight.key) == 0, "a tier takes reads for what their keys are");
 
-static void store_proxy_run_redis(void *arg, struct workers *w)
+static void run_redis(void *arg, void **flights, int count)
 {
     struct store_proxy *p = arg;
-    void *flights[TIER_REDIS_READ_MAX];
-    size_t count;
-    while ((count = workers_take_some(w, flights, TIER_REDIS_READ_MAX)))
-        tier_redis_read(p->store->redis, flights, (int)count, got_from_redis, p);
+    tier_redis_read(p->store->redis, flights, count, got_from_redis, p);
 }
 
 /* Whether there is no use in asking the origin now. */
-static int is_in_vain(const struct store_proxy *p, const struct proxy_flight *flight, struct error *why)
+static int is_in_vain(const struct store_proxy *p, const struct proxied *one, struct error *why)
 {
-    int code = memo_is_useless(p->store->memo, &flight->key);
+    int code = memo_is_useless(p->store->memo, &one->flight.key);
     if (code)
         error_set(why, code, "%s",
                   code == -ENOENT ? "has no such image" : "had nothing a moment ago that can be served");
-    else if (!tier_origin_is_up(p->store->origin, flight->key.collection))
+    else if (!tier_origin_is_up(p->store->origin, one->flight.key.collection))
         code = error_set(why, -EHOSTDOWN, "did not answer a moment ago");
     return code;
 }
 
-static void look_below(struct store_proxy *p, struct proxy_flight *flight)
+/* A copy on disk that is too old is younger than any in Redis. */
+static void look_below(struct store_proxy *p, struct proxied *one)
 {
+    const char *collection = one->flight.key.collection;
+    enum place next = order_after(p->store, collection, known_copy(one) ? PLACE_REDIS : PLACE_DISK);
     struct error why;
-    int has_redis = p->redis && tier_redis_is_up(p->store->redis) && !proxy_known(flight);
-    int code = is_in_vain(p, flight, &why);
-    if (code && !(has_redis && code == -EHOSTDOWN))
-        proxy_end_stale(p, flight, &why);
+    int code = is_in_vain(p, one, &why);
+    if (code && !(next == PLACE_REDIS && code == -EHOSTDOWN))
+        finish_stale(one, &why);
     else
-        proxy_push(p, has_redis ? p->redis : lane_of(p, flight->key.collection), flight);
+        coalesce_pass(&one->flight, next == PLACE_REDIS ? STAGE_REDIS : origin_stage(p, collection));
 }
 
-static void store_proxy_run_disk(void *arg, struct workers *w)
+static void look_at_disk(struct store_proxy *p, struct proxied *one)
 {
-    static const struct found hit = {"disk", "HIT"};
-    struct store_proxy *p = arg;
-    struct proxy_flight *flight;
+    static const struct store_hit hit = {"disk", "HIT"};
+    const struct image_key *key = &one->flight.key;
     struct filestate state;
     struct image *copy;
-    while ((flight = workers_take(w))) {
-        if (tier_copies_open(p->store->copies, &flight->key, &copy, &state, NULL) < 0) {
-            metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
-            copy = store_hot_left(p->store, &flight->key);
-            if (copy)
-                proxy_set_copy(flight, copy, COPY_LEFT);
-            look_below(p, flight);
-        } else if (store_proxy_is_fresh(p->store, copy->meta.checked_us)) {
-            metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
-            copy = store_hot_keep(p->store, copy, &state);
-            proxy_land_and_end(p, flight, copy, &hit);
-            image_unref(copy);
-        } else {
-            metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
-            proxy_set_copy(flight, copy, COPY_ON_DISK);
-            look_below(p, flight);
-        }
+    one->version = memo_version(p->store->memo);
+    if (tier_copies_open(p->store->copies, key, &copy, &state, NULL) < 0) {
+        metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
+        copy = store_hot_left(p->store, key);
+        if (copy)
+            set_old(one, copy, OLD_LEFT);
+        look_below(p, one);
+    } else if (store_proxy_is_fresh(p->store, copy->meta.checked_us)) {
+        metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
+        copy = store_hot_keep(p->store, copy, &state);
+        coalesce_finish(&one->flight, copy, &hit, NULL);
+        image_unref(copy);
+    } else {
+        metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
+        set_old(one, copy, OLD_ON_DISK);
+        look_below(p, one);
     }
 }
 
-/* In and out */
+static void run_disk(void *arg, void **flights, int count)
+{
+    for (int i = 0; i < count; i++)
+        look_at_disk(arg, flights[i]);
+}
+
+int store_proxy(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+{
+    return coalesce_read(&store->proxy->reads, key, landed, arg);
+}
+
+/* Forgetting */
+
+int store_proxy_forget(struct store *store, const struct image_key *key)
+{
+    if (!store_proxies(store, key->collection))
+        return 0;
+    coalesce_forget(&store->proxy->reads, key);
+    return tier_copies_expire(store->copies, key);
+}
+
+/* An entity's name means none of these. */
+static int is_meant(const struct image_key *key, const char *pattern)
+{
+    return (strncmp(pattern, "image:path:", strlen("image:path:")) == 0 || fnmatch(pattern, "image:path:", 0) == 0) &&
+           memo_is_meant(key, pattern);
+}
+
+int store_proxy_forget_matching(struct store *store, const char *pattern)
+{
+    const struct config *config = store->config;
+    int n = 0;
+    coalesce_forget_matching(&store->proxy->reads, is_meant, pattern);
+    for (size_t i = 0; i < config->image_origins_len; i++)
+        n += tier_copies_expire_matching(store->copies, config->image_origins[i].collection, is_meant, pattern);
+    return n;
+}
+
+/* Life */
+
+static const struct coalesce_ops reads_ops = {
+    .flight_size = sizeof(struct proxied), .release = release, .refuse = refuse};
+
+struct store_proxy *store_proxy_new(struct store *store)
+{
+    int stages = STAGE_ORIGINS + (int)store->config->image_origins_len;
+    struct store_proxy *p = calloc(1, sizeof *p + (size_t)stages * sizeof p->stages[0]);
+    if (!p)
+        return NULL;
+    p->store = store;
+    p->stages[STAGE_DISK] = (struct coalesce_stage){.threads = DISK_THREADS, .batch_max = 1, .run = run_disk};
+    p->stages[STAGE_REDIS] = (struct coalesce_stage){.batch_max = TIER_REDIS_READ_MAX, .run = run_redis};
+    for (int i = STAGE_ORIGINS; i < stages; i++)
+        p->stages[i] = (struct coalesce_stage){.threads = ORIGIN_THREADS, .batch_max = 1, .run = run_origin};
+    p->reads = (struct coalesce){.ops = &reads_ops, .arg = p, .stages_len = stages, .stages = p->stages};
+    coalesce_init(&p->reads);
+    return p;
+}
+
+void store_proxy_free(struct store_proxy *p)
+{
+    if (!p)
+        return;
+    coalesce_destroy(&p->reads);
+    free(p);
+}
 
 static int64_t read_up(void *arg)
 {
-    const struct store_proxy *p = arg;
-    for (size_t i = 0; i < p->lanes_len; i++)
-        if (!tier_origin_is_up(p->store->origin, p->lanes[i].collection))
+    const struct store *store = ((struct store_proxy *)arg)->store;
+    for (size_t i = 0; i < store->config->image_origins_len; i++)
+        if (!tier_origin_is_up(store->origin, store->config->image_origins[i].collection))
             return 0;
     return 1;
-}
-
-/* Nobody flies any more. */
-static void end_threads(struct store_proxy *p)
-{
-    if (p->disk)
-        workers_finish(p->disk, NULL, NULL);
-    if (p->redis)
-        workers_finish(p->redis, NULL, NULL);
-    for (size_t i = 0; i < p->lanes_len; i++) {
-        if (p->lanes[i].workers)
-            workers_finish(p->lanes[i].workers, NULL, NULL);
-        p->lanes[i].workers = NULL;
-    }
-    p->disk = p->redis = NULL;
 }
 
 int store_proxy_start(struct store *store, struct error *e)
 {
     struct store_proxy *p = store->proxy;
-    int r = 0;
-    if (!p->lanes_len)
+    if (!store->config->image_origins_len)
         return 0;
-    for (size_t i = 0; i < p->lanes_len && r == 0; i++)
-        r = workers_start(&p->lanes[i].workers, ORIGIN_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_lane, &p->lanes[i]);
-    if (r == 0 && store->redis)
-        r = workers_start(&p->redis, REDIS_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_redis, p);
-    if (r == 0)
-        r = workers_start(&p->disk, DISK_THREADS, PROXY_FLIGHTS_MAX, store_proxy_run_disk, p);
-    if (r < 0) {
-        end_threads(p);
-        return error_set(e, r, "no threads to ask origins with: %s", strerror(-r));
-    }
+    p->stages[STAGE_REDIS].threads = store->redis ? REDIS_THREADS : 0;
     tier_origin_cancel(store->origin, 0);
-    pthread_mutex_lock(&p->lock);
+    int r = coalesce_start(&p->reads, COALESCE_NO_LIMITS);
+    if (r < 0)
+        return error_set(e, r, "no threads to ask origins with: %s", strerror(-r));
     p->started = 1;
-    p->stopped = 0;
-    pthread_mutex_unlock(&p->lock);
     metric_reader(METRIC_tier_up, METRIC_tier_origin, METRIC_none, read_up, p);
     return 0;
 }
@@ -369,21 +474,15 @@ void store_proxy_give_up(struct store *store)
 
 int store_proxy_stop(struct store *store, int64_t deadline_ms)
 {
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
     struct store_proxy *p = store->proxy;
-    int r = 0;
     if (!p->started)
         return 0;
     store_proxy_give_up(store);
-    pthread_mutex_lock(&p->lock);
-    p->stopped = 1;
-    while (p->flying && r == 0)
-        r = pthread_cond_timedwait(&p->landed, &p->lock, &until);
-    pthread_mutex_unlock(&p->lock);
-    if (r)
-        return -ETIMEDOUT;
+    int r = coalesce_stop(&p->reads, deadline_ms);
+    if (r < 0)
+        return r;
     metric_reader(METRIC_tier_up, METRIC_tier_origin, METRIC_none, NULL, p);
-    end_threads(p);
+    coalesce_end(&p->reads);
     p->started = 0;
     return 0;
 }

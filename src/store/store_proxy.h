@@ -1,6 +1,4 @@
-/* Reading images of collections that have an origin (PERDURA_ORIGINS), without waiting:
- *
- *     memory (store_hot), disk, Redis, origin
+/* Reading images of collections that have an origin (PERDURA_ORIGINS), without waiting.
  *
  * A copy is served for PERDURA_ORIGIN_TTL; then its origin is asked whether it is still right, and while that can't
  * tell, the copy is served all the same. The database knows nothing of these images. */
@@ -20,21 +18,17 @@ int store_proxy_stop(struct store *store, int64_t deadline_ms) __attribute__((wa
 /* Gives up what origins are asked for, so that those who wait for it are told soon. Until the next start. */
 void store_proxy_give_up(struct store *store);
 
-/* Told once, by another thread or at once: as store_landed_fn, and how it was found: "HIT", "MISS", "EXPIRED" (it was
- * too old, and its origin had another one), "REVALIDATED" (it was too old, and its origin has the same), "STALE" (it is
- * too old, and its origin can't tell). Why not:
+/* As store_fetch. `found->status` tells how: "HIT", "MISS", "EXPIRED" (it was too old, and its origin had another one),
+ * "REVALIDATED" (it was too old, and its origin has the same), "STALE" (it is too old, and its origin can't tell). Why
+ * not:
  *   -ENOENT      its origin has none
  *   -ENODEV      a setting is missing: see the line
  *   store_proxy_is_passing     its origin does not answer, or too much is to be done: later, perhaps
  *   -EINVAL, -EFBIG, others    what its origin has can't be served: it is no image, too large, or refused */
-typedef void store_proxied_fn(void *arg, struct image *image, const char *tier, const char *status,
-                              const struct error *why);
+int store_proxy(struct store *store, const struct image_key *key, store_landed_fn *landed, void *arg)
+    __attribute__((warn_unused_result));
 
 int store_proxy_is_passing(int code);
-
-/* The path was checked. -EAGAIN: too many wait already; -ENOMEM. `proxied` is not told then. */
-int store_proxy(struct store *store, const struct image_key *key, store_proxied_fn *proxied, void *arg)
-    __attribute__((warn_unused_result));
 
 /* For store/ itself. */
 

@@ -1,63 +1,56 @@
+#include <semaphore.h>
 #include <string.h>
 
 #include "fs/safepath.h"
-#include "store/store_object.h"
 #include "store/store_tiers.h"
-#include "tier/tier_disk.h"
 
-/* Gives the tiers above the one that answered a copy, once it has proved to be what its row says. A tier that can't
- * take it is no reason to withhold the image. */
-static int fill(struct store *store, int above, const struct image *image, struct error *e)
+struct awaited {
+    sem_t told;
+    struct image *image;
+    const char *tier;
+    struct error why;
+};
+
+static void note_told(void *arg, struct image *image, const struct store_hit *found, const struct error *why)
 {
-    if (!image->bytes) /* a file; what came from object storage was compared, and is on disk */
-        return 0;
-    int r = above ? image_verify(&image->meta, image->bytes, (size_t)image->meta.size, e) : 0;
-    for (int i = 0; i < above && r == 0; i++)
-        (void)!store->tiers[i].ops->write(store->tiers[i].self, image, TIER_FILL, NULL);
-    return r;
+    struct awaited *a = arg;
+    a->image = image;
+    if (image)
+        a->tier = found->tier;
+    else
+        a->why = *why;
+    sem_post(&a->told);
 }
 
-/* From one tier; bytes that its row only names are fetched. */
-static int read_tier(struct store *store, const struct tier *tier, const struct image_key *key, uint64_t mark,
-                     struct image **ret, struct error *e)
+static int read_and_wait(struct store *store, const struct image_key *key, struct awaited *a, struct error *e)
 {
-    struct image *image;
-    int r = tier->ops->read(tier->self, key, &image, e);
-    if (r < 0 || !image_is_linked(image)) {
-        if (r == 0)
-            *ret = image;
-        return r;
-    }
-    r = store_fetch_linked(store, image, mark, NULL, NULL, ret, e);
-    image_unref(image);
-    return r;
+    int r = store_fetch(store, key, note_told, a);
+    if (r < 0)
+        return error_set(e, r, "out of memory");
+    while (sem_wait(&a->told) < 0)
+        ; /* a signal */
+    if (!a->image && e)
+        *e = a->why;
+    return a->image ? 0 : a->why.code;
 }
 
 int store_read(struct store *store, const struct image_key *key, struct image **ret, const char **ret_tier,
                struct error *e)
 {
-    struct image *image;
-    struct error why;
+    struct awaited a = {0};
     int r = safepath_check(key->path, strlen(key->path), e);
+    if (r == 0)
+        r = store_fetch_begin(store, e);
     if (r < 0)
         return r;
-
-    uint64_t mark = tier_disk_epoch(store->disk);
-    for (int i = 0; i < STORE_TIERS; i++) {
-        r = read_tier(store, &store->tiers[i], key, mark, &image, &why);
-        if (r < 0)
-            continue;
-        r = fill(store, i, image, &why);
-        if (r < 0) {
-            image_unref(image);
-            continue;
-        }
-        if (ret_tier)
-            *ret_tier = store->tiers[i].ops->name;
-        *ret = image;
-        return 0;
-    }
-    if (e)
-        *e = why; /* the last tier is the durable one: its word counts */
-    return r;
+    sem_init(&a.told, 0, 0);
+    r = read_and_wait(store, key, &a, e);
+    store_fetch_end(store);
+    sem_destroy(&a.told);
+    if (r < 0)
+        return r;
+    if (ret_tier)
+        *ret_tier = a.tier;
+    *ret = a.image;
+    return 0;
 }

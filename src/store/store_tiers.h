@@ -4,9 +4,6 @@
 
 #include "client/db.h"
 #include "store/store.h"
-#include "tier/tier.h"
-
-#define STORE_TIERS 2
 
 struct store {
     const struct config *config;
@@ -22,7 +19,6 @@ struct store {
     struct memo *memo;
     struct store_fetch *fetch;
     struct store_proxy *proxy;
-    struct tier tiers[STORE_TIERS]; /* in the order of reading; the last one is the durable one */
 };
 
 /* Whether an image of so many bytes may be sent from memory: it is small, or there is room beside the memory tier's
@@ -43,6 +39,11 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
 struct store_fetch *store_fetch_new(struct store *store);
 void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 
+/* As store_fetch_start and store_fetch_stop, for a program that reads what it is told to, and waits as long as it takes;
+ * what was read is on disk in the end. */
+int store_fetch_begin(struct store *store, struct error *e) __attribute__((warn_unused_result));
+void store_fetch_end(struct store *store);
+
 /* Puts the image of this row into Redis, if it runs (redis_fill_share). */
 struct redis_fill_since;
 void store_fetch_share(struct store_fetch *f, const struct image_meta *row, const struct redis_fill_since *since);
@@ -54,7 +55,7 @@ int store_is_known(struct store *store, const struct image_meta *row);
 /* As store_forget, but for Redis. */
 int store_forget_here(struct store *store, const struct image_key *key);
 
-/* Nobody boards a flight to this image any more, or to those that a pattern means, which was looked up before. */
+/* Whoever asks from now on is not given what is being read of this image, or of those that a pattern means. */
 void store_fetch_forget(struct store_fetch *f, const struct image_key *key);
 void store_fetch_forget_matching(struct store_fetch *f, const char *pattern);
 

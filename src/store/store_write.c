@@ -50,9 +50,8 @@ static int already_stored(struct store *store, struct image_meta *meta, enum sto
 /* Whether the durable copy can't be read: a row may be damaged and still name the right sha256. */
 static int is_damaged(struct store *store, const struct image_key *key)
 {
-    const struct tier *durable = &store->tiers[STORE_TIERS - 1];
     struct image *image;
-    int r = durable->ops->read(durable->self, key, &image, NULL);
+    int r = tier_db_read_one(store->db, key, &image, NULL);
     if (r == 0) {
         r = image_is_linked(image) ? tier_object_look(store->objects, &image->meta, NULL)
                                    : image_verify(&image->meta, image->bytes, (size_t)image->meta.size, NULL);

@@ -258,11 +258,11 @@ static void keep_read(void *arg, void *item, struct image *image, const struct e
         one->why = *why;
 }
 
-static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
+int tier_db_read_one(struct tier_db *db, const struct image_key *key, struct image **ret, struct error *e)
 {
     struct one_read one = {.key = *key};
     void *item = &one;
-    tier_db_read(self, &item, 1, keep_read, NULL);
+    tier_db_read(db, &item, 1, keep_read, NULL);
     if (one.image)
         *ret = one.image;
     else if (e)
@@ -276,14 +276,13 @@ static void keep_outcome(void *arg, void *tag, const struct error *outcome)
     *(struct error *)arg = *outcome;
 }
 
-static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
+int tier_db_write(struct tier_db *db, const struct image *image, struct error *e)
 {
-    (void)intent; /* nothing lies below this tier to be filled from */
     struct tier_db_writer *writer;
     struct error outcome = {0};
-    int r = image->bytes ? tier_db_accepts(self, image->meta.size, e) : 0; /* else its bytes are at its URL */
+    int r = image->bytes ? tier_db_accepts(db, image->meta.size, e) : 0; /* else its bytes are at its URL */
     if (r == 0)
-        r = tier_db_writer_open(self, &write_patience, keep_outcome, &outcome, &writer, e);
+        r = tier_db_writer_open(db, &write_patience, keep_outcome, &outcome, &writer, e);
     if (r < 0)
         return r;
     tier_db_writer_add(writer, &image->meta, image->bytes, TIER_DB_SEEN_ANY, NULL);
@@ -295,10 +294,10 @@ static int write_image(void *self, const struct image *image, enum tier_intent i
     return outcome.code;
 }
 
-static int drop_image(void *self, const struct image_key *key, struct error *e)
+int tier_db_trash(struct tier_db *db, const struct image_key *key, struct error *e)
 {
     struct db_result *rows;
-    int r = change_key(self, &sql_image_trash, key, &rows, e);
+    int r = change_key(db, &sql_image_trash, key, &rows, e);
     if (r < 0)
         return r;
     if (!db_rows(rows))
@@ -306,10 +305,3 @@ static int drop_image(void *self, const struct image_key *key, struct error *e)
     db_result_free(rows);
     return r;
 }
-
-const struct tier_ops tier_db_ops = {
-    .name = "db",
-    .read = read_image,
-    .write = write_image,
-    .drop = drop_image,
-};

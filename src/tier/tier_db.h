@@ -1,16 +1,17 @@
 /* The durable tier: images in PostgreSQL, base64 in the row, or the URL of the object that holds them.
  *
- * Single images go through the table of functions. Many at once are stored by a writer: one connection, batches, the
- * next batch is made while the server stores the last. */
+ * Many at once are stored by a writer: one connection, batches, the next batch is made while the server stores the
+ * last.
+ *
+ * "Absent" and "unavailable" are different answers: -ENOENT says that the database was asked and has no such image;
+ * every other failure says that it could not tell. */
 #ifndef TIER_TIER_DB_H
 #define TIER_TIER_DB_H
 
 #include "client/db.h"
-#include "tier/tier.h"
+#include "image/image.h"
 
 struct tier_db;
-
-extern const struct tier_ops tier_db_ops;
 
 /* Borrows the pool. Images above inline_max_bytes are refused with -EFBIG. NULL when out of memory. */
 struct tier_db *tier_db_new(struct db_pool *pool, int64_t inline_max_bytes);
@@ -40,6 +41,16 @@ int tier_db_image(const struct db_result *rows, int row, struct image **ret, str
 typedef void tier_db_got_fn(void *arg, void *item, struct image *image, const struct error *why);
 
 void tier_db_read(struct tier_db *db, void *const *items, int count, tier_db_got_fn *got, void *arg);
+
+/* Likewise one, when the answer is there. -EBADMSG: it is there, but damaged. */
+int tier_db_read_one(struct tier_db *db, const struct image_key *key, struct image **ret, struct error *e)
+    __attribute__((warn_unused_result));
+
+/* Commits one image, whatever the row was. */
+int tier_db_write(struct tier_db *db, const struct image *image, struct error *e) __attribute__((warn_unused_result));
+
+/* Moves it to the trash. */
+int tier_db_trash(struct tier_db *db, const struct image_key *key, struct error *e) __attribute__((warn_unused_result));
 
 /* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
  * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for

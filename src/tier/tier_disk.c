@@ -265,39 +265,6 @@ void tier_disk_sync(struct tier_disk *disk)
             (void)!staging_sync(disk->roots[i].fd);
 }
 
-static int read_image(void *self, const struct image_key *key, struct image **ret, struct error *e)
-{
-    struct tier_disk *disk = self;
-    struct buf bytes;
-    struct stat st;
-    int fd = -1;
-    int r = tier_disk_root(disk, key->collection, TIER_DISK_EXISTING, &fd, e);
-    if (r < 0)
-        return r;
-
-    buf_init(&bytes, (size_t)disk->memory_max_bytes + 1);
-    r = readfile(fd, key->path, SAFEPATH_BENEATH, (size_t)disk->memory_max_bytes, &bytes, &st, e);
-    if (r == -EFBIG) {
-        buf_release(&bytes);
-        return tier_disk_open(disk, key, ret, NULL, e);
-    }
-    struct image_meta meta = {.key = *key};
-    if (r == 0 && stale_files_is(disk->stale, key, &st))
-        r = error_set(e, -ENOENT, "was changed elsewhere");
-    if (r == 0)
-        r = image_describe(&meta, bytes.data, bytes.len, e);
-    if (r == 0) {
-        meta.mtime_ns = clock_ns(st.st_mtim);
-        *ret = image_new(&meta);
-        if (*ret)
-            memcpy((*ret)->bytes, bytes.data, bytes.len);
-        else
-            r = error_set_sentence(e, -ENOMEM, "out of memory for %zu bytes", bytes.len);
-    }
-    buf_release(&bytes);
-    return r;
-}
-
 static int write_temporary(struct staging *staging, struct atomicfile *file, const struct image *image, struct error *e)
 {
     const struct image_meta *meta = &image->meta;
@@ -305,24 +272,21 @@ static int write_temporary(struct staging *staging, struct atomicfile *file, con
                         : atomicfile_copy(staging, file, image->fd, meta->size, meta->mtime_ns, e);
 }
 
-static int write_image(void *self, const struct image *image, enum tier_intent intent, struct error *e)
+int tier_disk_write(struct tier_disk *disk, const struct image *image, struct error *e)
 {
-    struct tier_disk *disk = self;
     struct staging *staging;
     struct root *root;
     int r = acquire(disk, image->meta.key.collection, TIER_DISK_MAKE, &staging, &root, e);
     for (int tries = 0; r == 0 && tries < REPLACE_TRIES; tries++) {
-        struct atomicfile file = {.atime_ns = intent == TIER_FILL ? tier_disk_atime_ns(&image->meta) : 0};
+        struct atomicfile file = {0};
         r = write_temporary(staging, &file, image, e);
         if (r < 0)
             return r;
         file.path = image->meta.key.path;
-        file.replace = intent == TIER_STORE && fstatat(root->fd, file.path, &file.seen, AT_SYMLINK_NOFOLLOW) == 0;
+        file.replace = fstatat(root->fd, file.path, &file.seen, AT_SYMLINK_NOFOLLOW) == 0;
         r = atomicfile_publish(staging, &file, 1);
         if (r >= 0)
             r = file.result;
-        if (r == -EEXIST && intent == TIER_FILL)
-            return 0;
         if (r != -EEXIST && !(r == -ENOENT && file.replace)) {
             if (r < 0 && e)
                 *e = file.error;
@@ -371,9 +335,3 @@ int tier_disk_remove(struct tier_disk *disk, const struct image_key *key, const 
         r = atomicfile_remove_now(root_fd, key->path, seen);
     return r < 0 ? error_set(e, r, "can't be removed: %s", strerror(-r)) : 0;
 }
-
-const struct tier_ops tier_disk_ops = {
-    .name = "disk",
-    .read = read_image,
-    .write = write_image,
-};

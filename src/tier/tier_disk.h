@@ -6,12 +6,10 @@
 
 #include "config/config.h"
 #include "fs/atomicfile.h"
-#include "tier/tier.h"
+#include "image/image.h"
 
 struct stale_files;
 struct tier_disk;
-
-extern const struct tier_ops tier_disk_ops;
 
 /* Knows the collections' folders (the array is borrowed) and opens none of them yet. Files above max_bytes are not read
  * as images, and those above memory_max_bytes not into memory: read gives them as open files. NULL when out of memory.
@@ -84,6 +82,10 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
 
 /* Makes all that was put into the folders so far durable, names included. */
 void tier_disk_sync(struct tier_disk *disk);
+
+/* Puts new content there, in place of what is there. */
+int tier_disk_write(struct tier_disk *disk, const struct image *image, struct error *e)
+    __attribute__((warn_unused_result));
 
 /* A copy of what a lower tier holds must not bring back what is deleted or replaced while it is made. Whoever copies
  * takes a mark before he reads, and publishes with the gate and this mark: the file gets no name (-ECANCELED) when its
