@@ -4,12 +4,13 @@
  *     coalesce_read -> [ stage 0 ] -> coalesce_pass -> [ another stage ] -> ... -> coalesce_finish
  *
  * Each stage has a queue and threads of its own, so that one place that hangs holds up nobody who needs another one.
- * A flight is one look for one image, and is with one thread at a time. Others join it while it is in a table:
+ * A flight is one look for one image, and is with one thread at a time. Whoever reads the image joins the flight that
+ * is ASKED, or begins one.
  *
- *                      in table   coalesce_read   coalesce_close  coalesce_merge  coalesce_answer  coalesce_finish
- *     ASKED   (new)    asked      joins it        -> CLOSED       -               legal            legal
- *     CLOSED           none       begins another  -               -> SHARED       legal            legal
- *     SHARED           shared     begins another  -               -               legal            legal
+ *     phase                        coalesce_close   coalesce_merge   coalesce_answer, coalesce_finish
+ *     ASKED    in table `asked`    to CLOSED        not allowed      allowed
+ *     CLOSED   in a list           no change        to SHARED        allowed
+ *     SHARED   in table `shared`   to CLOSED        not allowed      allowed
  *
  * coalesce_merge lets a flight go on in the table `shared`, or ends in favour of the one that is there already. When an
  * image is forgotten, its flights become CLOSED: who asks after a change is not given what was looked up before.
@@ -128,8 +129,9 @@ void coalesce_enter(struct flight *flight, int limit);
 /* Nobody joins any more. */
 void coalesce_close(struct flight *flight);
 
-/* Of a CLOSED flight. 1: its waiters went to one that is SHARED already, or have the image, whose files is being
- * written (`filling`, called with the lock; a reference or NULL), and it is freed; 0: it is SHARED. */
+/* Of a CLOSED flight. 1: its waiters went to one that is SHARED already, or have the image, whose file is being
+ * written, and it is freed; 0: it is SHARED. `filling` returns a reference to that image or NULL; it is called with the
+ * lock. */
 int coalesce_merge(struct flight *flight, struct image *(*filling)(struct flight *flight));
 
 /* Those who wait have the image, and so has whoever joins until the end. */
