@@ -1,7 +1,7 @@
 # Perdura: build, run, test. `make help` lists what there is.
 #
 #   make SAN=address,undefined ...   build and test under sanitizers (also SAN=thread)
-#   make DEVELOPER=1 ...             warnings are errors
+#   make DEVELOPER=1 ...             warnings are errors, and the order of locks is checked
 #   make CC=clang ...                another compiler
 
 CC      ?= cc
@@ -24,7 +24,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $$(PKGS)))$(PKG_C
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $$(PKGS)))$(PKG_LIBS)
 
 BANNED   := -include src/base/banned.h
-CPPFLAGS += -D_GNU_SOURCE -DPERDURA_VERSION='"$(VERSION)"' -Isrc -I$(B)/gen $(BANNED)
+CPPFLAGS += $(if $(DEVELOPER),-DDEVELOPER) -D_GNU_SOURCE -DPERDURA_VERSION='"$(VERSION)"' -Isrc -I$(B)/gen $(BANNED)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = $(CFLAGS) -std=gnu17 $(WARN) $(HARDEN) $(SANFLAG) -pthread $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) -pie -Wl,-z,relro,-z,now $(SANFLAG) -pthread
@@ -222,9 +222,11 @@ check-headers: $(GEN)
 docs: $(B)/perdura
 	@$(B)/perdura config --markdown > docs/settings.md
 	@src/tools/list-metrics > docs/metrics.md
-	@src/tools/draw-layers > $(B)/layers.md
-	@sed -i -e '/^<!-- src\/tools\/draw-layers -->$$/,/^<!-- end -->$$/{//!d}' \
-	    -e '/^<!-- src\/tools\/draw-layers -->$$/r $(B)/layers.md' docs/architecture.md
+	@for table in draw-layers list-locks; do \
+	    src/tools/$$table > $(B)/table.md; \
+	    sed -i -e "/^<!-- src.tools.$$table -->\$$/,/^<!-- end -->\$$/{//!d}" \
+	        -e "/^<!-- src.tools.$$table -->\$$/r $(B)/table.md" docs/architecture.md || exit 1; \
+	done
 
 # For clangd and other tools that ask how each file is compiled.
 compile_commands.json: src/tools/compile-commands $(B)/flags $(B)/files

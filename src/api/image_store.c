@@ -1,12 +1,12 @@
 #include "api/image_store.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "api/api.h"
 #include "api/describe.h"
 #include "api/image_answer.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "http/body.h"
@@ -17,9 +17,9 @@
 /* One request of this instance writes an image at a time: nobody comes between the look at the conditions and the
  * write, and files change in the order of the commits. Images share these by their key's hash. */
 #define LOCKS 64
-static pthread_mutex_t locks[LOCKS] = {[0 ... LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER};
+static struct lock locks[LOCKS] = {[0 ... LOCKS - 1] = LOCK_INIT(image_write)};
 
-static pthread_mutex_t *lock_of(const struct image_key *key)
+static struct lock *lock_of(const struct image_key *key)
 {
     return &locks[image_key_hash(key) % LOCKS];
 }
@@ -113,11 +113,11 @@ void image_store_put(struct http_transaction *x, struct image_meta *meta)
     meta->mtime_ns = clock_file_us() * 1000; /* a file that is written next must not seem older */
     if (x->body_fd >= 0 && offer(x, meta, url) < 0)
         return;
-    pthread_mutex_t *lock = lock_of(&meta->key);
-    pthread_mutex_lock(lock);
+    struct lock *lock = lock_of(&meta->key);
+    lock_take(lock);
     if (!is_conditional(x) || conditions_hold(x, &meta->key) == 0)
         put(x, meta);
-    pthread_mutex_unlock(lock);
+    lock_give(lock);
 }
 
 static void delete (struct http_transaction *x)
@@ -131,9 +131,9 @@ static void delete (struct http_transaction *x)
 
 void image_store_delete(struct http_transaction *x)
 {
-    pthread_mutex_t *lock = lock_of(&x->key);
-    pthread_mutex_lock(lock);
+    struct lock *lock = lock_of(&x->key);
+    lock_take(lock);
     if (!is_conditional(x) || conditions_hold(x, &x->key) == 0)
         delete (x);
-    pthread_mutex_unlock(lock);
+    lock_give(lock);
 }

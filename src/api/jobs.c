@@ -8,6 +8,8 @@
 
 #include "api/describe.h"
 #include "base/clock.h"
+#include "base/lock.h"
+#include "base/thread.h"
 #include "codec/url.h"
 
 #define REMEMBERED    64
@@ -28,8 +30,8 @@ struct run {
 
 struct jobs {
     struct store *store;
-    pthread_mutex_t lock;        /* over the list and whether one has ended; a job's own may be taken within */
-    pthread_mutex_t errors_lock; /* over the lists of errors; may be taken within both */
+    struct lock lock;        /* over the list and whether one has ended; a job's own may be taken within */
+    struct lock errors_lock; /* over the lists of errors; may be taken within both */
     int cancelled;
     int64_t last_id;
     int count;
@@ -42,8 +44,8 @@ int jobs_open(struct jobs **ret, struct store *store)
     if (!jobs)
         return -ENOMEM;
     jobs->store = store;
-    pthread_mutex_init(&jobs->lock, NULL);
-    pthread_mutex_init(&jobs->errors_lock, NULL);
+    lock_init(&jobs->lock, LOCK_jobs);
+    lock_init(&jobs->errors_lock, LOCK_job_errors);
     *ret = jobs;
     return 0;
 }
@@ -62,26 +64,26 @@ void jobs_cancel(struct jobs *jobs)
     struct error why;
     struct run *run;
     error_set(&why, -ECANCELED, "the service was asked to stop");
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     jobs->cancelled = 1;
     DL_FOREACH(jobs->runs, run)
     {
         if (!run->ended)
             job_fail(&run->job, &why);
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
 }
 
 int jobs_running(struct jobs *jobs)
 {
     const struct run *run;
     int running = 0;
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     DL_FOREACH(jobs->runs, run)
     {
         running += !run->ended;
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
     return running;
 }
 
@@ -94,18 +96,18 @@ void jobs_close(struct jobs *jobs)
         DL_DELETE(jobs->runs, run);
         run_free(run);
     }
-    pthread_mutex_destroy(&jobs->errors_lock);
-    pthread_mutex_destroy(&jobs->lock);
+    lock_destroy(&jobs->errors_lock);
+    lock_destroy(&jobs->lock);
     free(jobs);
 }
 
 void jobs_list_error(void *arg, json_t *error)
 {
     struct run *run = arg;
-    pthread_mutex_lock(&run->jobs->errors_lock);
+    lock_take(&run->jobs->errors_lock);
     if (json_array_size(run->errors) < ERRORS_LISTED)
         json_array_append(run->errors, error);
-    pthread_mutex_unlock(&run->jobs->errors_lock);
+    lock_give(&run->jobs->errors_lock);
     json_decref(error);
 }
 
@@ -127,9 +129,9 @@ static json_t *describe(struct run *run)
     json_object_set_new(object, "finished_at", describe_time(run->ended_us));
     if (run->ended) /* only then do the seconds stand still */
         json_object_set_new(object, "seconds", json_real((double)(run->ended_us - run->job.started_us) / 1e6));
-    pthread_mutex_lock(&run->jobs->errors_lock);
+    lock_take(&run->jobs->errors_lock);
     json_object_set_new(object, "errors", json_deep_copy(run->errors));
-    pthread_mutex_unlock(&run->jobs->errors_lock);
+    lock_give(&run->jobs->errors_lock);
     if (run->ended && run->job.failure.code)
         json_object_set_new(object, "failure", json_string(run->job.failure.text));
     return object;
@@ -158,14 +160,15 @@ static void answer(struct run *run, struct http_transaction *x)
 static void *jobs_run(void *arg)
 {
     struct run *run = arg;
+    thread_set_name("job");
     (void)!run->kind->run(&run->job, run->arguments);
     struct http_transaction *x = run->asked_by;
-    pthread_mutex_lock(&run->jobs->lock);
+    lock_take(&run->jobs->lock);
     run->ended = 1;
     run->ended_us = clock_realtime_us();
     if (x)
         answer(run, x);
-    pthread_mutex_unlock(&run->jobs->lock);
+    lock_give(&run->jobs->lock);
     if (x)
         http_done(x);
     return NULL;
@@ -201,7 +204,7 @@ static int is_running(const struct jobs *jobs, const struct jobs_kind *kind)
 /* 0, -EBUSY, -ECANCELED, or what pthread_create says. Sets the id. */
 static int start(struct jobs *jobs, struct run *run)
 {
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     int r = jobs->cancelled ? -ECANCELED : is_running(jobs, run->kind) ? -EBUSY : 0;
     struct run *forgotten = NULL;
     if (r == 0) {
@@ -214,7 +217,7 @@ static int start(struct jobs *jobs, struct run *run)
         jobs->count++;
         DL_PREPEND(jobs->runs, run);
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
     if (forgotten)
         run_free(forgotten);
     return r;
@@ -271,13 +274,13 @@ json_t *jobs_describe(struct jobs *jobs, int64_t id)
 {
     json_t *object = NULL;
     struct run *run;
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     DL_FOREACH(jobs->runs, run)
     {
         if (run->id == id)
             object = describe(run);
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
     return object;
 }
 
@@ -285,13 +288,13 @@ json_t *jobs_describe_running(struct jobs *jobs)
 {
     json_t *list = json_array();
     struct run *run;
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     DL_FOREACH(jobs->runs, run)
     {
         if (!run->ended)
             json_array_append_new(list, describe(run));
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
     return list;
 }
 
@@ -301,7 +304,7 @@ int jobs_cancel_one(struct jobs *jobs, int64_t id)
     struct run *run;
     int r = -ENOENT;
     error_set(&why, -ECANCELED, "was cancelled");
-    pthread_mutex_lock(&jobs->lock);
+    lock_take(&jobs->lock);
     DL_FOREACH(jobs->runs, run)
     {
         if (run->id != id)
@@ -310,6 +313,6 @@ int jobs_cancel_one(struct jobs *jobs, int64_t id)
             job_fail(&run->job, &why);
         r = run->ended ? -EALREADY : 0;
     }
-    pthread_mutex_unlock(&jobs->lock);
+    lock_give(&jobs->lock);
     return r;
 }

@@ -5,6 +5,7 @@
 
 #include "api/describe.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "base/thread.h"
 
@@ -63,10 +64,10 @@ static void read_stats_run(void *arg)
 {
     struct read_stats *m = arg;
     int64_t ends_ms = clock_monotonic_ms() + MINUTE_MS;
-    pthread_mutex_lock(&m->thread.lock);
+    lock_take(&m->thread.lock);
     for (; thread_wait_locked(&m->thread, ends_ms); ends_ms += MINUTE_MS)
         end_minute(m);
-    pthread_mutex_unlock(&m->thread.lock);
+    lock_give(&m->thread.lock);
 }
 
 static void free_read_stats(struct read_stats *m)
@@ -80,7 +81,7 @@ int read_stats_start(struct read_stats **ret)
     struct read_stats *m = calloc(1, sizeof *m);
     if (!m)
         return -ENOMEM;
-    thread_init(&m->thread);
+    thread_init(&m->thread, LOCK_read_stats);
     look(&m->begun);
     int r = thread_start(&m->thread, "read-stats", read_stats_run, m);
     if (r < 0)
@@ -111,12 +112,12 @@ json_t *read_stats_describe(struct read_stats *m)
 {
     json_t *list = json_array();
     struct minute now;
-    pthread_mutex_lock(&m->thread.lock);
+    lock_take(&m->thread.lock);
     look(&now);
     for (int i = m->count; i > 0; i--)
         add(list, &m->ring[(m->next - i + READ_STATS_MINUTES) % READ_STATS_MINUTES]);
     now = between(&m->begun, &now);
     add(list, &now);
-    pthread_mutex_unlock(&m->thread.lock);
+    lock_give(&m->thread.lock);
     return list;
 }

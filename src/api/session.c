@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "client/db.h"
@@ -47,7 +48,7 @@ int sessions_open(struct sessions **ret, struct store *store)
     const char *password = store_config(store)->admin_password;
     s->store = store;
     s->password = password ? password : "";
-    thread_init(&s->thread);
+    thread_init(&s->thread, LOCK_sessions);
     *ret = s;
     return 0;
 }
@@ -66,9 +67,9 @@ void sessions_close(struct sessions *s)
 
 int sessions_possible(struct sessions *s)
 {
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     int possible = *s->password || s->link_made;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return possible;
 }
 
@@ -195,9 +196,9 @@ int sessions_begin(struct sessions *s, char ret_token[SESSION_TOKEN_SIZE], int64
     r = admin_session_put(s->store, &key, ret_expires_us, e);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     r = keep(s, &key, *ret_expires_us);
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return r;
 }
 
@@ -207,7 +208,7 @@ int sessions_known(struct sessions *s, const char *token, int64_t *ret_expires_u
     int64_t now_ms = clock_monotonic_ms();
     if (make_key(s, token, &key) < 0)
         return -EAGAIN;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     struct remembered *one = find(s, &key);
     int64_t limit_ms = now_ms < s->left_alone_until_ms ? TRUSTED_MS : FRESH_MS;
     int r = one && one->ended ? -ENOENT : is_trusted(one, now_ms, limit_ms) ? 0 : -EAGAIN;
@@ -215,7 +216,7 @@ int sessions_known(struct sessions *s, const char *token, int64_t *ret_expires_u
         one->used_ms = now_ms;
         *ret_expires_us = one->expires_us;
     }
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return r;
 }
 
@@ -246,9 +247,9 @@ int sessions_ask(struct sessions *s, const char *token, int64_t *ret_expires_us,
     if (r < 0)
         return error_set(e, r, "OpenSSL fails");
     r = admin_session_get(s->store, &key, &expires_us, e);
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     r = settle(s, &key, r, &expires_us);
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     if (r == 0)
         *ret_expires_us = expires_us;
     return r;
@@ -257,20 +258,20 @@ int sessions_ask(struct sessions *s, const char *token, int64_t *ret_expires_us,
 static void sessions_run(void *arg)
 {
     struct sessions *s = arg;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     while (thread_wait_locked(&s->thread, clock_monotonic_ms() + END_AGAIN_MS)) {
         while (s->unended_count && !s->thread.stopping) {
             struct admin_session_key key = s->unended[0];
-            pthread_mutex_unlock(&s->thread.lock);
+            lock_give(&s->thread.lock);
             db_deadline(clock_monotonic_ms() + END_AGAIN_MS);
             int r = admin_session_end(s->store, &key, NULL);
-            pthread_mutex_lock(&s->thread.lock);
+            lock_take(&s->thread.lock);
             if (r < 0)
                 break;
             s->unended[0] = s->unended[--s->unended_count];
         }
     }
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
 }
 
 /* With the lock held. Of more than there is room for, the others expire. */
@@ -288,15 +289,15 @@ int sessions_end(struct sessions *s, const char *token, struct error *e)
     int r = make_key(s, token, &key);
     if (r < 0)
         return error_set(e, r, "OpenSSL fails");
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     place(s, &key)->ended = 1;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     r = admin_session_end(s->store, &key, e);
     if (r == 0)
         return 0;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     end_later(s, &key);
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return r;
 }
 
@@ -310,11 +311,11 @@ int sessions_make_link(struct sessions *s, char ret[SESSION_TOKEN_SIZE])
         r = digest_sha256(ret, strlen(ret), digest);
     if (r < 0)
         return r;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     memcpy(s->link, digest, sizeof s->link);
     s->link_until_ms = clock_monotonic_ms() + SESSION_LINK_LASTS_S * INT64_C(1000);
     s->link_made = 1;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return 0;
 }
 
@@ -323,10 +324,10 @@ int sessions_use_link(struct sessions *s, const char *token)
     unsigned char digest[DIGEST_SHA256_LEN];
     if (digest_sha256(token, strlen(token), digest) < 0)
         return 0;
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     int right = clock_monotonic_ms() < s->link_until_ms && digest_equal(s->link, digest, sizeof digest);
     if (right)
         s->link_until_ms = 0;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return right;
 }

@@ -2,9 +2,10 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+
+#include "base/lock.h"
 
 /* Threads take turns at this many cells for each number, so that two seldom write to the same one. */
 #define SLOTS      8
@@ -90,7 +91,7 @@ static struct gauge {
     metric_read_fn *read; /* under the lock */
     void *arg;
 } gauges[CELLS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the readers */
+static struct lock lock = LOCK_INIT(metric_readers); /* over the readers */
 
 /* The cells of the calling thread. */
 static atomic_llong *my_cells(void)
@@ -158,11 +159,11 @@ void metric_reader(enum metric_id id, enum metric_value label, enum metric_value
     const struct metric *m = &metrics[id];
     assert(m->kind == GAUGE);
     struct gauge *gauge = &gauges[series_cell(m, label, label2)];
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     gauge->read = read;
     gauge->arg = arg;
     atomic_store_explicit(&gauge->set, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
 }
 
 /* Whether the gauge is shown, and its value. The lock is held. */
@@ -192,9 +193,9 @@ int64_t metric_get(enum metric_id id, enum metric_value label, enum metric_value
             value += sum_cells(cell + (int)i);
         break;
     case GAUGE:
-        pthread_mutex_lock(&lock);
+        lock_take(&lock);
         (void)read_gauge(cell, &value);
-        pthread_mutex_unlock(&lock);
+        lock_give(&lock);
         break;
     }
     return value;
@@ -321,9 +322,9 @@ static int add_metric(struct buf *out, const struct metric *m)
 int metric_print(struct buf *out)
 {
     int r = 0;
-    pthread_mutex_lock(&lock);
+    lock_take(&lock);
     for (int i = 0; r == 0 && i < METRICS; i++)
         r = add_metric(out, &metrics[i]);
-    pthread_mutex_unlock(&lock);
+    lock_give(&lock);
     return r;
 }

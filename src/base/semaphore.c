@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 
 /* How often who waits looks whether it shall stop. */
 #define LOOK_MS 100
@@ -15,7 +16,7 @@ struct waiting {
 };
 
 struct semaphore {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed;
     int taken;
     struct waiting *queue; /* the one that waits longest is the first */
@@ -26,7 +27,7 @@ struct semaphore *semaphore_new(void)
     struct semaphore *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
-    pthread_mutex_init(&t->lock, NULL);
+    lock_init(&t->lock, LOCK_semaphore);
     clock_cond_init(&t->changed);
     return t;
 }
@@ -36,7 +37,7 @@ void semaphore_free(struct semaphore *t)
     if (!t)
         return;
     pthread_cond_destroy(&t->changed);
-    pthread_mutex_destroy(&t->lock);
+    lock_destroy(&t->lock);
     free(t);
 }
 
@@ -45,33 +46,33 @@ int semaphore_acquire(struct semaphore *t, int most, const atomic_int *stopped)
     struct waiting *me = calloc(1, sizeof *me);
     if (!me)
         return -ENOMEM;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     DL_APPEND(t->queue, me);
     while ((t->queue != me || t->taken >= most) && !atomic_load(stopped)) {
         struct timespec until = clock_timespec((clock_monotonic_ms() + LOOK_MS) * 1000000);
-        (void)pthread_cond_timedwait(&t->changed, &t->lock, &until);
+        (void)pthread_cond_timedwait(&t->changed, &t->lock.mutex, &until);
     }
     int r = t->queue == me && t->taken < most ? 0 : -ECANCELED;
     DL_DELETE(t->queue, me);
     t->taken += r == 0;
     pthread_cond_broadcast(&t->changed); /* another one is the first */
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     free(me);
     return r;
 }
 
 int semaphore_contended(struct semaphore *t)
 {
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     int wanted = t->queue != NULL;
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return wanted;
 }
 
 void semaphore_release(struct semaphore *t)
 {
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     t->taken--;
     pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
 }

@@ -3,28 +3,29 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 
-void thread_init(struct thread *t)
+void thread_init(struct thread *t, enum lock_rank rank)
 {
     *t = (struct thread){0};
-    pthread_mutex_init(&t->lock, NULL);
+    lock_init(&t->lock, rank);
     clock_cond_init(&t->changed);
 }
 
 void thread_destroy(struct thread *t)
 {
     pthread_cond_destroy(&t->changed);
-    pthread_mutex_destroy(&t->lock);
+    lock_destroy(&t->lock);
 }
 
 static void *thread_main(void *arg)
 {
     struct thread *t = arg;
     t->run(t->arg);
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     t->ended = 1;
     pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return NULL;
 }
 
@@ -39,15 +40,20 @@ int thread_start(struct thread *t, const char *name, thread_fn *run, void *arg)
     return -r;
 }
 
+void thread_set_name(const char *name)
+{
+    (void)pthread_setname_np(pthread_self(), name);
+}
+
 int thread_wait_change(struct thread *t, int64_t at_ms)
 {
     struct timespec until;
     if (at_ms == THREAD_NEVER) {
-        pthread_cond_wait(&t->changed, &t->lock);
+        pthread_cond_wait(&t->changed, &t->lock.mutex);
         return 0;
     }
     until = clock_timespec(at_ms * 1000000);
-    return pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT;
+    return pthread_cond_timedwait(&t->changed, &t->lock.mutex, &until) == ETIMEDOUT;
 }
 
 int thread_wait_locked(struct thread *t, int64_t at_ms)
@@ -61,26 +67,26 @@ int thread_wait_locked(struct thread *t, int64_t at_ms)
 
 int thread_wait(struct thread *t, int64_t at_ms)
 {
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     int go_on = thread_wait_locked(t, at_ms);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return go_on;
 }
 
 int thread_is_stopping(struct thread *t)
 {
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     int stopping = t->stopping;
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return stopping;
 }
 
 void thread_wake(struct thread *t)
 {
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     t->woken = 1;
     pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
 }
 
 int thread_stop(struct thread *t, int64_t deadline_ms)
@@ -88,13 +94,13 @@ int thread_stop(struct thread *t, int64_t deadline_ms)
     int late = 0;
     if (!t->started)
         return 0;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     t->stopping = 1;
     pthread_cond_broadcast(&t->changed);
     while (!t->ended && !late)
         late = thread_wait_change(t, deadline_ms);
     int ended = t->ended;
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     if (!ended)
         return -ETIMEDOUT;
     pthread_join(t->id, NULL);

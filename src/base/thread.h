@@ -8,12 +8,14 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "base/lock.h"
+
 #define THREAD_NEVER INT64_MAX
 
 typedef void thread_fn(void *arg);
 
 struct thread {
-    pthread_mutex_t lock;   /* over what follows, and what the owner says of his own fields */
+    struct lock lock;       /* over what follows, and what the owner says of his own fields */
     pthread_cond_t changed; /* broadcast when any of them changes; its timed waits go by clock_monotonic_ms */
     int stopping;           /* it is to end */
     int woken;              /* there may be something to do */
@@ -24,7 +26,7 @@ struct thread {
     void *arg;
 };
 
-void thread_init(struct thread *t);
+void thread_init(struct thread *t, enum lock_rank rank);
 void thread_destroy(struct thread *t); /* not started, or stopped */
 
 /* Runs run(arg) in a thread of this name (at most 15 bytes, for debuggers and profiles). 0 or -errno. */
@@ -39,6 +41,9 @@ int thread_wait_locked(struct thread *t, int64_t at_ms);
 int thread_wait_change(struct thread *t, int64_t at_ms);
 
 int thread_is_stopping(struct thread *t);
+
+/* Of a thread that was started otherwise: its name, as thread_start's. */
+void thread_set_name(const char *name);
 
 /* By any other thread. */
 void thread_wake(struct thread *t);

@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/lock.h"
+
 struct workers {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t pushed; /* or no more to come */
     pthread_cond_t taken;  /* half of them, or stopped */
     workers_fn *fn;
@@ -25,7 +27,7 @@ static void *workers_run(void *arg)
     return NULL;
 }
 
-int workers_start(struct workers **ret, int threads, size_t queue_max, workers_fn *fn, void *arg)
+int workers_start(struct workers **ret, const char *name, int threads, size_t queue_max, workers_fn *fn, void *arg)
 {
     struct workers *w = calloc(1, sizeof *w + (size_t)threads * sizeof w->threads[0]);
     if (!w)
@@ -38,7 +40,7 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
     w->max = queue_max;
     w->fn = fn;
     w->arg = arg;
-    pthread_mutex_init(&w->lock, NULL);
+    lock_init(&w->lock, LOCK_workers);
     pthread_cond_init(&w->pushed, NULL);
     pthread_cond_init(&w->taken, NULL);
     while (w->thread_count < threads) {
@@ -47,6 +49,7 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
             workers_finish(w, NULL, NULL);
             return -r;
         }
+        (void)pthread_setname_np(w->threads[w->thread_count], name);
         w->thread_count++;
     }
     *ret = w;
@@ -56,9 +59,9 @@ int workers_start(struct workers **ret, int threads, size_t queue_max, workers_f
 static int push(struct workers *w, void *item, int wait)
 {
     int r = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     while (wait && w->count == w->max && !w->stopped)
-        pthread_cond_wait(&w->taken, &w->lock);
+        pthread_cond_wait(&w->taken, &w->lock.mutex);
     if (w->stopped)
         r = -EPIPE;
     else if (w->count == w->max)
@@ -67,7 +70,7 @@ static int push(struct workers *w, void *item, int wait)
         w->items[(w->first + w->count++) % w->max] = item;
         pthread_cond_signal(&w->pushed);
     }
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return r;
 }
 
@@ -84,9 +87,9 @@ int workers_push_now(struct workers *w, void *item)
 static size_t take(struct workers *w, void **ret, size_t max, int wait)
 {
     size_t n = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     while (wait && !w->count && !w->finished && !w->stopped)
-        pthread_cond_wait(&w->pushed, &w->lock);
+        pthread_cond_wait(&w->pushed, &w->lock.mutex);
     while (n < max && w->count && !w->stopped) {
         ret[n++] = w->items[w->first];
         w->first = (w->first + 1) % w->max;
@@ -94,7 +97,7 @@ static size_t take(struct workers *w, void **ret, size_t max, int wait)
         if (--w->count == w->max / 2)
             pthread_cond_broadcast(&w->taken);
     }
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return n;
 }
 
@@ -117,11 +120,11 @@ void *workers_take_now(struct workers *w)
 
 static void raise_flag(struct workers *w, int *flag)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     *flag = 1;
     pthread_cond_broadcast(&w->pushed);
     pthread_cond_broadcast(&w->taken);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 }
 
 void workers_stop(struct workers *w)
@@ -139,7 +142,7 @@ void workers_finish(struct workers *w, void (*drop)(void *arg, void *item), void
             drop(arg, w->items[w->first]);
     pthread_cond_destroy(&w->pushed);
     pthread_cond_destroy(&w->taken);
-    pthread_mutex_destroy(&w->lock);
+    lock_destroy(&w->lock);
     free(w->items);
     free(w);
 }

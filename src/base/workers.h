@@ -13,8 +13,9 @@ struct workers;
 
 typedef void workers_fn(void *arg, struct workers *w);
 
-/* Starts `threads` threads. The queue holds at most queue_max items. 0, -ENOMEM, -EAGAIN (no more threads). */
-int workers_start(struct workers **ret, int threads, size_t queue_max, workers_fn *fn, void *arg)
+/* Starts `threads` threads of this name (at most 15 bytes, for debuggers and profiles; a string that stays). The queue
+ * holds at most queue_max items. 0, -ENOMEM, -EAGAIN (no more threads). */
+int workers_start(struct workers **ret, const char *name, int threads, size_t queue_max, workers_fn *fn, void *arg)
     __attribute__((warn_unused_result));
 
 /* Queues an item; while the queue is full, waits until half of it is free. -EPIPE once the workers were stopped: the

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
 #include "job/recount.h"
@@ -29,7 +31,7 @@ struct prepare {
     const char **collections; /* all, ended by NULL */
     pthread_t thread;
     int changed; /* eventfd: the stage is another one */
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t told; /* go or cancelled was set */
     enum prepare_stage stage;
     int go, cancelled;
@@ -39,9 +41,9 @@ struct prepare {
 
 static void set_stage(struct prepare *p, enum prepare_stage stage)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->stage = stage;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     (void)!eventfd_write(p->changed, 1);
 }
 
@@ -67,11 +69,11 @@ static int again(struct prepare *p, const struct error *why, int persists, int64
     if (*pause_ms > PAUSE_LONGEST_MS)
         *pause_ms = PAUSE_LONGEST_MS;
     struct timespec until = clock_timespec((clock_monotonic_ms() + *pause_ms) * 1000000);
-    pthread_mutex_lock(&p->lock);
-    while (!p->cancelled && pthread_cond_timedwait(&p->told, &p->lock, &until) == 0)
+    lock_take(&p->lock);
+    while (!p->cancelled && pthread_cond_timedwait(&p->told, &p->lock.mutex, &until) == 0)
         ;
     int go_on = !p->cancelled;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return go_on;
 }
 
@@ -156,10 +158,10 @@ static void cancel_job(struct job *job)
 /* 0 while `job` may run. */
 static int enter_job(struct prepare *p, struct job *job)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->job = job;
     int cancelled = p->cancelled;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return cancelled ? -ECANCELED : 0;
 }
 
@@ -203,17 +205,18 @@ static int restore(struct prepare *p, int persists)
 
 static int wait_for_go(struct prepare *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     while (!p->go && !p->cancelled)
-        pthread_cond_wait(&p->told, &p->lock);
+        pthread_cond_wait(&p->told, &p->lock.mutex);
     int go = !p->cancelled;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return go;
 }
 
 static void *prepare_run(void *arg)
 {
     struct prepare *p = arg;
+    thread_set_name("prepare");
     int migrated =
         p->what & PREPARE_MIGRATE ? migrate(p, MIGRATE_TABLES, clock_monotonic_ms() + POSTPONED_MS) : -ECANCELED;
     report_schema(p);
@@ -238,7 +241,7 @@ static void release(struct prepare *p)
     if (p->changed >= 0)
         close(p->changed);
     pthread_cond_destroy(&p->told);
-    pthread_mutex_destroy(&p->lock);
+    lock_destroy(&p->lock);
     free(p->collections);
     free(p);
 }
@@ -249,7 +252,7 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     if (!p)
         return error_set(e, -ENOMEM, "out of memory");
     clock_cond_init(&p->told);
-    pthread_mutex_init(&p->lock, NULL);
+    lock_init(&p->lock, LOCK_prepare);
     p->store = store;
     p->what = what;
     p->log = log;
@@ -266,19 +269,19 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
 
 void prepare_restore(struct prepare *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->go = 1;
     pthread_cond_signal(&p->told);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 static enum prepare_stage stage_of(struct prepare *p)
 {
     eventfd_t count;
     (void)!eventfd_read(p->changed, &count);
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     enum prepare_stage stage = p->stage;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return stage;
 }
 
@@ -297,12 +300,12 @@ enum prepare_stage prepare_wait(struct prepare *p, enum prepare_stage stage, str
 
 void prepare_cancel(struct prepare *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->cancelled = 1;
     if (p->job)
         cancel_job(p->job);
     pthread_cond_signal(&p->told);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 int prepare_stop(struct prepare *p, int64_t deadline_ms)

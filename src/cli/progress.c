@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/thread.h"
 #include "cli/output.h"
 
@@ -66,7 +67,7 @@ struct progress *progress_start(struct job *job)
     struct progress *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    thread_init(&p->thread);
+    thread_init(&p->thread, LOCK_progress);
     p->job = job;
     p->terminal = isatty(STDERR_FILENO);
     p->started_ms = clock_monotonic_ms();

@@ -10,7 +10,9 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db_conn.h"
 #include "client/db_fault.h"
 
@@ -28,7 +30,7 @@
 struct db_pool {
     struct db_options options;
     struct db_watch *watch;
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t returned;
     int opened;            /* idle, in use, or being opened */
     int opening;           /* of these, the last */
@@ -63,9 +65,9 @@ static void set_follower(struct db_pool *leader, struct db_pool *follower)
 {
     if (!leader)
         return;
-    pthread_mutex_lock(&leader->lock);
+    lock_take(&leader->lock);
     leader->follower = follower;
-    pthread_mutex_unlock(&leader->lock);
+    lock_give(&leader->lock);
 }
 
 int db_pool_open(struct db_pool **ret, const struct db_options *options, struct error *e)
@@ -93,7 +95,7 @@ int db_pool_open(struct db_pool **ret, const struct db_options *options, struct 
     }
 
     clock_cond_init(&pool->returned);
-    pthread_mutex_init(&pool->lock, NULL);
+    lock_init(&pool->lock, LOCK_db_pool);
     set_follower(options->leader, pool);
     *ret = pool;
     return 0;
@@ -104,10 +106,10 @@ void db_pool_close(struct db_pool *pool)
     if (!pool)
         return;
     set_follower(pool->options.leader, NULL);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     while (pool->opening)
-        pthread_cond_wait(&pool->returned, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+        pthread_cond_wait(&pool->returned, &pool->lock.mutex);
+    lock_give(&pool->lock);
     if (pool->has_last_opener)
         pthread_join(pool->last_opener, NULL);
     assert(pool->opened == pool->idle_count);
@@ -115,24 +117,24 @@ void db_pool_close(struct db_pool *pool)
         db_conn_close(pool->idle[--pool->idle_count].conn);
     db_watch_stop(pool->watch);
     pthread_cond_destroy(&pool->returned);
-    pthread_mutex_destroy(&pool->lock);
+    lock_destroy(&pool->lock);
     free((char *)pool->options.url);
     free(pool);
 }
 
 int db_pool_size(struct db_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int size = pool->options.max_connections;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     return size;
 }
 
 void db_pool_cede(struct db_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     pool->options.max_connections--;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 /* With the lock held. */
@@ -148,11 +150,11 @@ static void tell_use(const struct db_pool *pool)
 
 static void forget_one(struct db_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     pool->opened--;
     tell_use(pool);
     pthread_cond_broadcast(&pool->returned); /* one alone might be opening his already, and not need the room */
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 /* The one that this thread had last, if it is there: its backend is used to our core. Else the last one put back. */
@@ -184,8 +186,9 @@ static void *db_pool_open_run(void *arg)
     struct db_conn *conn;
     struct error why;
     int reached = 0;
+    thread_set_name("db-connect");
     int r = db_conn_open(&conn, pool, &pool->options, pool->watch, &reached, &why);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     pool->reached |= reached;
     if (r == 0) {
         add_idle(pool, conn, o->user);
@@ -204,7 +207,7 @@ static void *db_pool_open_run(void *arg)
     pool->last_opener = pthread_self();
     pool->has_last_opener = 1;
     pthread_cond_broadcast(&pool->returned);
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     if (was_before)
         pthread_join(before, NULL);
     return NULL;
@@ -249,10 +252,10 @@ int db_pool_waits(struct db_pool *pool, struct error *e)
 {
     int64_t statement_ms, connect_ms = 0;
     int n = db_watch_armed(pool->watch, WAITS_MS, &statement_ms);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     if (pool->opening)
         connect_ms = clock_monotonic_ms() - pool->opening_ms;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     if (n)
         return error_set_sentence(
             e, DB_TIMEOUT,
@@ -292,7 +295,7 @@ static int wait_for_one(struct db_pool *pool, struct opening **own, const struct
         if (r < 0)
             return r;
     }
-    if (pthread_cond_timedwait(&pool->returned, &pool->lock, until) == 0 || pool->idle_count)
+    if (pthread_cond_timedwait(&pool->returned, &pool->lock.mutex, until) == 0 || pool->idle_count)
         return 0;
     return *own ? error_set_sentence(e, DB_TIMEOUT, "cannot reach the database: it takes too long")
                 : fail_in_use(pool, e);
@@ -305,7 +308,7 @@ static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)
     int64_t since_us = clock_monotonic_us();
     int r = 0;
 
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int waits = !pool->idle_count;
     while (!pool->idle_count && r == 0)
         r = wait_for_one(pool, &own, &until, e);
@@ -314,7 +317,7 @@ static int take(struct db_pool *pool, struct db_conn **ret, struct error *e)
     if (r == 0)
         *ret = take_idle(pool);
     tell_use(pool);
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     if (waits)
         metric_observe(METRIC_db_wait_seconds, METRIC_none, METRIC_none, clock_monotonic_us() - since_us);
     return r;
@@ -328,7 +331,7 @@ static void drop(struct db_pool *pool, struct db_conn *conn)
 
 int db_get(struct db_pool *pool, struct db_conn **ret, struct error *e)
 {
-    struct db_conn *conn;
+    struct db_conn *conn = NULL;
     int r;
     while ((r = take(pool, &conn, e)) == 0) {
         if (db_conn_generation(conn) == db_pool_generation(pool) && db_conn_alive(conn)) {
@@ -364,7 +367,7 @@ static void close_all(struct db_pool *pool)
 {
     struct db_conn *idle[CONNECTIONS_MAX];
     int count = 0;
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     atomic_fetch_add(&pool->generation, 1);
     pool->closed_ms = clock_monotonic_ms();
     while (pool->idle_count)
@@ -372,7 +375,7 @@ static void close_all(struct db_pool *pool)
     if (pool->waiting)
         db_cut(pool->waiting);
     struct db_pool *follower = pool->follower;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     for (int i = 0; i < count; i++)
         drop(pool, idle[i]);
     if (follower)
@@ -395,14 +398,14 @@ static void renew_idle(struct db_pool *pool)
 {
     struct db_conn *idle[CONNECTIONS_MAX];
     int count = 0;
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     if (clock_monotonic_ms() - pool->closed_ms >= RENEW_MS) {
         atomic_fetch_add(&pool->generation, 1);
         pool->closed_ms = clock_monotonic_ms();
         while (pool->idle_count)
             idle[count++] = pool->idle[--pool->idle_count].conn;
     }
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     for (int i = 0; i < count; i++)
         drop(pool, idle[i]);
 }
@@ -414,9 +417,9 @@ int db_pool_read_only(struct db_pool *pool)
         return 0;
     }
     int first = !atomic_exchange(&pool->read_only, 1);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int due = first || clock_monotonic_ms() - pool->closed_ms >= CLOSE_AGAIN_MS;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     if (due)
         close_all(pool);
     if (first)
@@ -426,28 +429,28 @@ int db_pool_read_only(struct db_pool *pool)
 
 int db_pool_ask_version(struct db_pool *pool, int64_t now_ms, int every_ms)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int ask = !pool->version_known || now_ms - pool->version_asked_ms >= every_ms;
     if (ask)
         pool->version_asked_ms = now_ms;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     return ask;
 }
 
 void db_pool_set_version(struct db_pool *pool, const char *version)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     pool->version_known = 1;
     if (version)
         memcpy(pool->version, version, DB_VERSION_SIZE);
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 void db_pool_version(struct db_pool *pool, char ret[DB_VERSION_SIZE])
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     memcpy(ret, pool->version, DB_VERSION_SIZE);
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 void db_pool_wrote(struct db_pool *pool)
@@ -458,19 +461,19 @@ void db_pool_wrote(struct db_pool *pool)
 
 int db_pool_wait_begin(struct db_pool *pool, struct db_conn *conn)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int stale = db_conn_generation(conn) != db_pool_generation(pool);
     if (!stale)
         pool->waiting = conn;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     return stale ? -ENOTCONN : 0;
 }
 
 void db_pool_wait_end(struct db_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     pool->waiting = NULL;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 /* Names of statements */
@@ -493,9 +496,9 @@ int db_pool_stop_naming(struct db_pool *pool)
 
 static int was_reached(struct db_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int reached = pool->reached;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     return reached;
 }
 
@@ -537,11 +540,11 @@ void db_put(struct db_conn *conn)
         return;
     }
     db_conn_reset(conn);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     add_idle(pool, conn, pthread_self());
     tell_use(pool);
     pthread_cond_signal(&pool->returned);
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
 }
 
 void db_discard(struct db_conn *conn)

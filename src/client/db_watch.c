@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/thread.h"
 
 #define NEVER THREAD_NEVER
@@ -54,11 +55,11 @@ static int64_t fire(struct db_watch *w)
 static void db_watch_run(void *arg)
 {
     struct db_watch *w = arg;
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     do
         w->wakes_ms = fire(w);
     while (thread_wait_locked(&w->thread, w->wakes_ms));
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
 }
 
 int db_watch_start(struct db_watch **ret, int slots)
@@ -71,7 +72,7 @@ int db_watch_start(struct db_watch **ret, int slots)
     for (int i = 0; i < slots; i++)
         w->slots[i] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
 
-    thread_init(&w->thread);
+    thread_init(&w->thread, LOCK_db_watch);
     int r = thread_start(&w->thread, "db-watch", db_watch_run, w);
     if (r < 0) {
         thread_destroy(&w->thread);
@@ -94,25 +95,25 @@ void db_watch_stop(struct db_watch *w)
 int db_watch_take(struct db_watch *w, int fd)
 {
     int slot = 0;
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     while (slot < w->count && w->slots[slot].fd >= 0)
         slot++;
     assert(slot < w->count);
     w->slots[slot] = (struct db_watch_slot){.fd = fd, .deadline_ms = NEVER};
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
     return slot;
 }
 
 void db_watch_give(struct db_watch *w, int slot)
 {
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     w->slots[slot] = (struct db_watch_slot){.fd = -1, .deadline_ms = NEVER};
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
 }
 
 void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms)
 {
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     w->slots[slot].deadline_ms = deadline_ms;
     w->slots[slot].armed_ms = clock_monotonic_ms();
     if (deadline_ms < w->wakes_ms) {
@@ -120,30 +121,30 @@ void db_watch_arm(struct db_watch *w, int slot, int64_t deadline_ms)
         w->thread.woken = 1;
         pthread_cond_broadcast(&w->thread.changed);
     }
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
 }
 
 int db_watch_armed(struct db_watch *w, int64_t min_ms, int64_t *ret_longest_ms)
 {
     int n = 0;
     int64_t now_ms = clock_monotonic_ms(), longest_ms = 0;
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     for (int i = 0; i < w->count; i++) {
         const struct db_watch_slot *s = &w->slots[i];
         int64_t ms = s->deadline_ms != NEVER ? now_ms - s->armed_ms : 0;
         n += ms >= min_ms;
         longest_ms = ms > longest_ms ? ms : longest_ms;
     }
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
     *ret_longest_ms = longest_ms;
     return n;
 }
 
 int db_watch_disarm(struct db_watch *w, int slot)
 {
-    pthread_mutex_lock(&w->thread.lock);
+    lock_take(&w->thread.lock);
     w->slots[slot].deadline_ms = NEVER;
     int fired = w->slots[slot].fired;
-    pthread_mutex_unlock(&w->thread.lock);
+    lock_give(&w->thread.lock);
     return fired;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "client/http_fetch_answer.h"
 #include "client/http_fetch_url.h"
 #include "client/net_address.h"
@@ -23,7 +24,7 @@
 
 struct fetch_pool {
     struct fetch_policy policy; /* its texts are the pool's own */
-    pthread_mutex_t lock;
+    struct lock lock;
     CURL *idle[IDLE_MAX];
     int idle_len;
 };
@@ -263,20 +264,20 @@ static int set_headers(CURL *curl, const char *const *headers, struct curl_slist
 
 static CURL *take_handle(struct fetch_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     CURL *curl = pool->idle_len ? pool->idle[--pool->idle_len] : NULL;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     return curl ? curl : curl_easy_init();
 }
 
 static void give_handle(struct fetch_pool *pool, CURL *curl)
 {
     curl_easy_reset(curl);
-    pthread_mutex_lock(&pool->lock);
+    lock_take(&pool->lock);
     int kept = pool->idle_len < IDLE_MAX;
     if (kept)
         pool->idle[pool->idle_len++] = curl;
-    pthread_mutex_unlock(&pool->lock);
+    lock_give(&pool->lock);
     if (!kept)
         curl_easy_cleanup(curl);
 }
@@ -424,7 +425,7 @@ int fetch_pool_open(struct fetch_pool **ret, const struct fetch_policy *policy, 
     struct fetch_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return error_set_sentence(e, -ENOMEM, "out of memory");
-    pthread_mutex_init(&pool->lock, NULL);
+    lock_init(&pool->lock, LOCK_http_pool);
     pool->policy.private_allowed = policy->private_allowed;
     if (copy_text(policy->origin, &pool->policy.origin) < 0 || copy_text(policy->allowed, &pool->policy.allowed) < 0 ||
         copy_text(policy->ca_file, &pool->policy.ca_file) < 0) {
@@ -441,7 +442,7 @@ void fetch_pool_close(struct fetch_pool *pool)
         return;
     while (pool->idle_len)
         curl_easy_cleanup(pool->idle[--pool->idle_len]);
-    pthread_mutex_destroy(&pool->lock);
+    lock_destroy(&pool->lock);
     free((char *)pool->policy.origin);
     free((char *)pool->policy.allowed);
     free((char *)pool->policy.ca_file);

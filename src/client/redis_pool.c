@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/redis_conn.h"
 
 #define CONNECTIONS_MAX  100
@@ -28,7 +30,7 @@ struct pooled {
 struct redis_client {
     struct redis_client_options options;
     struct redis_conn_options conn_options;
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t returned; /* an idle connection, or none any more */
     pthread_cond_t work;     /* for the keeper */
     pthread_t keeper;
@@ -109,21 +111,21 @@ static void add_idle(struct redis_client *c, struct redis_conn *conn)
 
 static void fail(struct redis_client *c, const char *why)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     note_failure(c, why);
     int fell = fall(c);
     show(c);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     if (fell && c->options.on_change)
         c->options.on_change(c->options.arg, 0, why);
 }
 
 void redis_client_connect(struct redis_client *c)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     c->is_early = c->opened == 0;
     pthread_cond_signal(&c->work);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
 }
 
 void redis_client_trip(struct redis_client *c, const char *why)
@@ -133,20 +135,20 @@ void redis_client_trip(struct redis_client *c, const char *why)
 
 int redis_client_is_up(struct redis_client *c)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     int up = c->up;
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     return up;
 }
 
 void redis_client_state(struct redis_client *c, struct redis_client_state *ret)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     *ret = (struct redis_client_state){
         .up = c->up, .connections = c->opened, .in_use = c->opened - c->idle_count, .errors = c->errors};
     memcpy(ret->why, c->why, sizeof ret->why);
     memcpy(ret->server, c->server, sizeof ret->server);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
 }
 
 /* Taking and giving back */
@@ -157,7 +159,7 @@ static int wait_for_one(struct redis_client *c, const struct timespec *until, st
     c->wanted++;
     pthread_cond_signal(&c->work);
     while (!c->idle_count && c->up && r == 0)
-        r = pthread_cond_timedwait(&c->returned, &c->lock, until);
+        r = pthread_cond_timedwait(&c->returned, &c->lock.mutex, until);
     c->wanted--;
     if (c->idle_count)
         return 0;
@@ -174,7 +176,7 @@ static int take(struct redis_client *c, int64_t deadline_ms, struct pooled *ret,
     int64_t longest_ms = clock_monotonic_ms() + c->options.pool_timeout_ms;
     struct timespec until = clock_timespec((deadline_ms < longest_ms ? deadline_ms : longest_ms) * 1000000);
     int r = 0;
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     if (!c->up && !is_keeper(c))
         r = error_set(e, -ENOTCONN, "Redis is unavailable, the circuit breaker is open: %s", c->why);
     while (r == 0) {
@@ -189,13 +191,13 @@ static int take(struct redis_client *c, int64_t deadline_ms, struct pooled *ret,
         c->opened--;
     }
     show(c);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     return r;
 }
 
 static void put(struct redis_client *c, struct pooled one, int usable)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     if (usable && one.epoch == c->epoch) {
         add_idle(c, one.conn);
         one.conn = NULL;
@@ -205,7 +207,7 @@ static void put(struct redis_client *c, struct pooled one, int usable)
             pthread_cond_signal(&c->work);
     }
     show(c);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     redis_conn_close(one.conn);
 }
 
@@ -231,10 +233,10 @@ static const char *find_refusal(const struct redis_client_replies *replies)
 /* It served: the next failure is a new outage, whose first pause is short. */
 static void end_outage(struct redis_client *c)
 {
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     if (c->up)
         c->pause_ms = PAUSE_FIRST_MS;
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
 }
 
 static int call_on(struct redis_client *c, struct pooled one, const struct redis_client_commands *cmds,
@@ -289,9 +291,9 @@ static int open_one(struct redis_client *c, struct redis_conn **ret, struct erro
     c->opened++;
     c->opening = 1;
     show(c);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     int r = redis_conn_open(ret, &c->conn_options, clock_monotonic_ms() + OPEN_MS, e);
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     c->opening = 0;
     if (r < 0)
         c->opened--;
@@ -300,10 +302,10 @@ static int open_one(struct redis_client *c, struct redis_conn **ret, struct erro
 
 static void tell_change(struct redis_client *c, int up, const char *why)
 {
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     if (c->options.on_change)
         c->options.on_change(c->options.arg, up, why);
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
 }
 
 static void open_wanted(struct redis_client *c)
@@ -363,11 +365,11 @@ static void probe(struct redis_client *c)
         memcpy(run_id, c->run_id, sizeof run_id);
         *c->run_id = '\0'; /* until on_recover is through with it */
         add_idle(c, conn);
-        pthread_mutex_unlock(&c->lock);
+        lock_give(&c->lock);
         r = try_out(c, &why);
         if (r == 0 && c->options.on_recover)
             r = c->options.on_recover(c->options.arg, seen, &why);
-        pthread_mutex_lock(&c->lock);
+        lock_take(&c->lock);
     }
     if (r == 0) {
         memcpy(c->run_id, run_id, sizeof c->run_id);
@@ -387,19 +389,20 @@ static void probe(struct redis_client *c)
 static void *redis_keeper_run(void *arg)
 {
     struct redis_client *c = arg;
-    pthread_mutex_lock(&c->lock);
+    thread_set_name("redis-keeper");
+    lock_take(&c->lock);
     while (!c->stopped) {
         struct timespec until = clock_timespec(c->retry_ms * 1000000);
         if (c->up && (c->wanted || c->is_early) && !c->idle_count && c->opened < c->options.max_connections)
             open_wanted(c);
         else if (c->up)
-            pthread_cond_wait(&c->work, &c->lock);
+            pthread_cond_wait(&c->work, &c->lock.mutex);
         else if (clock_left_ms(c->retry_ms))
-            (void)pthread_cond_timedwait(&c->work, &c->lock, &until);
+            (void)pthread_cond_timedwait(&c->work, &c->lock.mutex, &until);
         else
             probe(c);
     }
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     return NULL;
 }
 
@@ -428,16 +431,16 @@ int redis_client_open(struct redis_client **ret, const struct redis_client_optio
     c->seed = (unsigned)clock_realtime_us();
     clock_cond_init(&c->returned);
     clock_cond_init(&c->work);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_mutex_lock(&c->lock); /* the keeper asks who he is */
+    lock_init(&c->lock, LOCK_redis_pool);
+    lock_take(&c->lock); /* the keeper asks who he is */
     show(c);
     r = -pthread_create(&c->keeper, NULL, redis_keeper_run, c);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     if (r < 0) {
         error_set(e, r, "no thread to look after Redis: %s", strerror(-r));
         pthread_cond_destroy(&c->returned);
         pthread_cond_destroy(&c->work);
-        pthread_mutex_destroy(&c->lock);
+        lock_destroy(&c->lock);
         tls_context_free(tls);
         free(c);
         return r;
@@ -450,16 +453,16 @@ void redis_client_close(struct redis_client *c)
 {
     if (!c)
         return;
-    pthread_mutex_lock(&c->lock);
+    lock_take(&c->lock);
     c->stopped = 1;
     pthread_cond_signal(&c->work);
-    pthread_mutex_unlock(&c->lock);
+    lock_give(&c->lock);
     pthread_join(c->keeper, NULL);
     close_idle(c);
     assert(c->opened == 0);
     tls_context_free(c->conn_options.tls);
     pthread_cond_destroy(&c->returned);
     pthread_cond_destroy(&c->work);
-    pthread_mutex_destroy(&c->lock);
+    lock_destroy(&c->lock);
     free(c);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/thread.h"
@@ -94,11 +95,11 @@ static void remove_file(struct feed_replace *p, int i)
 
 static void set_job(struct feed_replace *p, struct job *job)
 {
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     p->job = job;
     if (job && p->thread.stopping)
         atomic_store(&job->stopped, 1);
-    pthread_mutex_unlock(&p->thread.lock);
+    lock_give(&p->thread.lock);
 }
 
 /* `rows` are those of files to be replaced. */
@@ -197,7 +198,7 @@ int feed_replace_start(struct feed_replace **ret, struct store *store, struct wa
         return -ENOMEM;
     p->store = store;
     p->watch = watch;
-    thread_init(&p->thread);
+    thread_init(&p->thread, LOCK_feed_apply);
     int r = thread_start(&p->thread, "feed-apply", apply_run, p);
     if (r < 0)
         free_replace(p);
@@ -215,11 +216,11 @@ int feed_replace_stop(struct feed_replace *p, int64_t deadline_ms)
 {
     if (!p)
         return 0;
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     p->thread.stopping = 1;
     if (p->job)
         atomic_store(&p->job->stopped, 1);
-    pthread_mutex_unlock(&p->thread.lock);
+    lock_give(&p->thread.lock);
     if (thread_stop(&p->thread, deadline_ms) < 0)
         return -EBUSY;
     free_replace(p);

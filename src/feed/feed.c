@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/thread.h"
@@ -58,13 +59,13 @@ static const char *const mode_names[] = {"connecting", "listening", "polling"};
 
 static void set_mode(struct feed *f, enum feed_mode mode, const char *why)
 {
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     enum feed_mode was = f->mode;
     if (was == FEED_LISTENING && mode != was)
         f->heard_ms = clock_monotonic_ms();
     f->mode = mode;
     snprintf(f->why, sizeof f->why, "%s", why);
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     if (mode == FEED_LISTENING && was != mode)
         log_event(LOG_DEBUG, "listening for changes");
     else if (mode == FEED_POLLING && was != mode)
@@ -80,11 +81,11 @@ static int is_stopping(struct feed *f)
 /* From here on a stop cuts it. */
 static void hold(struct feed *f, struct db_conn *conn)
 {
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     f->conn = conn;
     if (conn && f->thread.stopping)
         db_cut(conn);
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
 }
 
 static int get(struct feed *f, struct db_pool *pool, struct db_conn **ret, struct error *e)
@@ -124,14 +125,14 @@ static int read_changes(struct feed *f, struct db_conn *conn, struct error *e)
         r = feed_read(&f->cursor, conn, f->store, &stale, e);
     if (stale || r == -EAGAIN)
         feed_replace_wake(f->replace);
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     if (r == 0)
         f->heard_ms = f->read_ms;
     if (r == 0 && !f->begun) {
         f->begun = 1;
         pthread_cond_broadcast(&f->thread.changed);
     }
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     return r;
 }
 
@@ -347,7 +348,7 @@ int feed_start(struct feed **ret, struct store *store, struct watch *watch, stru
         return error_set(e, -ENOMEM, "out of memory");
     f->store = store;
     f->heard_ms = clock_monotonic_ms();
-    thread_init(&f->thread);
+    thread_init(&f->thread, LOCK_feed);
     f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = f->wake_fd < 0 ? error_set(e, -errno, "no descriptor: %s", strerror(errno)) : open_pool(f, e);
     if (r == 0 && (r = feed_replace_start(&f->replace, store, watch)) < 0)
@@ -369,20 +370,20 @@ void feed_wait(struct feed *f, int64_t deadline_ms)
 {
     struct timespec until = clock_timespec(deadline_ms * 1000000);
     int r = 0;
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     while (!f->begun && r == 0)
-        r = pthread_cond_timedwait(&f->thread.changed, &f->thread.lock, &until);
-    pthread_mutex_unlock(&f->thread.lock);
+        r = pthread_cond_timedwait(&f->thread.changed, &f->thread.lock.mutex, &until);
+    lock_give(&f->thread.lock);
 }
 
 void feed_status(struct feed *f, struct feed_status *ret)
 {
     *ret = (struct feed_status){.stale_files = stale_files_count(store_stale_files(f->store))};
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     ret->mode = f->mode;
     ret->lag_ms = f->mode == FEED_LISTENING ? 0 : clock_monotonic_ms() - f->heard_ms;
     memcpy(ret->why, f->why, sizeof ret->why);
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     ret->mode_name = mode_names[ret->mode];
 }
 
@@ -390,11 +391,11 @@ static int stop_thread(struct feed *f, int64_t deadline_ms)
 {
     uint64_t one = 1;
     (void)!write(f->wake_fd, &one, sizeof one);
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     f->thread.stopping = 1;
     if (f->conn)
         db_cut(f->conn);
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     return thread_stop(&f->thread, deadline_ms + DRAIN_GRACE_MS) < 0 ? -EBUSY : 0;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "fs/fserror.h"
 #include "fs/naming.h"
 #include "fs/safepath.h"
@@ -36,7 +36,7 @@ struct staging_place {
 struct staging {
     int root_fd;
     atomic_uint_fast64_t last_name; /* of the temporaries: never used twice, not even in a folder made anew */
-    pthread_mutex_t remake_lock;    /* for place.name, and so that one thread alone makes the folder anew */
+    struct lock remake_lock;        /* for place.name, and so that one thread alone makes the folder anew */
     struct staging_place place;     /* its descriptors keep their numbers as long as the staging lives */
 };
 
@@ -269,7 +269,7 @@ int staging_open(int root_fd, struct staging **ret, struct error *e)
         free(s);
         return fserror_set(e, r, "can't hold temporary files (in its folder " SAFEPATH_OWN_FOLDER ")");
     }
-    pthread_mutex_init(&s->remake_lock, NULL);
+    lock_init(&s->remake_lock, LOCK_staging);
     *ret = s;
     return 0;
 }
@@ -286,7 +286,7 @@ void staging_close(struct staging *s)
     }
     close(s->place.lock_fd);
     close(s->place.fd);
-    pthread_mutex_destroy(&s->remake_lock);
+    lock_destroy(&s->remake_lock);
     free(s);
 }
 
@@ -305,7 +305,7 @@ static int remake(struct staging *s)
 {
     struct staging_place p;
     int r = 0;
-    pthread_mutex_lock(&s->remake_lock);
+    lock_take(&s->remake_lock);
     if (is_there(s->place.fd, LOCK_NAME)) /* Another thread was faster. */
         goto out;
     r = make_place(s->root_fd, &p);
@@ -318,7 +318,7 @@ static int remake(struct staging *s)
     close(p.fd);
     close(p.lock_fd);
 out:
-    pthread_mutex_unlock(&s->remake_lock);
+    lock_give(&s->remake_lock);
     return r;
 }
 

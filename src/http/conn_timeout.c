@@ -10,6 +10,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/thread.h"
 
 #define FIRST_HEAD_MS 20000
@@ -20,8 +21,8 @@
 
 struct conn_timer {
     int fd;
-    pthread_mutex_t file_lock; /* over these two, and that file is open while it is held */
-    int file;                  /* that is being sent; -1: none. Changed by the connection's thread alone */
+    struct lock file_lock; /* over these two, and that file is open while it is held */
+    int file;              /* that is being sent; -1: none. Changed by the connection's thread alone */
     int64_t file_end;
     int64_t body_began_ms, body_bytes; /* the connection's thread's */
     atomic_llong deadline_ms;
@@ -59,9 +60,9 @@ static int has_left(struct conn_timer *post, int64_t deadline_ms)
 static int is_cut_short(struct conn_timer *post)
 {
     struct stat st;
-    pthread_mutex_lock(&post->file_lock);
+    lock_take(&post->file_lock);
     int cut = post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
-    pthread_mutex_unlock(&post->file_lock);
+    lock_give(&post->file_lock);
     return cut;
 }
 
@@ -107,17 +108,17 @@ static void conn_timeout_run(void *arg)
 {
     struct conn_timeout *p = arg;
     int go_on;
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     do {
         go_on = thread_wait_locked(&p->thread, clock_monotonic_ms() + ROUND_MS);
         go_round(p);
         struct call *calls = p->calls;
         p->calls = NULL;
-        pthread_mutex_unlock(&p->thread.lock);
+        lock_give(&p->thread.lock);
         make_calls(calls);
-        pthread_mutex_lock(&p->thread.lock);
+        lock_take(&p->thread.lock);
     } while (go_on);
-    pthread_mutex_unlock(&p->thread.lock);
+    lock_give(&p->thread.lock);
 }
 
 int conn_timeout_start(struct conn_timeout **ret)
@@ -125,7 +126,7 @@ int conn_timeout_start(struct conn_timeout **ret)
     struct conn_timeout *p = calloc(1, sizeof *p);
     if (!p)
         return -ENOMEM;
-    thread_init(&p->thread);
+    thread_init(&p->thread, LOCK_conn_timeout);
     int r = thread_start(&p->thread, "conn-timeout", conn_timeout_run, p);
     if (r < 0) {
         thread_destroy(&p->thread);
@@ -160,11 +161,11 @@ struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd)
         return NULL;
     post->fd = fd;
     post->file = -1;
-    pthread_mutex_init(&post->file_lock, NULL);
+    lock_init(&post->file_lock, LOCK_conn_limits);
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     DL_APPEND(p->posts, post);
-    pthread_mutex_unlock(&p->thread.lock);
+    lock_give(&p->thread.lock);
     return post;
 }
 
@@ -172,19 +173,19 @@ void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *post)
 {
     if (!post)
         return;
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     DL_DELETE(p->posts, post);
-    pthread_mutex_unlock(&p->thread.lock);
-    pthread_mutex_destroy(&post->file_lock);
+    lock_give(&p->thread.lock);
+    lock_destroy(&post->file_lock);
     free(post);
 }
 
 static void set_file(struct conn_timer *post, int fd, int64_t end)
 {
-    pthread_mutex_lock(&post->file_lock);
+    lock_take(&post->file_lock);
     post->file = fd;
     post->file_end = end;
-    pthread_mutex_unlock(&post->file_lock);
+    lock_give(&post->file_lock);
 }
 
 void conn_timeout_file(struct conn_timer *post, int fd, int64_t end)
@@ -235,7 +236,7 @@ void conn_timeout_call_later(struct conn_timeout *p, void (*fn)(void *arg), void
         return;
     }
     *one = (struct call){fn, arg, NULL};
-    pthread_mutex_lock(&p->thread.lock);
+    lock_take(&p->thread.lock);
     LL_PREPEND(p->calls, one);
-    pthread_mutex_unlock(&p->thread.lock);
+    lock_give(&p->thread.lock);
 }

@@ -7,12 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "base/lock.h"
 
 #define MANY_CONNECTIONS 120 /* an event each; others are of the listening socket and of who resumes */
 #define TICK_NS          20000000
@@ -23,7 +24,7 @@ struct loop {
 };
 
 struct daemons {
-    pthread_mutex_t lock; /* over the connections and whether the timer ticks */
+    struct lock lock; /* over the connections and whether the timer ticks */
     int connections;
     int timer_fd;
     int count;
@@ -58,7 +59,7 @@ int daemons_start(struct daemons **ret, int listen_fd, int count, daemons_make_f
     int r = l ? 0 : -ENOMEM;
     if (l) {
         *ret = l;
-        pthread_mutex_init(&l->lock, NULL);
+        lock_init(&l->lock, LOCK_connections);
         l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
         r = l->timer_fd < 0 ? -errno : 0;
     }
@@ -81,12 +82,12 @@ static void set_ticking(const struct daemons *l, int on)
 
 int daemons_count(struct daemons *l, int change)
 {
-    pthread_mutex_lock(&l->lock);
+    lock_take(&l->lock);
     int was_many = l->connections >= MANY_CONNECTIONS;
     int n = l->connections += change;
     if (was_many != (n >= MANY_CONNECTIONS))
         set_ticking(l, !was_many);
-    pthread_mutex_unlock(&l->lock);
+    lock_give(&l->lock);
     return n;
 }
 
@@ -109,6 +110,6 @@ void daemons_stop(struct daemons *l)
     }
     if (l->timer_fd >= 0)
         close(l->timer_fd);
-    pthread_mutex_destroy(&l->lock);
+    lock_destroy(&l->lock);
     free(l);
 }

@@ -16,13 +16,18 @@
 #define BODY_BYTES_PER_MS 1000 /* to the database, at least */
 
 static const struct {
+    const char *name; /* of the threads */
     int threads;
     size_t queue;
     int64_t limit_ms; /* for the database, from the request on, and more for a body. What is written by a request that
                        * ran into it may be committed all the same. */
 } kinds[POOLS] = {
-    [POOL_SESSION] = {2, QUEUE_SESSION, 1500}, [POOL_READ] = {4, QUEUE, 1500},   [POOL_WRITE] = {4, QUEUE, 5000},
-    [POOL_LARGE] = {8, QUEUE, 5000},           [POOL_SLOW] = {2, QUEUE, 600000}, [POOL_SERIAL] = {1, QUEUE_ALONE, 5000},
+    [POOL_SESSION] = {"http-session", 2, QUEUE_SESSION, 1500},
+    [POOL_READ] = {"http-read", 4, QUEUE, 1500},
+    [POOL_WRITE] = {"http-write", 4, QUEUE, 5000},
+    [POOL_LARGE] = {"http-large", 8, QUEUE, 5000},
+    [POOL_SLOW] = {"http-slow", 2, QUEUE, 600000},
+    [POOL_SERIAL] = {"http-serial", 1, QUEUE_ALONE, 5000},
 };
 
 struct pools {
@@ -48,7 +53,7 @@ int pools_start(struct pools **ret)
     struct pools *p = calloc(1, sizeof *p);
     int r = p ? 0 : -ENOMEM;
     for (int i = 0; i < POOLS && r == 0; i++)
-        r = workers_start(&p->workers[i], kinds[i].threads, kinds[i].queue, pools_run, NULL);
+        r = workers_start(&p->workers[i], kinds[i].name, kinds[i].threads, kinds[i].queue, pools_run, NULL);
     if (r < 0)
         pools_finish(p);
     else

@@ -1,13 +1,13 @@
 #include "image/stale_files.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 
 struct mark {
     dev_t dev;
@@ -25,7 +25,7 @@ struct mark {
 };
 
 struct stale_files {
-    pthread_mutex_t lock;
+    struct lock lock;
     atomic_int count;   /* of the table; most of the time 0, and then nobody needs the lock */
     struct mark *table; /* in the order of arrival */
     uint64_t numbers;
@@ -35,7 +35,7 @@ struct stale_files *stale_files_new(void)
 {
     struct stale_files *t = calloc(1, sizeof *t);
     if (t)
-        pthread_mutex_init(&t->lock, NULL);
+        lock_init(&t->lock, LOCK_stale_files);
     return t;
 }
 
@@ -49,7 +49,7 @@ void stale_files_free(struct stale_files *t)
         next = one->hh.next;
         free(one);
     }
-    pthread_mutex_destroy(&t->lock);
+    lock_destroy(&t->lock);
     free(t);
 }
 
@@ -97,7 +97,7 @@ int stale_files_mark(struct stale_files *t, const struct image_key *key, const s
                      enum stale_remedy remedy)
 {
     int r = 0;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     struct mark *one = find(t, key);
     if (!one && atomic_load(&t->count) >= STALE_FILES_MAX)
         r = -ENOSPC;
@@ -113,7 +113,7 @@ int stale_files_mark(struct stale_files *t, const struct image_key *key, const s
         one->due_ms = 0;
         one->cleared = 0;
     }
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return r;
 }
 
@@ -121,23 +121,23 @@ void stale_files_clear(struct stale_files *t, const struct image_key *key)
 {
     if (!atomic_load(&t->count))
         return;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     struct mark *one = find(t, key);
     if (one && one->taken)
         one->cleared = 1;
     else if (one)
         drop(t, one);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
 }
 
 int stale_files_is(struct stale_files *t, const struct image_key *key, const struct stat *file)
 {
     if (!atomic_load(&t->count))
         return 0;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     const struct mark *one = find(t, key);
     int yes = one && !one->cleared && is_of(one, file);
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return yes;
 }
 
@@ -150,7 +150,7 @@ int stale_files_take(struct stale_files *t, struct stale_file *files, int max)
 {
     int64_t now_ms = clock_monotonic_ms();
     int n = 0;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     for (struct mark *one = t->table; one && n < max; one = one->hh.next) {
         if (one->taken || one->due_ms > now_ms)
             continue;
@@ -163,18 +163,18 @@ int stale_files_take(struct stale_files *t, struct stale_file *files, int max)
             .mark = one,
         };
     }
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
     return n;
 }
 
 void stale_files_settle(struct stale_files *t, const struct stale_file *file, int again_ms)
 {
     struct mark *one = file->mark;
-    pthread_mutex_lock(&t->lock);
+    lock_take(&t->lock);
     one->taken = 0;
     if (one->cleared || (!again_ms && one->number == file->number))
         drop(t, one);
     else
         one->due_ms = one->number == file->number ? clock_monotonic_ms() + again_ms : 0;
-    pthread_mutex_unlock(&t->lock);
+    lock_give(&t->lock);
 }

@@ -247,7 +247,8 @@ static void drop_linked(void *arg, void *item)
 /* -ENOMEM, -EAGAIN. */
 static int add_linked(struct bulk_read *f, const struct image_meta *meta, void *tag)
 {
-    int r = f->transfers ? 0 : workers_start(&f->transfers, TRANSFERS, QUEUE_LINKED, bulk_read_linked, f);
+    int r =
+        f->transfers ? 0 : workers_start(&f->transfers, "job-transfers", TRANSFERS, QUEUE_LINKED, bulk_read_linked, f);
     struct linked *one = r == 0 ? malloc(sizeof *one) : NULL;
     if (!one)
         return r < 0 ? r : -ENOMEM;
@@ -273,7 +274,7 @@ int bulk_read_start(struct bulk_read **ret, struct job *job, int threads, const 
     }
     f->job = job;
     f->ops = ops;
-    int r = workers_start(&f->workers, threads, QUEUE_BATCHES, bulk_read_rows, f);
+    int r = workers_start(&f->workers, "job-reads", threads, QUEUE_BATCHES, bulk_read_rows, f);
     if (r < 0) {
         ops->leave(f->bystander);
         free(f);

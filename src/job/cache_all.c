@@ -303,14 +303,14 @@ int cache_all_run(struct job *job, const struct cache_all_options *options)
 {
     struct cache_all c = {.job = job, .options = options};
     struct error why = {0};
-    int r = workers_start(&c.workers, job_threads(job, 0), QUEUE_FILES, cache_all_take, &c);
+    int r = workers_start(&c.workers, "cache-all", job_threads(job, 0), QUEUE_FILES, cache_all_take, &c);
     if (r < 0) {
         error_set(&why, r, "no threads: %s", strerror(-r));
         job_fail(job, &why);
         return r;
     }
     if (store_takes_large(job->store))
-        r = workers_start(&c.uploads, UPLOADS, QUEUE_FILES, cache_all_upload, &c);
+        r = workers_start(&c.uploads, "cache-uploads", UPLOADS, QUEUE_FILES, cache_all_upload, &c);
     for (size_t i = 0; options->collections[i] && r == 0; i++)
         r = walk_collection(&c, options->collections[i], &why);
     if (r < 0 && r != -EPIPE && r != -ECANCELED) { /* those two: a worker has said why already */

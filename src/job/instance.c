@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "client/db.h"
@@ -176,9 +177,9 @@ static void instance_run(void *arg)
     do
         r = look(i);
     while (thread_wait(&i->thread, clock_monotonic_ms() + (r < 0 ? FAILED_MS : RENEW_MS)));
-    pthread_mutex_lock(&i->thread.lock);
+    lock_take(&i->thread.lock);
     int64_t deadline_ms = i->deadline_ms;
-    pthread_mutex_unlock(&i->thread.lock);
+    lock_give(&i->thread.lock);
     note_last_uses(i, deadline_ms);
 }
 
@@ -202,7 +203,7 @@ int instance_start(struct instance **ret, struct store *store)
     }
     (void)snprintf(i->id, sizeof i->id, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
     (void)gethostname(i->host, sizeof i->host - 1);
-    thread_init(&i->thread);
+    thread_init(&i->thread, LOCK_instance);
     int r = thread_start(&i->thread, "instance", instance_run, i);
     if (r < 0)
         free_instance(i);
@@ -227,9 +228,9 @@ int instance_stop(struct instance *i, int64_t deadline_ms)
     if (!i)
         return 0;
     atomic_store(&i->stopped, 1);
-    pthread_mutex_lock(&i->thread.lock);
+    lock_take(&i->thread.lock);
     i->deadline_ms = deadline_ms;
-    pthread_mutex_unlock(&i->thread.lock);
+    lock_give(&i->thread.lock);
     if (thread_stop(&i->thread, deadline_ms + GRACE_MS) < 0)
         return -ETIMEDOUT;
     free_instance(i);

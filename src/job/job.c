@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "base/semaphore.h"
 #include "client/db.h"
@@ -23,12 +24,12 @@ void job_init(struct job *job, const char *kind, struct store *store, const char
     job->arg = arg;
     for (int i = 0; counter_names[i]; i++)
         job->counters[i].name = counter_names[i];
-    pthread_mutex_init(&job->lock, NULL);
+    lock_init(&job->lock, LOCK_job);
 }
 
 void job_release(struct job *job)
 {
-    pthread_mutex_destroy(&job->lock);
+    lock_destroy(&job->lock);
 }
 
 void job_count(struct job *job, int counter, int64_t n)
@@ -52,9 +53,9 @@ static void tell(struct job *job, const struct image_key *key, const struct erro
 {
     if (!job->problem)
         return;
-    pthread_mutex_lock(&job->lock);
+    lock_take(&job->lock);
     job->problem(job->arg, key, why);
-    pthread_mutex_unlock(&job->lock);
+    lock_give(&job->lock);
 }
 
 void job_tell(struct job *job, const struct image_key *key, const struct error *why)
@@ -79,10 +80,10 @@ void job_problem(struct job *job, int counter, const struct image_key *key, cons
 
 void job_fail(struct job *job, const struct error *why)
 {
-    pthread_mutex_lock(&job->lock);
+    lock_take(&job->lock);
     if (!job->failure.code && !job->ended)
         job->failure = *why;
-    pthread_mutex_unlock(&job->lock);
+    lock_give(&job->lock);
     atomic_store(&job->eventful, 1);
     atomic_store(&job->stopped, 1);
 }
@@ -154,9 +155,9 @@ static int add_failure(const struct job *job, struct buf *result)
 
 void job_record(struct job *job)
 {
-    pthread_mutex_lock(&job->lock);
+    lock_take(&job->lock);
     job->ended = 1;
-    pthread_mutex_unlock(&job->lock);
+    lock_give(&job->lock);
     count_end(job);
     if (!job->is_asked_for && (job->dry_run || !atomic_load(&job->eventful)))
         return;

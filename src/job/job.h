@@ -4,10 +4,10 @@
 #ifndef JOB_JOB_H
 #define JOB_JOB_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/lock.h"
 #include "image/image.h"
 #include "store/store.h"
 
@@ -34,8 +34,8 @@ struct job {
     atomic_llong failures;                     /* problems with single images, that did not end it */
     job_problem_fn *problem;
     void *arg;
-    pthread_mutex_t lock; /* over problem, ended and, until then, failure */
-    atomic_int eventful;  /* something was moved or went wrong: worth a line in the history */
+    struct lock lock;    /* over problem, ended and, until then, failure */
+    atomic_int eventful; /* something was moved or went wrong: worth a line in the history */
     atomic_int stopped;
     struct error failure; /* why it stopped; code 0: it did not */
     int ended;            /* it is too late to fail */

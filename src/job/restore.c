@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "fs/readfile.h"
 #include "fs/staging.h"
 #include "job/bulk_read.h"
@@ -432,7 +433,7 @@ static void finish(struct restore *o, int r, struct error *why)
 
 int restore_run(struct job *job, const struct restore_options *options)
 {
-    struct restore o = {.job = job, .options = options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct restore o = {.job = job, .options = options, .withheld.lock = LOCK_INIT(restore)};
     struct error why = {0};
     if (!job->dry_run && !options->keys)
         sweep(job, options->collections);
@@ -453,7 +454,7 @@ int restore_run(struct job *job, const struct restore_options *options)
 static int run_rows(struct job *job, const struct restore_options *options, const struct image_meta *rows, int count,
                     uint64_t mark)
 {
-    struct restore o = {.job = job, .options = options, .withheld.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct restore o = {.job = job, .options = options, .withheld.lock = LOCK_INIT(restore)};
     struct error why = {0};
     int r = start_fetch(&o, &why);
     for (int i = 0; r == 0 && i < count && !job_stopped(job); i++)

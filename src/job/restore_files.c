@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "client/db.h"
 #include "job/restore.h"
@@ -76,10 +77,10 @@ static int withhold(struct restore_withheld *w, const char *collection, char *pa
     if (!one)
         return -ENOMEM;
     *one = (struct restore_key){collection, path, NULL};
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     LL_PREPEND(w->keys, one);
     w->count++;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return 0;
 }
 

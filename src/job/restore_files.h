@@ -2,15 +2,15 @@
 #ifndef JOB_RESTORE_FILES_H
 #define JOB_RESTORE_FILES_H
 
-#include <pthread.h>
 #include <sys/stat.h>
 
+#include "base/lock.h"
 #include "job/bulk_read.h"
 
 /* Images whose copies got no name because they, or others that look like them to ingest_copy_gate, were being written:
  * to be looked at again. */
 struct restore_withheld {
-    pthread_mutex_t lock;
+    struct lock lock;
     int count;
     struct restore_key {
         const char *collection;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/thread.h"
@@ -65,19 +66,19 @@ struct schedule_day schedule_day(int64_t now_s, int cleanup_at)
 
 static int begin_job(struct schedule *s, struct job *job)
 {
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     int begun = !s->thread.stopping;
     if (begun)
         s->job = job;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
     return begun;
 }
 
 static void end_job(struct schedule *s)
 {
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     s->job = NULL;
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
 }
 
 /* Syncing */
@@ -298,7 +299,7 @@ int schedule_start(struct schedule **ret, const struct schedule_options *options
     if (!s)
         return -ENOMEM;
     s->options = *options;
-    thread_init(&s->thread);
+    thread_init(&s->thread, LOCK_schedule);
     int r = thread_start(&s->thread, "schedule", schedule_run, s);
     if (r < 0)
         free_schedule(s);
@@ -313,12 +314,12 @@ void schedule_cancel(struct schedule *s)
     if (!s)
         return;
     error_set(&why, -ECANCELED, "the service was asked to stop");
-    pthread_mutex_lock(&s->thread.lock);
+    lock_take(&s->thread.lock);
     s->thread.stopping = 1;
     if (s->job)
         job_fail(s->job, &why);
     pthread_cond_broadcast(&s->thread.changed);
-    pthread_mutex_unlock(&s->thread.lock);
+    lock_give(&s->thread.lock);
 }
 
 int schedule_stop(struct schedule *s, int64_t deadline_ms)

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "config/s3_settings.h"
 #include "job/sync_internal.h"
@@ -38,7 +40,7 @@ struct sync_round {
     struct uploads_claimant claimant;
     char name[64];
     int64_t since_us;
-    pthread_mutex_t lock; /* over what follows, and while `told` runs */
+    struct lock lock; /* over what follows, and while `told` runs */
     pthread_cond_t changed;
     int over;
     int begun; /* the database was asked, and there are buckets: worth counting as a job */
@@ -81,13 +83,13 @@ static struct bucket *bucket_of(struct sync_round *r, const char *collection)
 /* The collections whose buckets are there, as far as is known. */
 static void choose_collections(struct sync_round *r, struct uploads_claimant *c)
 {
-    pthread_mutex_lock(&r->lock);
+    lock_take(&r->lock);
     *c = r->claimant;
     c->collections_len = 0;
     for (int i = 0; i < r->buckets_len; i++)
         if (r->buckets[i].misses < DOWN_AFTER)
             c->collections[c->collections_len++] = r->buckets[i].origin->collection;
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
 }
 
 static int64_t again_s(int64_t attempts)
@@ -100,20 +102,20 @@ static int64_t again_s(int64_t attempts)
 
 static void note_moved(struct sync_round *r, const struct upload *u)
 {
-    pthread_mutex_lock(&r->lock);
+    lock_take(&r->lock);
     r->moved++;
     bucket_of(r, u->collection)->misses = 0;
     if (r->options->told)
         r->options->told(r->options->arg, u);
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
 }
 
 static void note_missed(struct sync_round *r, const struct upload *u)
 {
-    pthread_mutex_lock(&r->lock);
+    lock_take(&r->lock);
     r->missed++;
     bucket_of(r, u->collection)->misses++;
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
 }
 
 /* Puts a question that may be put twice until the database has answered it, within the job's patience. */
@@ -204,6 +206,7 @@ static void *sync_move_run(void *arg)
     struct upload upload;
     struct error why;
     int code;
+    thread_set_name("sync");
     sync_move_init(&move, r->job->store, r->s3, &r->job->stopped);
     while ((code = claim(r, &upload, &why)) == 0 && (code = handle(r, &move, &upload, &why)) == 0)
         ;
@@ -244,10 +247,10 @@ static int wait_for_others(struct sync_round *r, int64_t deadline_ms)
         uploads_claimed_by_others(&claimant, &others, NULL) < 0 || !others)
         return 0;
     struct timespec until = clock_timespec((clock_monotonic_ms() + OTHERS_MS) * 1000000);
-    pthread_mutex_lock(&r->lock);
-    while (!job_stopped(r->job) && pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
+    lock_take(&r->lock);
+    while (!job_stopped(r->job) && pthread_cond_timedwait(&r->changed, &r->lock.mutex, &until) == 0)
         ;
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
     return !job_stopped(r->job);
 }
 
@@ -266,16 +269,17 @@ static void *sync_renew_run(void *arg)
 {
     struct sync_round *r = arg;
     struct timespec until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
-    pthread_mutex_lock(&r->lock);
+    thread_set_name("sync-lease");
+    lock_take(&r->lock);
     while (!r->over) {
-        if (pthread_cond_timedwait(&r->changed, &r->lock, &until) == 0)
+        if (pthread_cond_timedwait(&r->changed, &r->lock.mutex, &until) == 0)
             continue;
-        pthread_mutex_unlock(&r->lock);
+        lock_give(&r->lock);
         (void)!uploads_renew(&r->claimant, NULL);
         until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
-        pthread_mutex_lock(&r->lock);
+        lock_take(&r->lock);
     }
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
     return NULL;
 }
 
@@ -286,10 +290,10 @@ static int run_round(struct sync_round *r, struct error *e)
     if (code < 0)
         return error_set(e, code, "no thread: %s", strerror(-code));
     move_all(r);
-    pthread_mutex_lock(&r->lock);
+    lock_take(&r->lock);
     r->over = 1;
     pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
+    lock_give(&r->lock);
     pthread_join(renewer, NULL);
     if (job_stopped(r->job)) /* else nothing is held any more */
         (void)!uploads_release(&r->claimant, NULL);
@@ -356,12 +360,12 @@ int sync_run(struct job *job, const struct sync_options *options)
     r.claimant = (struct uploads_claimant){.store = job->store, .even_if_not_due = options->even_if_not_due};
     name_round(&r);
     find_buckets(&r, store_config(job->store));
-    pthread_mutex_init(&r.lock, NULL);
+    lock_init(&r.lock, LOCK_sync_round);
     clock_cond_init(&r.changed);
     if (run_counted(&r, &why) < 0)
         job_fail(job, &why);
     pthread_cond_destroy(&r.changed);
-    pthread_mutex_destroy(&r.lock);
+    lock_destroy(&r.lock);
     if (r.begun)
         job_record(job);
     return job->failure.code;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "base/thread.h"
 #include "client/db.h"
@@ -282,7 +283,7 @@ static void init(struct access *a, struct store *store)
     db_array_init(&a->paths, DB_TEXT, PATHS_MAX);
     db_array_init(&a->times, DB_TIMESTAMPTZ, ARRAY_MAX);
     db_array_init(&a->counts, DB_INT8, ARRAY_MAX);
-    thread_init(&a->thread);
+    thread_init(&a->thread, LOCK_access);
 }
 
 int access_start(struct access **ret, struct store *store)

@@ -1,12 +1,13 @@
 #include "stats/access_table.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+
+#include "base/lock.h"
 
 struct access_entry {
     UT_hash_handle hh;
@@ -18,7 +19,7 @@ struct access_entry {
 };
 
 struct part {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct access_entry *entries;
 };
 
@@ -34,7 +35,7 @@ int access_table_new(struct access_table **ret, size_t images)
         return -ENOMEM;
     t->room = (unsigned)((images + ACCESS_PARTS - 1) / ACCESS_PARTS);
     for (int i = 0; i < ACCESS_PARTS; i++)
-        pthread_mutex_init(&t->parts[i].lock, NULL);
+        lock_init(&t->parts[i].lock, LOCK_access_part);
     *ret = t;
     return 0;
 }
@@ -53,7 +54,7 @@ void access_table_free(struct access_table *t)
             next = entry->hh.next;
             forget(p, entry);
         }
-        pthread_mutex_destroy(&p->lock);
+        lock_destroy(&p->lock);
     }
     free(t);
 }
@@ -91,7 +92,7 @@ int access_table_note(struct access_table *t, const struct image_key *key, int64
     HASH_VALUE(name, len, hash);
 
     struct part *p = part_of(t, hash);
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     HASH_FIND_BYHASHVALUE(hh, p->entries, name, len, hash, entry);
     if (!entry && HASH_COUNT(p->entries) < t->room)
         entry = add(p, name, (unsigned)len, (unsigned)path_at, hash);
@@ -99,7 +100,7 @@ int access_table_note(struct access_table *t, const struct image_key *key, int64
         entry->requests += entry->requests < UINT32_MAX;
         entry->accessed_us = now_us > entry->accessed_us ? now_us : entry->accessed_us;
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return entry != NULL;
 }
 
@@ -133,9 +134,9 @@ size_t access_table_take(struct access_table *t, enum access_take how, int64_t n
     size_t count = 0;
     while (*pos < ACCESS_PARTS) {
         struct part *p = &t->parts[*pos];
-        pthread_mutex_lock(&p->lock);
+        lock_take(&p->lock);
         count += take_part(p, how, now_ms, rows + count, max - count);
-        pthread_mutex_unlock(&p->lock);
+        lock_give(&p->lock);
         if (count == max) /* of this part there may be more */
             break;
         ++*pos;
@@ -148,11 +149,11 @@ void access_table_give_back(struct access_table *t, const struct access_row *row
     for (size_t i = 0; i < count; i++) {
         struct access_entry *entry = rows[i].entry;
         struct part *p = part_of(t, entry->hh.hashv);
-        pthread_mutex_lock(&p->lock);
+        lock_take(&p->lock);
         int64_t sum = entry->requests + rows[i].requests;
         entry->requests = sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
         entry->due_ms = 0;
-        pthread_mutex_unlock(&p->lock);
+        lock_give(&p->lock);
     }
 }
 
@@ -160,13 +161,13 @@ void access_table_sweep(struct access_table *t, int64_t now_ms)
 {
     for (int n = 0; n < ACCESS_PARTS; n++) {
         struct part *p = &t->parts[n];
-        pthread_mutex_lock(&p->lock);
+        lock_take(&p->lock);
         int crowded = HASH_COUNT(p->entries) > t->room / 4 * 3;
         for (struct access_entry *entry = p->entries, *next; entry; entry = next) {
             next = entry->hh.next;
             if (!entry->requests && (crowded || entry->due_ms <= now_ms))
                 forget(p, entry);
         }
-        pthread_mutex_unlock(&p->lock);
+        lock_give(&p->lock);
     }
 }

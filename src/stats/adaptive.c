@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "base/thread.h"
 #include "client/db.h"
@@ -108,10 +109,10 @@ static void tell(const struct adaptive_limits *limits)
 static void set(struct adaptive *a, const struct adaptive_limits *limits)
 {
     tell(limits);
-    pthread_mutex_lock(&a->thread.lock);
+    lock_take(&a->thread.lock);
     int is_new = a->limits.ttl_s != limits->ttl_s || a->limits.items != limits->items;
     a->limits = *limits;
-    pthread_mutex_unlock(&a->thread.lock);
+    lock_give(&a->thread.lock);
     if (is_new)
         a->apply(a->arg, limits);
 }
@@ -140,7 +141,7 @@ int adaptive_start(struct adaptive **ret, struct store *store, adaptive_apply_fn
     if (!a)
         return -ENOMEM;
     *a = (struct adaptive){.store = store, .apply = apply, .arg = arg, .limits = decide_now(store, unknown)};
-    thread_init(&a->thread);
+    thread_init(&a->thread, LOCK_adaptive);
     tell(&a->limits);
     apply(arg, &a->limits);
     int r = thread_start(&a->thread, "adaptive", adaptive_run, a);
@@ -153,9 +154,9 @@ int adaptive_start(struct adaptive **ret, struct store *store, adaptive_apply_fn
 
 struct adaptive_limits adaptive_limits(struct adaptive *a)
 {
-    pthread_mutex_lock(&a->thread.lock);
+    lock_take(&a->thread.lock);
     struct adaptive_limits limits = a->limits;
-    pthread_mutex_unlock(&a->thread.lock);
+    lock_give(&a->thread.lock);
     return limits;
 }
 

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 
 #define ROUND_MS         100
@@ -22,12 +23,12 @@ struct coalesce_waiter {
 
 static void lock(struct coalesce *c)
 {
-    pthread_mutex_lock(&c->thread.lock);
+    lock_take(&c->thread.lock);
 }
 
 static void unlock(struct coalesce *c)
 {
-    pthread_mutex_unlock(&c->thread.lock);
+    lock_give(&c->thread.lock);
 }
 
 /* Telling; without the lock */
@@ -380,7 +381,7 @@ static void coalesce_run_clock(void *arg)
 
 void coalesce_init(struct coalesce *c)
 {
-    thread_init(&c->thread);
+    thread_init(&c->thread, LOCK_reads);
 }
 
 void coalesce_destroy(struct coalesce *c)
@@ -402,8 +403,8 @@ int coalesce_start(struct coalesce *c, enum coalesce_limits limited)
     int r = 0;
     for (int i = 0; i < c->stages_len && r == 0; i++)
         if (c->stages[i].threads)
-            r = workers_start(&c->stages[i].workers, c->stages[i].threads, COALESCE_MAX, coalesce_run_stage,
-                              &c->stages[i]);
+            r = workers_start(&c->stages[i].workers, c->stages[i].name, c->stages[i].threads, COALESCE_MAX,
+                              coalesce_run_stage, &c->stages[i]);
     c->thread.stopping = c->thread.ended = 0;
     if (r == 0 && c->limits_len && limited == COALESCE_LIMITED)
         r = thread_start(&c->thread, "read-limits", coalesce_run_clock, c);

@@ -68,6 +68,7 @@ struct flight {
 };
 
 struct coalesce_stage {
+    const char *name; /* of its threads */
     int threads;      /* 0: there is no such stage */
     size_t batch_max; /* flights that its function is given at a time; at most COALESCE_BATCH_MAX */
     int limit;        /* index of the engine's limits */

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
 
+#include "base/lock.h"
 #include "store/ttl_map.h"
 
 #define ABSENT_MS  5000
@@ -40,7 +40,7 @@ struct own {
 };
 
 struct memo {
-    pthread_mutex_t lock;
+    struct lock lock;
     uint64_t version; /* how often something was forgotten */
     struct filling *fillings;
     struct ttl_map absent, owns; /* by image_key_name; absent ones without a value */
@@ -52,7 +52,7 @@ struct memo *memo_new(void)
     struct memo *m = calloc(1, sizeof *m);
     if (!m)
         return NULL;
-    pthread_mutex_init(&m->lock, NULL);
+    lock_init(&m->lock, LOCK_memo);
     m->absent = (struct ttl_map){.max = RECENT_MAX, .for_ms = ABSENT_MS};
     m->entities = (struct ttl_map){.max = RECENT_MAX, .for_ms = ENTITY_MS};
     m->owns = (struct ttl_map){.max = RECENT_MAX, .for_ms = OWN_MS};
@@ -66,15 +66,15 @@ void memo_free(struct memo *m)
     ttl_map_clear(&m->absent);
     ttl_map_clear(&m->entities);
     ttl_map_clear(&m->owns);
-    pthread_mutex_destroy(&m->lock);
+    lock_destroy(&m->lock);
     free(m);
 }
 
 uint64_t memo_version(struct memo *m)
 {
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     uint64_t version = m->version;
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return version;
 }
 
@@ -89,10 +89,10 @@ void memo_add_useless(struct memo *m, const struct image_key *key, int code, uin
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     if (m->version == version)
         ttl_map_put(&m->absent, name, len, &code, sizeof code);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
 }
 
 void memo_add_absent(struct memo *m, const struct image_key *key, uint64_t version)
@@ -104,10 +104,10 @@ int memo_is_useless(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     int code = 0;
     (void)ttl_map_get(&m->absent, name, len, &code, sizeof code);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return code;
 }
 
@@ -127,23 +127,23 @@ struct filling *memo_add_filling(struct memo *m, struct image *image, uint64_t v
     one->image = image_ref(image);
     one->name_len = len;
     memcpy(one->name, name, len);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     one->forgotten = m->version != version;
     if (!one->forgotten) {
         HASH_REPLACE(hh, m->fillings, name[0], one->name_len, one, there);
         if (there)
             there->forgotten = 1;
     }
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return one;
 }
 
 void memo_filled(struct filling *filling)
 {
-    pthread_mutex_lock(&filling->memo->lock);
+    lock_take(&filling->memo->lock);
     if (!filling->forgotten)
         HASH_DEL(filling->memo->fillings, filling);
-    pthread_mutex_unlock(&filling->memo->lock);
+    lock_give(&filling->memo->lock);
     image_unref(filling->image);
     free(filling);
 }
@@ -153,10 +153,10 @@ struct image *memo_find_filling(struct memo *m, const struct image_key *key)
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     struct filling *one;
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     HASH_FIND(hh, m->fillings, name, len, one);
     struct image *image = one ? image_ref(one->image) : NULL;
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return image;
 }
 
@@ -183,9 +183,9 @@ void memo_add_entity(struct memo *m, const struct memo_entity *entity, const str
     if (!len)
         return;
     value.version = version;
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     ttl_map_put(&m->entities, name, len, &value, (unsigned)offsetof(struct entity_entry, image) + image_len);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
 }
 
 int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_name[IMAGE_NAME_SIZE])
@@ -193,9 +193,9 @@ int memo_find_entity(struct memo *m, const struct memo_entity *entity, char ret_
     struct entity_entry value;
     char name[ENTITY_NAME_SIZE];
     unsigned len = entity_name(entity, name);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     int found = ttl_map_get(&m->entities, name, len, &value, sizeof value) && value.version == m->version;
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     if (!found)
         return -ENOENT;
     const struct image_key key = image_key_named(value.image);
@@ -221,18 +221,18 @@ void memo_add_own(struct memo *m, const struct image_meta *row, enum memo_own ow
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
     memcpy(value.sha256, row->sha256, sizeof value.sha256);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     ttl_map_put(&m->owns, name, len, &value, sizeof value);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
 }
 
 static int find_own(struct memo *m, const struct image_meta *row, struct own *ret)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(&row->key, name);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     int found = ttl_map_get(&m->owns, name, len, ret, sizeof *ret);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return found && !row->deleted_us && memcmp(ret->sha256, row->sha256, sizeof ret->sha256) == 0;
 }
 
@@ -252,9 +252,9 @@ void memo_drop_own(struct memo *m, const struct image_key *key)
 {
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     (void)ttl_map_drop(&m->owns, name, len);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
 }
 
 int memo_forget(struct memo *m, const struct image_key *key)
@@ -262,13 +262,13 @@ int memo_forget(struct memo *m, const struct image_key *key)
     char name[IMAGE_NAME_SIZE];
     unsigned len = image_key_name(key, name);
     struct filling *filling;
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     m->version++;
     int n = ttl_map_drop(&m->absent, name, len);
     HASH_FIND(hh, m->fillings, name, len, filling);
     if (filling)
         drop_filling(m, filling);
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return n + (filling != NULL);
 }
 
@@ -291,7 +291,7 @@ static int is_meant(const char *name, const char *pattern)
 int memo_forget_matching(struct memo *m, const char *pattern)
 {
     struct filling *one, *next;
-    pthread_mutex_lock(&m->lock);
+    lock_take(&m->lock);
     m->version++;
     int n = ttl_map_drop_meant(&m->absent, is_meant, pattern);
     HASH_ITER (hh, m->fillings, one, next) {
@@ -300,6 +300,6 @@ int memo_forget_matching(struct memo *m, const char *pattern)
             n++;
         }
     }
-    pthread_mutex_unlock(&m->lock);
+    lock_give(&m->lock);
     return n;
 }

@@ -160,7 +160,7 @@ int redis_fill_start(struct redis_fill **ret, struct store *store)
     if (!f)
         return -ENOMEM;
     f->store = store;
-    int r = workers_start(&f->workers, 1, WAITING_MAX, redis_fill_run, f);
+    int r = workers_start(&f->workers, "redis-fill", 1, WAITING_MAX, redis_fill_run, f);
     if (r < 0)
         free(f);
     else

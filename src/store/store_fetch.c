@@ -392,18 +392,18 @@ struct store_fetch *store_fetch_new(struct store *store)
     if (!f)
         return NULL;
     f->store = store;
-    f->stages[STAGE_DISK] = (struct coalesce_stage){.threads = cores < 2   ? 2
-                                                               : cores > 8 ? 8
-                                                                           : (int)cores,
-                                                    .batch_max = 1,
-                                                    .limit = LIMIT_DISK,
-                                                    .run = run_disk};
+    int disk_threads = cores < 2 ? 2 : cores > 8 ? 8 : (int)cores;
+    f->stages[STAGE_DISK] = (struct coalesce_stage){
+        .name = "read-disk", .threads = disk_threads, .batch_max = 1, .limit = LIMIT_DISK, .run = run_disk};
     f->stages[STAGE_REDIS] = (struct coalesce_stage){
-        .threads = 0, .batch_max = TIER_REDIS_READ_MAX, .limit = LIMIT_SOURCE, .run = run_redis};
-    f->stages[STAGE_DB] = (struct coalesce_stage){
-        .threads = store->config->db_pool - 1, .batch_max = COALESCE_BATCH_MAX, .limit = LIMIT_SOURCE, .run = run_db};
-    f->stages[STAGE_OBJECTS] =
-        (struct coalesce_stage){.threads = OBJECT_THREADS, .batch_max = 1, .limit = LIMIT_OBJECT, .run = run_objects};
+        .name = "read-redis", .batch_max = TIER_REDIS_READ_MAX, .limit = LIMIT_SOURCE, .run = run_redis};
+    f->stages[STAGE_DB] = (struct coalesce_stage){.name = "read-db",
+                                                  .threads = store->config->db_pool - 1,
+                                                  .batch_max = COALESCE_BATCH_MAX,
+                                                  .limit = LIMIT_SOURCE,
+                                                  .run = run_db};
+    f->stages[STAGE_OBJECTS] = (struct coalesce_stage){
+        .name = "read-objects", .threads = OBJECT_THREADS, .batch_max = 1, .limit = LIMIT_OBJECT, .run = run_objects};
     f->reads = (struct coalesce){.ops = &reads_ops,
                                  .arg = f,
                                  .stages_len = STAGES,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/lock.h"
 #include "base/thread.h"
 #include "tier/tier_disk.h"
 
@@ -27,15 +28,15 @@ struct fill {
 static int take(struct fill *f, struct fill_order *ret)
 {
     int n = 0;
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     while (!f->count && !f->thread.stopping)
-        pthread_cond_wait(&f->thread.changed, &f->thread.lock);
+        pthread_cond_wait(&f->thread.changed, &f->thread.lock.mutex);
     for (; n < f->count && n < TIER_DISK_FILL_MAX; n++)
         ret[n] = f->waiting[n];
     for (int i = n; i < f->count; i++)
         f->waiting[i - n] = f->waiting[i];
     f->count -= n;
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     return n;
 }
 
@@ -58,10 +59,10 @@ static void store_fill_run(void *arg)
             image_unref(images[i]);
             orders[i].done(orders[i].arg);
         }
-        pthread_mutex_lock(&f->thread.lock);
+        lock_take(&f->thread.lock);
         f->bytes -= bytes;
         pthread_cond_broadcast(&f->thread.changed);
-        pthread_mutex_unlock(&f->thread.lock);
+        lock_give(&f->thread.lock);
     }
 }
 
@@ -71,7 +72,7 @@ int fill_start(struct fill **ret, struct tier_disk *disk)
     if (!f)
         return -ENOMEM;
     f->disk = disk;
-    thread_init(&f->thread);
+    thread_init(&f->thread, LOCK_fill);
     int r = thread_start(&f->thread, "fill", store_fill_run, f);
     if (r < 0) {
         thread_destroy(&f->thread);
@@ -98,15 +99,15 @@ static int is_full(const struct fill *f)
 
 int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how how, fill_done_fn *done, void *arg)
 {
-    pthread_mutex_lock(&f->thread.lock);
+    lock_take(&f->thread.lock);
     while (how == FILL_SURELY && is_full(f))
-        pthread_cond_wait(&f->thread.changed, &f->thread.lock);
+        pthread_cond_wait(&f->thread.changed, &f->thread.lock.mutex);
     int r = is_full(f) ? -EAGAIN : 0;
     if (r == 0) {
         f->bytes += image->meta.size;
         f->waiting[f->count++] = (struct fill_order){image_ref(image), mark, done, arg};
         pthread_cond_broadcast(&f->thread.changed);
     }
-    pthread_mutex_unlock(&f->thread.lock);
+    lock_give(&f->thread.lock);
     return r;
 }

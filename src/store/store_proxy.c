@@ -426,10 +426,13 @@ struct store_proxy *store_proxy_new(struct store *store)
     if (!p)
         return NULL;
     p->store = store;
-    p->stages[STAGE_DISK] = (struct coalesce_stage){.threads = DISK_THREADS, .batch_max = 1, .run = run_disk};
-    p->stages[STAGE_REDIS] = (struct coalesce_stage){.batch_max = TIER_REDIS_READ_MAX, .run = run_redis};
+    p->stages[STAGE_DISK] =
+        (struct coalesce_stage){.name = "copies-disk", .threads = DISK_THREADS, .batch_max = 1, .run = run_disk};
+    p->stages[STAGE_REDIS] =
+        (struct coalesce_stage){.name = "copies-redis", .batch_max = TIER_REDIS_READ_MAX, .run = run_redis};
     for (int i = STAGE_ORIGINS; i < stages; i++)
-        p->stages[i] = (struct coalesce_stage){.threads = ORIGIN_THREADS, .batch_max = 1, .run = run_origin};
+        p->stages[i] = (struct coalesce_stage){
+            .name = "copies-origin", .threads = ORIGIN_THREADS, .batch_max = 1, .run = run_origin};
     p->reads = (struct coalesce){.ops = &reads_ops, .arg = p, .stages_len = stages, .stages = p->stages};
     coalesce_init(&p->reads);
     return p;

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "fs/make_folder.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
@@ -27,7 +27,7 @@ struct root {
 };
 
 struct tier_disk {
-    pthread_mutex_t lock; /* over the opening of folders */
+    struct lock lock; /* over the opening of folders */
     int64_t memory_max_bytes, max_bytes;
     struct tier_disk_known *known;
     struct stale_files *stale;
@@ -42,7 +42,7 @@ struct tier_disk *tier_disk_new(const struct config_collection *collections, siz
     struct tier_disk *disk = calloc(1, sizeof *disk + count * sizeof disk->roots[0]);
     if (!disk)
         return NULL;
-    pthread_mutex_init(&disk->lock, NULL);
+    lock_init(&disk->lock, LOCK_disk_folders);
     disk->memory_max_bytes = memory_max_bytes;
     disk->max_bytes = max_bytes;
     disk->known = tier_disk_known_new();
@@ -73,7 +73,7 @@ void tier_disk_free(struct tier_disk *disk)
     }
     tier_disk_known_free(disk->known);
     stale_files_free(disk->stale);
-    pthread_mutex_destroy(&disk->lock);
+    lock_destroy(&disk->lock);
     free(disk);
 }
 
@@ -179,13 +179,13 @@ static int acquire(struct tier_disk *disk, const char *collection, enum tier_dis
     if (!root)
         return error_set(e, -ENOENT, "the collection \"%s\" has no folder here; name it in PERDURA_COLLECTIONS",
                          collection);
-    pthread_mutex_lock(&disk->lock);
+    lock_take(&disk->lock);
     int r = open_root(root, folder, e);
     if (r == 0 && ret_staging && !root->staging)
         r = staging_open(root->fd, &root->staging, e);
     if (r == 0 && ret_staging)
         *ret_staging = root->staging;
-    pthread_mutex_unlock(&disk->lock);
+    lock_give(&disk->lock);
     if (r == 0)
         *ret = root;
     return r;
@@ -211,9 +211,9 @@ int tier_disk_in_place(struct tier_disk *disk, const char *collection, struct er
 {
     struct root *root = find(disk, collection);
     struct stat opened, named;
-    pthread_mutex_lock(&disk->lock);
+    lock_take(&disk->lock);
     int fd = root ? root->fd : -1;
-    pthread_mutex_unlock(&disk->lock);
+    lock_give(&disk->lock);
     if (fd < 0 || fstat(fd, &opened) < 0)
         return 0;
     if (stat(root->collection->root, &named) == 0 && named.st_dev == opened.st_dev && named.st_ino == opened.st_ino)
@@ -244,7 +244,7 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
     struct stat opened, named;
     if (!root)
         return error_set_sentence(e, -ENOENT, "the collection \"%s\" has no folder here", collection);
-    pthread_mutex_lock(&disk->lock);
+    lock_take(&disk->lock);
     int r = open_root(root, TIER_DISK_EXISTING, e);
     if (r == 0 && stat(root->collection->root, &named) < 0)
         r = error_set_sentence(e, -errno, "the folder %s is not there: %s", root->collection->root, strerror(errno));
@@ -254,7 +254,7 @@ int tier_disk_reopen(struct tier_disk *disk, const char *collection, struct erro
                                         strerror(errno))
                    : replace_root(root, fd, e);
     }
-    pthread_mutex_unlock(&disk->lock);
+    lock_give(&disk->lock);
     return r;
 }
 

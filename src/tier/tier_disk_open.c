@@ -2,7 +2,6 @@
  * file and remembered. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include <uthash.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "fs/filestate.h"
 #include "fs/readfile.h"
 #include "image/stale_files.h"
@@ -25,7 +25,7 @@ struct known_file {
 };
 
 struct tier_disk_known {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct known_file *table; /* in the order of arrival: the oldest goes first */
     atomic_llong hashing;
 };
@@ -34,7 +34,7 @@ struct tier_disk_known *tier_disk_known_new(void)
 {
     struct tier_disk_known *k = calloc(1, sizeof *k);
     if (k)
-        pthread_mutex_init(&k->lock, NULL);
+        lock_init(&k->lock, LOCK_disk_known);
     return k;
 }
 
@@ -48,7 +48,7 @@ void tier_disk_known_free(struct tier_disk_known *k)
         next = one->hh.next;
         free(one);
     }
-    pthread_mutex_destroy(&k->lock);
+    lock_destroy(&k->lock);
     free(k);
 }
 
@@ -56,13 +56,13 @@ static int recall(struct tier_disk_known *k, const struct stat *st, struct image
 {
     struct filestate state = filestate_of(st);
     struct known_file *one;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     HASH_FIND(hh, k->table, &state, sizeof state, one);
     if (one) {
         memcpy(meta->sha256, one->sha256, sizeof meta->sha256);
         meta->mime = one->mime;
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
     return one != NULL;
 }
 
@@ -74,7 +74,7 @@ static void remember(struct tier_disk_known *k, const struct stat *st, const str
     one->state = filestate_of(st);
     memcpy(one->sha256, meta->sha256, sizeof one->sha256);
     one->mime = meta->mime;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     HASH_REPLACE(hh, k->table, state, sizeof one->state, one, there);
     free(there);
     if (HASH_COUNT(k->table) > KNOWN_MAX) {
@@ -82,7 +82,7 @@ static void remember(struct tier_disk_known *k, const struct stat *st, const str
         HASH_DEL(k->table, there);
         free(there);
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
 }
 
 static int describe(void *arg, int fd, const struct stat *st, struct error *e)

@@ -1,7 +1,6 @@
 #include "tier/tier_memory.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <utlist.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 
 #define SHARDS_MAX      16
@@ -42,7 +42,7 @@ struct ghost {
 };
 
 struct shard {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct memory_item *table;
     struct memory_item *queue[QUEUES]; /* the first one goes next */
     int64_t bytes[QUEUES];
@@ -82,7 +82,7 @@ struct tier_memory *tier_memory_new(int64_t max_bytes, int max_items, int ttl_s)
     m->shards = shards;
     tier_memory_limit(m, max_items, ttl_s);
     for (unsigned i = 0; i < shards; i++)
-        pthread_mutex_init(&m->shard[i].lock, NULL);
+        lock_init(&m->shard[i].lock, LOCK_memory_shard);
     return m;
 }
 
@@ -238,7 +238,7 @@ int tier_memory_find(struct tier_memory *m, const struct image_key *key, struct 
 {
     struct shard *s = shard_of(m, key);
     struct memory_item *late = NULL;
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     struct memory_item *item = find(s, key);
     if (item && item->until_ms < clock_monotonic_ms()) {
         late = item;
@@ -252,7 +252,7 @@ int tier_memory_find(struct tier_memory *m, const struct image_key *key, struct 
         ret->state = item->state;
         ret->bytes = item->bytes;
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     if (late) {
         late->next = NULL;
         free_items(late);
@@ -289,7 +289,7 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
     struct memory_item *item = make_item(m, image, bytes, state), *gone = NULL, *there;
     if (!item)
         return;
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     there = find(s, &image->meta.key);
     enum queue queue = there ? there->queue : was_remembered(s, &image->meta.key) ? MAIN : SMALL;
     if (there) {
@@ -307,7 +307,7 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
         if (there)
             LL_PREPEND(gone, there);
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     free_items(gone);
     tell(m);
 }
@@ -315,23 +315,23 @@ void tier_memory_put(struct tier_memory *m, struct image *image, int64_t bytes, 
 void tier_memory_attach(struct tier_memory *m, const struct image *image, struct image_extra *extra)
 {
     struct shard *s = shard_of(m, &image->meta.key);
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     struct memory_item *item = find(s, &image->meta.key);
     if (item && item->image == image && !item->extra)
         item->extra = image_extra_ref(extra);
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
 }
 
 int tier_memory_drop(struct tier_memory *m, const struct image_key *key)
 {
     struct shard *s = shard_of(m, key);
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     struct memory_item *item = find(s, key);
     if (item) {
         take_out(m, s, item);
         item->next = NULL;
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     free_items(item);
     tell(m);
     return item != NULL;
@@ -345,7 +345,7 @@ int tier_memory_drop_matching(struct tier_memory *m, int (*meant)(const struct i
     for (unsigned i = 0; i < m->shards; i++) {
         struct shard *s = &m->shard[i];
         gone = NULL;
-        pthread_mutex_lock(&s->lock);
+        lock_take(&s->lock);
         HASH_ITER (hh, s->table, item, next) {
             if (!meant(&item->image->meta, pattern))
                 continue;
@@ -353,7 +353,7 @@ int tier_memory_drop_matching(struct tier_memory *m, int (*meant)(const struct i
             LL_PREPEND(gone, item);
             n++;
         }
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
         free_items(gone);
     }
     tell(m);
@@ -383,7 +383,7 @@ void tier_memory_free(struct tier_memory *m)
         return;
     for (unsigned i = 0; i < m->shards; i++) {
         empty(&m->shard[i]);
-        pthread_mutex_destroy(&m->shard[i].lock);
+        lock_destroy(&m->shard[i].lock);
     }
     free(m);
 }

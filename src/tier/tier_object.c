@@ -1,13 +1,13 @@
 #include "tier/tier_object.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "client/s3.h"
 #include "config/s3_settings.h"
@@ -27,8 +27,8 @@ struct tier_object {
     char *bucket;              /* of PERDURA_LARGE_BUCKET; NULL: none */
     const char *prefix;        /* behind it, "" or "images/" */
     char *prefix_own;
-    pthread_mutex_t lock; /* over the next three */
-    int64_t asked_ms;     /* 0: never */
+    struct lock lock; /* over the next three */
+    int64_t asked_ms; /* 0: never */
     int up;
     char why[ERROR_TEXT_MAX];
 };
@@ -54,7 +54,7 @@ int tier_object_open(struct tier_object **ret, const struct config *c, struct er
     const struct fetch_policy policy = fetch_policy_sources(c);
     if (!o)
         return error_set_sentence(e, -ENOMEM, "out of memory");
-    pthread_mutex_init(&o->lock, NULL);
+    lock_init(&o->lock, LOCK_object);
     o->config = c;
     int r = s3_settings_missing(c) ? 0 : s3_open(&o->s3, c, e);
     if (r == 0)
@@ -76,7 +76,7 @@ void tier_object_close(struct tier_object *o)
     fetch_pool_close(o->others);
     free(o->bucket);
     free(o->prefix_own);
-    pthread_mutex_destroy(&o->lock);
+    lock_destroy(&o->lock);
     free(o);
 }
 
@@ -116,11 +116,11 @@ int64_t tier_object_patience_ms(int64_t bytes)
 
 static void note(struct tier_object *o, int up, const char *why)
 {
-    pthread_mutex_lock(&o->lock);
+    lock_take(&o->lock);
     o->asked_ms = clock_monotonic_ms();
     o->up = up;
     (void)snprintf(o->why, sizeof o->why, "%.*s", (int)sizeof o->why - 1, up ? "" : why);
-    pthread_mutex_unlock(&o->lock);
+    lock_give(&o->lock);
 }
 
 /* client/s3's codes to ours, noting whether the storage serves. `local` was the failure of a body or a sink, if any. */
@@ -154,9 +154,9 @@ static int judge(struct tier_object *o, int code, int local, const struct error 
 /* One that did not serve a moment ago is asked once: each of many images would wait for all the repetitions. */
 static int attempts(struct tier_object *o)
 {
-    pthread_mutex_lock(&o->lock);
+    lock_take(&o->lock);
     int rests = o->asked_ms && !o->up && clock_monotonic_ms() - o->asked_ms < STATUS_FRESH_MS;
-    pthread_mutex_unlock(&o->lock);
+    lock_give(&o->lock);
     return rests ? 1 : 0;
 }
 
@@ -381,12 +381,12 @@ int tier_object_check(struct tier_object *o, int wait_ms, struct error *e)
     struct error said;
     if (!o->bucket)
         return 0;
-    pthread_mutex_lock(&o->lock);
+    lock_take(&o->lock);
     int fresh = o->asked_ms && clock_monotonic_ms() - o->asked_ms < STATUS_FRESH_MS;
     int r = o->up ? 0 : -EHOSTDOWN;
     if (fresh && r < 0)
         error_set(e, r, "%s", o->why);
-    pthread_mutex_unlock(&o->lock);
+    lock_give(&o->lock);
     if (fresh)
         return r;
     const struct s3_call call = {.deadline_ms = clock_monotonic_ms() + wait_ms, .attempts = 1};

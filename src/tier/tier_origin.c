@@ -1,7 +1,6 @@
 #include "tier/tier_origin.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/lock.h"
 #include "client/http_fetch.h"
 #include "client/s3.h"
 #include "codec/httpdate.h"
@@ -32,7 +32,7 @@ static const struct patience {
 /* One origin, and how it did lately. */
 struct origin_place {
     const struct image_origin *origin;
-    pthread_mutex_t lock;
+    struct lock lock;
     int failures; /* in a row */
     int is_down;
     int is_tried; /* while it is down: by one, after its rest */
@@ -66,7 +66,7 @@ int tier_origin_open(struct tier_origin **ret, const struct config *config, tier
     o->changed_arg = arg;
     for (; o->count < count; o->count++) {
         o->places[o->count].origin = &config->image_origins[o->count];
-        pthread_mutex_init(&o->places[o->count].lock, NULL);
+        lock_init(&o->places[o->count].lock, LOCK_origin);
     }
     for (size_t i = 0; i < count && r == 0; i++) {
         int is_web = config->image_origins[i].kind == IMAGE_ORIGIN_WEB;
@@ -89,7 +89,7 @@ void tier_origin_close(struct tier_origin *o)
     s3_close(o->s3);
     fetch_pool_close(o->web);
     for (size_t i = 0; i < o->count; i++)
-        pthread_mutex_destroy(&o->places[i].lock);
+        lock_destroy(&o->places[i].lock);
     free(o);
 }
 
@@ -119,9 +119,9 @@ int tier_origin_is_up(struct tier_origin *o, const char *collection)
     struct origin_place *p = find(o, collection);
     if (!p)
         return 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int up = clock_monotonic_ms() >= p->rests_until_ms;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return up;
 }
 
@@ -129,23 +129,23 @@ int tier_origin_is_up(struct tier_origin *o, const char *collection)
 static int may_ask(struct origin_place *p, const struct patience *patience)
 {
     int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int may = now_ms >= p->rests_until_ms;
     if (may && p->is_down) {
         p->is_tried = 1;
         p->rests_until_ms = now_ms + patience->connect_ms + patience->stalled_s * 1000;
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return may;
 }
 
 static void note_answer(const struct tier_origin *o, struct origin_place *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int was_down = p->is_down;
     p->failures = p->is_down = p->is_tried = 0;
     p->rest_ms = p->rests_until_ms = 0;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     if (was_down)
         o->changed(o->changed_arg, p->origin->collection, 1, "");
 }
@@ -167,13 +167,13 @@ static void note_failure(const struct tier_origin *o, struct origin_place *p, in
 {
     if (retry_after_s > ASKED_REST_S)
         retry_after_s = ASKED_REST_S;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int was_down = p->is_down;
     p->failures++;
     if (was_down ? p->is_tried : p->failures >= FAILURES_MAX || retry_after_s > 0)
         rest(p, retry_after_s * 1000);
     int is_down = p->is_down;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     if (is_down && !was_down)
         o->changed(o->changed_arg, p->origin->collection, 0, why->text);
 }

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "tier/tier_redis_internal.h"
 
 #define COMMANDS_MAX_BYTES    (1 << 16) /* besides an image's bytes */
@@ -110,15 +111,15 @@ void tier_redis_set_ttl(struct tier_redis *r, int seconds)
 void tier_redis_state(struct tier_redis *r, struct tier_redis_state *ret)
 {
     redis_client_state(r->client, &ret->client);
-    pthread_mutex_lock(&r->owed.lock);
+    lock_take(&r->owed.lock);
     ret->owed = r->owed.count;
     ret->owes_all = r->owed.all != r->owed.all_done;
-    pthread_mutex_unlock(&r->owed.lock);
+    lock_give(&r->owed.lock);
     ret->ttl_s = atomic_load(&r->ttl_s);
-    pthread_mutex_lock(&r->writes.lock);
+    lock_take(&r->writes.lock);
     ret->writes = r->writes.state;
     memcpy(ret->refusal, r->writes.why, sizeof ret->refusal);
-    pthread_mutex_unlock(&r->writes.lock);
+    lock_give(&r->writes.lock);
 }
 
 /* Reading */
@@ -436,9 +437,9 @@ int tier_redis_has(struct tier_redis *r, const struct image_key *key, struct err
 static void try_write(struct tier_redis *r, int wait_ms)
 {
     struct redis_client_replies replies;
-    pthread_mutex_lock(&r->writes.lock);
+    lock_take(&r->writes.lock);
     int due = r->writes.state != TIER_REDIS_ACCEPTS && clock_monotonic_ms() >= r->writes.until_ms;
-    pthread_mutex_unlock(&r->writes.lock);
+    lock_give(&r->writes.lock);
     if (!due || ask_one(r, 5, (const char *[]){"SET", "image:probe", "1", "PX", "1"}, wait_ms, &replies, NULL) < 0)
         return;
     if (redis_client_kind(replies.list[0]) == REDIS_CLIENT_ERROR)

@@ -2,16 +2,16 @@
 #ifndef TIER_TIER_REDIS_INTERNAL_H
 #define TIER_TIER_REDIS_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "tier/tier_redis.h"
 #include "tier/tier_redis_hash.h"
 
 /* The names of keys that could not be dropped. */
 struct tier_redis_owed {
-    pthread_mutex_t working; /* one at a time works it off; taken before the lock */
-    pthread_mutex_t lock;
+    struct lock working; /* one at a time works it off; taken before the lock */
+    struct lock lock;
     int count;
     char *names[TIER_REDIS_OWED_MAX];
     uint64_t all, all_done; /* how often everything was owed, and dropped */
@@ -20,7 +20,7 @@ struct tier_redis_owed {
 
 /* Whether it takes images. */
 struct tier_redis_writes {
-    pthread_mutex_t lock; /* over all below */
+    struct lock lock; /* over all below */
     enum tier_redis_write_state state;
     int64_t pause_ms;
     int64_t refused_ms, until_ms; /* clock_monotonic_ms: the last time; nothing is put before */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "tier/tier_redis_internal.h"
 
@@ -26,16 +27,16 @@ static void show(struct tier_redis_owed *owed)
 
 void tier_redis_owed_init(struct tier_redis_owed *owed)
 {
-    pthread_mutex_init(&owed->working, NULL);
-    pthread_mutex_init(&owed->lock, NULL);
+    lock_init(&owed->working, LOCK_redis_owed_work);
+    lock_init(&owed->lock, LOCK_redis_owed);
     show(owed);
 }
 
 void tier_redis_owed_release(struct tier_redis_owed *owed)
 {
     forget(owed, owed->count);
-    pthread_mutex_destroy(&owed->lock);
-    pthread_mutex_destroy(&owed->working);
+    lock_destroy(&owed->lock);
+    lock_destroy(&owed->working);
 }
 
 static void add(struct tier_redis_owed *owed, const char *name)
@@ -49,25 +50,25 @@ static void add(struct tier_redis_owed *owed, const char *name)
 
 void tier_redis_owe(struct tier_redis *r, const char *const *names, int count)
 {
-    pthread_mutex_lock(&r->owed.lock);
+    lock_take(&r->owed.lock);
     for (int i = 0; i < count; i++)
         add(&r->owed, names[i]);
     show(&r->owed);
-    pthread_mutex_unlock(&r->owed.lock);
+    lock_give(&r->owed.lock);
 }
 
 void tier_redis_owe_all(struct tier_redis *r)
 {
-    pthread_mutex_lock(&r->owed.lock);
+    lock_take(&r->owed.lock);
     r->owed.all++;
     show(&r->owed);
-    pthread_mutex_unlock(&r->owed.lock);
+    lock_give(&r->owed.lock);
 }
 
 /* Up to TIER_REDIS_NAMES_MAX names, which stay where they are until they are dropped: others only add behind them. */
 static int copy_some(struct tier_redis_owed *owed, const char **names, uint64_t *ret_all)
 {
-    pthread_mutex_lock(&owed->lock);
+    lock_take(&owed->lock);
     int n = owed->count < TIER_REDIS_NAMES_MAX ? owed->count : TIER_REDIS_NAMES_MAX;
     memcpy(names, owed->names, (size_t)n * sizeof *names);
     *ret_all = owed->all != owed->all_done ? owed->all : 0;
@@ -75,18 +76,18 @@ static int copy_some(struct tier_redis_owed *owed, const char **names, uint64_t 
         forget(owed, owed->count);
         n = 0;
     }
-    pthread_mutex_unlock(&owed->lock);
+    lock_give(&owed->lock);
     return n;
 }
 
 static void settle(struct tier_redis_owed *owed, int count, uint64_t all)
 {
-    pthread_mutex_lock(&owed->lock);
+    lock_take(&owed->lock);
     forget(owed, count);
     if (all)
         owed->all_done = all;
     show(owed);
-    pthread_mutex_unlock(&owed->lock);
+    lock_give(&owed->lock);
 }
 
 int tier_redis_work_off(struct tier_redis *r, struct error *e)
@@ -94,7 +95,7 @@ int tier_redis_work_off(struct tier_redis *r, struct error *e)
     const char *names[TIER_REDIS_NAMES_MAX];
     uint64_t all;
     int result = 0;
-    pthread_mutex_lock(&r->owed.working);
+    lock_take(&r->owed.working);
     while (result >= 0 && atomic_load(&r->owed.any)) {
         int n = copy_some(&r->owed, names, &all);
         result =
@@ -102,6 +103,6 @@ int tier_redis_work_off(struct tier_redis *r, struct error *e)
         if (result >= 0)
             settle(&r->owed, n, all);
     }
-    pthread_mutex_unlock(&r->owed.working);
+    lock_give(&r->owed.working);
     return result < 0 ? result : 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "tier/tier_redis_internal.h"
 
@@ -16,23 +17,23 @@
 
 void tier_redis_writes_init(struct tier_redis_writes *w)
 {
-    pthread_mutex_init(&w->lock, NULL);
+    lock_init(&w->lock, LOCK_redis_writes);
     metric_set(METRIC_redis_writes_refused, METRIC_none, METRIC_none, 0);
 }
 
 void tier_redis_writes_release(struct tier_redis_writes *w)
 {
-    pthread_mutex_destroy(&w->lock);
+    lock_destroy(&w->lock);
 }
 
 int tier_redis_may_write(struct tier_redis *r, struct error *e)
 {
     struct tier_redis_writes *w = &r->writes;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int may = w->state == TIER_REDIS_ACCEPTS || clock_monotonic_ms() >= w->until_ms;
     if (!may)
         error_set(e, -ENOSPC, "%s", w->why);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return may ? 0 : -ENOSPC;
 }
 
@@ -46,14 +47,14 @@ static void change(struct tier_redis *r, enum tier_redis_event event, const char
 void tier_redis_note_accepted(struct tier_redis *r)
 {
     struct tier_redis_writes *w = &r->writes;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int changed = w->state != TIER_REDIS_ACCEPTS && clock_monotonic_ms() - w->refused_ms >= STEADY_MS;
     if (changed) {
         w->state = TIER_REDIS_ACCEPTS;
         w->pause_ms = 0;
         w->why[0] = '\0';
     }
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (changed)
         change(r, TIER_REDIS_WRITES_ACCEPTED, "");
 }
@@ -68,7 +69,7 @@ void tier_redis_note_refused(struct tier_redis *r, const char *said)
                        "Redis is full: raise its maxmemory, or set maxmemory-policy to allkeys-lru (%.100s)", said);
     else
         (void)snprintf(why, sizeof why, "Redis refuses to store images: %.200s", said);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int changed = w->state == TIER_REDIS_ACCEPTS;
     w->state = is_full ? TIER_REDIS_IS_FULL : TIER_REDIS_REFUSES;
     w->pause_ms = w->pause_ms ? 2 * w->pause_ms : PAUSE_FIRST_MS;
@@ -77,7 +78,7 @@ void tier_redis_note_refused(struct tier_redis *r, const char *said)
     w->refused_ms = clock_monotonic_ms();
     w->until_ms = w->refused_ms + w->pause_ms;
     memcpy(w->why, why, sizeof why);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     metric_inc(METRIC_redis_errors);
     if (changed)
         change(r, TIER_REDIS_WRITES_REFUSED, why);

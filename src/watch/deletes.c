@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "client/db.h"
 #include "fs/safepath.h"
@@ -57,32 +58,32 @@ void watch_vanish_note(struct watch_folder *f, const char *path)
     struct vanished *v = w->vanished;
     if (!v)
         return;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     char *copy = v->count < NOTED_MAX && !w->deletes_stopped ? strdup(path) : NULL;
     if (copy)
         v->list[v->count++] = (struct one){f, copy, clock_monotonic_ms()};
     else
         v->too_many = 1;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 }
 
 static void forget_first(struct watch *w, int n)
 {
     struct vanished *v = w->vanished;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     for (int i = 0; i < n; i++)
         free(v->list[i].path);
     v->count -= n;
     memmove(v->list, v->list + n, (size_t)v->count * sizeof v->list[0]);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 }
 
 static void stop_deletes(struct watch *w, const char *why)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->deletes_stopped = 1;
     int n = w->vanished->count;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     forget_first(w, n);
     log_event(LOG_ERROR, "deletes stopped", LOG_STR("error", why),
               LOG_STR("advice", "nothing was put into the trash for it, and nothing will be until Perdura is started "
@@ -107,9 +108,9 @@ static int holds_something(int root)
 /* Why nothing that vanished from this folder may be believed; NULL when it may. */
 static const char *doubt(struct watch_folder *f)
 {
-    pthread_mutex_lock(&f->watch->lock);
+    lock_take(&f->watch->lock);
     int gone = f->gone, failed = f->listing_failed;
-    pthread_mutex_unlock(&f->watch->lock);
+    lock_give(&f->watch->lock);
     if (gone || store_folder_in_place(f->watch->store, f->collection->name, NULL) < 0)
         return "the folder itself is gone";
     if (failed)
@@ -204,13 +205,13 @@ void watch_vanish_settle(struct watch *w)
     struct vanished *v = w->vanished;
     if (!v)
         return;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int n = v->count, stopped = w->deletes_stopped, too_many = v->too_many;
     int due = n && clock_monotonic_ms() - v->list[n - 1].at_ms >= CONFIRM_MS; /* also when the last one is old enough */
     struct one *list = n ? calloc((size_t)n, sizeof *list) : NULL;
     if (list) /* the paths stay where they are until we forget them */
         memcpy(list, v->list, (size_t)n * sizeof *list);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (!stopped && too_many)
         stop_deletes(w, "too many files vanished at once");
     else if (!stopped && due && list)

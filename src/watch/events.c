@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/printable.h"
+#include "base/thread.h"
 #include "codec/sniff.h"
 #include "fs/safepath.h"
 #include "store/folders.h"
@@ -22,11 +24,11 @@
 
 static void set_polling(struct watch_folder *f, const char *why)
 {
-    pthread_mutex_lock(&f->watch->lock);
+    lock_take(&f->watch->lock);
     int was = f->polling[0] != '\0', is = why != NULL;
     snprintf(f->polling, sizeof f->polling, "%s", why ? why : "");
     f->folders = f->events ? (int64_t)fs_watch_folders(f->events) : 0;
-    pthread_mutex_unlock(&f->watch->lock);
+    lock_give(&f->watch->lock);
     if (is && !was)
         log_event(LOG_WARN, "inotify unavailable, polling the folder", LOG_STR("folder", f->collection->root),
                   LOG_STR("error", why));
@@ -48,10 +50,10 @@ static void arm(struct watch_folder *f)
 
 static void set_gone(struct watch_folder *f, const struct error *why)
 {
-    pthread_mutex_lock(&f->watch->lock);
+    lock_take(&f->watch->lock);
     int was = f->gone;
     f->gone = why->code;
-    pthread_mutex_unlock(&f->watch->lock);
+    lock_give(&f->watch->lock);
     fs_watch_close(f->events);
     f->events = NULL;
     if (!was)
@@ -69,9 +71,9 @@ static void mind_root(struct watch_folder *f)
         set_gone(f, &why);
         return;
     }
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int was_gone = f->gone;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (r == 0 && !was_gone)
         return;
     int root = -1;
@@ -79,10 +81,10 @@ static void mind_root(struct watch_folder *f)
         return;
     fs_watch_close(f->events);
     f->events = NULL;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     f->root = root;
     f->gone = 0;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     arm(f);
     watch_want_scan(w);
 }
@@ -203,9 +205,9 @@ static void on_event(void *arg, const struct fs_watch_event *event)
         enter_folder(f, event->path);
         break;
     case FS_WATCH_OVERFLOW:
-        pthread_mutex_lock(&w->lock);
+        lock_take(&w->lock);
         w->overflows++;
-        pthread_mutex_unlock(&w->lock);
+        lock_give(&w->lock);
         log_event(LOG_WARN, "inotify events lost, scanning the folder", LOG_STR("folder", f->collection->root),
                   LOG_STR("advice", "raise fs.inotify.max_queued_events if this happens often"));
         watch_want_scan(w);
@@ -227,9 +229,9 @@ static void drain(struct watch_folder *f)
         ;
     if (!f->events)
         return;
-    pthread_mutex_lock(&f->watch->lock);
+    lock_take(&f->watch->lock);
     f->folders = (int64_t)fs_watch_folders(f->events);
-    pthread_mutex_unlock(&f->watch->lock);
+    lock_give(&f->watch->lock);
 }
 
 /* Sets *ret_asked when somebody wants the folders gone through. */
@@ -251,20 +253,21 @@ static void wait_for_events(struct watch *w, int *ret_asked)
 
 static void arm_as_asked(struct watch *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     uint64_t wanted = w->arm_wanted;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     watch_arm_all(w);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->arm_done = wanted;
     pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 }
 
 void *watch_events_run(void *arg)
 {
     struct watch *w = arg;
     int64_t next_check_ms = 0;
+    thread_set_name("watch-events");
     while (!atomic_load(&w->stopping)) {
         int asked;
         wait_for_events(w, &asked);

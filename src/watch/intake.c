@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
 #include "fs/fserror.h"
@@ -460,6 +461,7 @@ void *watch_intake_run(void *arg)
     struct watch *w = arg;
     struct intake in = {.w = w};
     int n;
+    thread_set_name("watch-intake");
     buf_init(&in.bytes, (size_t)store_inline_max(w->store) + 1);
     while ((n = pending_take(w->pending, in.files, BATCH_FILES, w->intake_count)) > 0)
         take_batch(&in, n);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "fs/safepath.h"
@@ -33,7 +34,7 @@ struct deleted {
 };
 
 struct kept_files {
-    pthread_mutex_t lock;
+    struct lock lock;
     int len, room;
     struct deleted *list; /* in the order of at_ms */
     int64_t window_ms;    /* when it began */
@@ -47,7 +48,7 @@ struct kept_files *watch_keep_new(void)
 {
     struct kept_files *k = calloc(1, sizeof *k);
     if (k)
-        pthread_mutex_init(&k->lock, NULL);
+        lock_init(&k->lock, LOCK_keep);
     return k;
 }
 
@@ -58,7 +59,7 @@ void watch_keep_free(struct kept_files *k)
     for (int i = 0; i < k->len; i++)
         free(k->list[i].path);
     free(k->list);
-    pthread_mutex_destroy(&k->lock);
+    lock_destroy(&k->lock);
     free(k);
 }
 
@@ -82,14 +83,14 @@ void watch_keep_note(struct watch_folder *f, const char *path, enum watch_keep w
     if (!k || safepath_check(path, strlen(path), NULL) < 0)
         return;
     char *copy = strdup(path);
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     if (copy && make_room(k) == 0) {
         k->list[k->len++] = (struct deleted){f, what, copy, clock_monotonic_ms()};
         copy = NULL;
     } else {
         k->unknown++;
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
     free(copy);
 }
 
@@ -97,7 +98,7 @@ void watch_keep_note(struct watch_folder *f, const char *path, enum watch_keep w
 static int take(struct kept_files *k, int64_t until_ms, struct deleted *ret)
 {
     int n = 0;
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     while (n < LOOKUP_MAX && n < k->len && k->list[n].at_ms <= until_ms && k->list[n].folder == k->list[0].folder)
         n++;
     if (n) {
@@ -105,21 +106,21 @@ static int take(struct kept_files *k, int64_t until_ms, struct deleted *ret)
         k->len -= n;
         memmove(k->list, k->list + n, (size_t)k->len * sizeof *ret);
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
     return n;
 }
 
 /* The database could not be asked: later. */
 static void put_back(struct kept_files *k, struct deleted *list, int n)
 {
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     for (int i = 0; i < n; i++) {
         if (make_room(k) == 0)
             k->list[k->len++] = list[i];
         else
             free(list[i].path);
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
 }
 
 static int is_gone(const struct watch_folder *f, const char *path)
@@ -134,7 +135,7 @@ static void tell(struct kept_files *k, const struct deleted *d, int64_t files)
 {
     int64_t now_ms = clock_monotonic_ms();
     metric_add(METRIC_kept_deletes, METRIC_none, METRIC_none, files);
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     if (now_ms - k->window_ms >= WINDOW_MS) {
         k->window_ms = now_ms;
         k->named = 0;
@@ -142,7 +143,7 @@ static void tell(struct kept_files *k, const struct deleted *d, int64_t files)
     int named = k->named < NAMED_MAX;
     k->named += named;
     k->unnamed += named ? 0 : files;
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
     if (named && d->what == WATCH_KEEP_FOLDER)
         log_event(LOG_INFO, "files of a moved folder stay stored", LOG_STR("collection", d->folder->collection->name),
                   LOG_STR("path", d->path), LOG_INT("files", files), LOG_STR("advice", ADVICE));
@@ -154,14 +155,14 @@ static void tell(struct kept_files *k, const struct deleted *d, int64_t files)
 static void tell_count(struct kept_files *k, int at_once)
 {
     int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&k->lock);
+    lock_take(&k->lock);
     int due = at_once || now_ms >= k->count_next_ms;
     int64_t unnamed = due ? k->unnamed : 0, unknown = due ? k->unknown : 0;
     if (unnamed || unknown) {
         k->unnamed = k->unknown = 0;
         k->count_next_ms = now_ms + COUNT_EVERY_MS;
     }
-    pthread_mutex_unlock(&k->lock);
+    lock_give(&k->lock);
     if (unnamed || unknown)
         log_event(LOG_INFO, "more deleted files stay stored", LOG_INT("files", unnamed),
                   LOG_INT("not_looked_up", unknown), LOG_STR("advice", ADVICE));

@@ -4,6 +4,7 @@
  * Meanwhile one file at a time is tried. Only a committed write ends it: a database that is read-only or full answers
  * every question. */
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "watch/watch_internal.h"
 
@@ -16,7 +17,7 @@ void watch_outage_note(struct watch *w, enum db_state state, const struct error 
     struct watch_outage *o = &w->outage;
     struct pending_count count;
     pending_count(w->pending, &count);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int64_t now_ms = clock_monotonic_ms();
     int is_first = o->state == DB_STATE_UP;
     if (is_first)
@@ -29,7 +30,7 @@ void watch_outage_note(struct watch *w, enum db_state state, const struct error 
     int64_t pause_ms = o->pause_ms * 2 > first_ms ? o->pause_ms * 2 : first_ms;
     o->pause_ms = pause_ms < OUTAGE_LAST_MS ? pause_ms : OUTAGE_LAST_MS;
     pause_ms = o->pause_ms;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     pending_hold(w->pending, pause_ms);
     if (news)
         log_event(db_fault_level(why->code), "database does not accept files", LOG_STR("state", db_state_name(state)),
@@ -49,10 +50,10 @@ static void tell_end(struct watch *w, const struct watch_outage *ended, int64_t 
 {
     int64_t waiting = pending_backlog_begin(w->pending);
     pending_hold(w->pending, 0);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->drain.active = waiting > 0;
     w->drain.waited = waiting;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     log_event(LOG_INFO, "database accepts files again", LOG_STR("state", db_state_name(ended->state)),
               LOG_INT("waiting", waiting), LOG_INT("outage_ms", now_ms - ended->since_ms));
 }
@@ -61,20 +62,20 @@ void watch_outage_written(struct watch *w)
 {
     struct watch_outage ended = {0};
     int64_t now_ms = clock_monotonic_ms();
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->outage.writes++;
     if (w->outage.state != DB_STATE_UP)
         ended = end(w, now_ms);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (ended.state != DB_STATE_UP)
         tell_end(w, &ended, now_ms);
 }
 
 int64_t watch_outage_writes(struct watch *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int64_t writes = w->outage.writes;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return writes;
 }
 
@@ -87,9 +88,9 @@ static void end_without_write(struct watch *w)
     pending_count(w->pending, &count);
     if (count.waiting)
         return;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     ended = end(w, now_ms);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (ended.state != DB_STATE_UP)
         tell_end(w, &ended, now_ms);
 }
@@ -97,17 +98,17 @@ static void end_without_write(struct watch *w)
 void watch_outage_settle(struct watch *w)
 {
     int64_t stored;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int out = w->outage.state != DB_STATE_UP, draining = w->drain.active;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (out)
         end_without_write(w);
     if (out || !draining || pending_backlog(w->pending, &stored))
         return;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     struct watch_drain drain = w->drain;
     w->drain.active = 0;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (drain.active)
         log_event(LOG_INFO, "files that waited are stored", LOG_INT("waited", drain.waited), LOG_INT("stored", stored),
                   LOG_INT("ms", clock_monotonic_ms() - drain.since_ms));
@@ -117,12 +118,12 @@ void watch_storage_note(struct watch *w, const struct error *why)
 {
     struct pending_count count;
     pending_count(w->pending, &count);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int news = !w->storage.code;
     if (news)
         w->storage_since_ms = clock_monotonic_ms();
     w->storage = *why;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (news)
         log_event(LOG_WARN, "object storage does not accept files", LOG_INT("waiting", count.waiting),
                   LOG_STR("error", why->text));
@@ -130,11 +131,11 @@ void watch_storage_note(struct watch *w, const struct error *why)
 
 void watch_storage_written(struct watch *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     int over = w->storage.code != 0;
     int64_t outage_ms = clock_monotonic_ms() - w->storage_since_ms;
     w->storage.code = 0;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (over)
         log_event(LOG_INFO, "object storage accepts files again", LOG_INT("outage_ms", outage_ms));
 }

@@ -1,7 +1,8 @@
 #include "watch/own_events.h"
 
-#include <pthread.h>
 #include <stdlib.h>
+
+#include "base/lock.h"
 
 /* A ring; a lookup compares a few thousand numbers at most, which is less than one system call. Size and time to the
  * nanosecond must match as well as the hash, so a collision needs more than bad luck. */
@@ -11,7 +12,7 @@ struct entry {
 };
 
 struct own_events {
-    pthread_mutex_t lock;
+    struct lock lock;
     size_t max, next, count;
     struct entry entries[];
 };
@@ -21,7 +22,7 @@ struct own_events *own_events_new(size_t max)
     struct own_events *x = calloc(1, sizeof *x + max * sizeof x->entries[0]);
     if (!x)
         return NULL;
-    pthread_mutex_init(&x->lock, NULL);
+    lock_init(&x->lock, LOCK_own_events);
     x->max = max;
     return x;
 }
@@ -30,31 +31,31 @@ void own_events_free(struct own_events *x)
 {
     if (!x)
         return;
-    pthread_mutex_destroy(&x->lock);
+    lock_destroy(&x->lock);
     free(x);
 }
 
 void own_events_add(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
 {
-    pthread_mutex_lock(&x->lock);
+    lock_take(&x->lock);
     x->entries[x->next] = (struct entry){image_key_hash(key), size, mtime_ns};
     x->next = (x->next + 1) % x->max;
     if (x->count < x->max)
         x->count++;
-    pthread_mutex_unlock(&x->lock);
+    lock_give(&x->lock);
 }
 
 int own_events_take(struct own_events *x, const struct image_key *key, int64_t size, int64_t mtime_ns)
 {
     int yes = 0;
     uint64_t h = image_key_hash(key);
-    pthread_mutex_lock(&x->lock);
+    lock_take(&x->lock);
     for (size_t i = 0; i < x->count && !yes; i++) {
         struct entry *one = &x->entries[i];
         yes = one->key == h && one->size == size && one->mtime_ns == mtime_ns;
         if (yes)
             *one = (struct entry){.size = -1};
     }
-    pthread_mutex_unlock(&x->lock);
+    lock_give(&x->lock);
     return yes;
 }

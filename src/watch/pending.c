@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "watch/pending_internal.h"
 
 #define FOUND_MAX 4096 /* a scan waits for its turn, so that uploads never queue behind it */
@@ -17,7 +18,7 @@ struct pending *pending_new(size_t max)
         return NULL;
     clock_cond_init(&p->due);
     clock_cond_init(&p->done);
-    pthread_mutex_init(&p->lock, NULL);
+    lock_init(&p->lock, LOCK_pending);
     p->max = max;
     p->next_due_ms = INT64_MAX;
     return p;
@@ -32,17 +33,17 @@ void pending_free(struct pending *p)
         pending_remove(p, s);
     pthread_cond_destroy(&p->due);
     pthread_cond_destroy(&p->done);
-    pthread_mutex_destroy(&p->lock);
+    lock_destroy(&p->lock);
     free(p);
 }
 
 void pending_stop(struct pending *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->stopped = 1;
     pthread_cond_broadcast(&p->due);
     pthread_cond_broadcast(&p->done);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 /* Collections have no slash in their names, so no two keys share an id. A path too long to be stored may be cut. */
@@ -166,7 +167,7 @@ static void note_again(struct pending *p, struct pending_slot *s)
 static int note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms, int unclosed)
 {
     int r = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     struct pending_slot *s = pending_find(p, key);
     if (!s && (HASH_COUNT(p->slots) >= p->max || !(s = add(p, key)))) {
         p->overflowed = 1;
@@ -184,7 +185,7 @@ static int note(struct pending *p, const struct image_key *key, int64_t size, in
         if (s->place != PLACE_READY && s->place != PLACE_SUSPECT)
             queue(p, s, delay_ms, PLACE_READY);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return r;
 }
 
@@ -208,9 +209,9 @@ static int judged(const struct pending_slot *s, const struct pending_stamp *stam
 int pending_found(struct pending *p, const struct image_key *key, const struct pending_stamp *stamp, int64_t delay_ms)
 {
     int r = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     while (!p->stopped && (p->counts[PLACE_FOUND] >= FOUND_MAX || HASH_COUNT(p->slots) >= p->max))
-        pthread_cond_wait(&p->done, &p->lock);
+        pthread_cond_wait(&p->done, &p->lock.mutex);
     struct pending_slot *s = pending_find(p, key);
     if (p->stopped) {
         r = -ECANCELED;
@@ -233,14 +234,14 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
     }
     if (s)
         s->scan = p->scan;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return r;
 }
 
 int pending_failed(struct pending *p, const struct image_key *key, const struct error *why)
 {
     int news = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     struct pending_slot *s = pending_find(p, key);
     if (!s && HASH_COUNT(p->slots) < p->max)
         s = add(p, key);
@@ -250,15 +251,15 @@ int pending_failed(struct pending *p, const struct image_key *key, const struct 
         s->noted = ++p->notes;
         news = pending_remember(p, s, PLACE_FAILED, why);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return news;
 }
 
 void pending_forget(struct pending *p, const struct image_key *key)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     struct pending_slot *s = pending_find(p, key);
     if (s && !pending_waits(s))
         pending_remove(p, s);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }

@@ -9,6 +9,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "base/lock.h"
 #include "watch/pending.h"
 
 /* From PLACE_FAILED on: judged, and remembered until the file changes. */
@@ -42,7 +43,7 @@ struct pending_slot {
 };
 
 struct pending {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t due;  /* something to take, or stopped */
     pthread_cond_t done; /* something was handed back, or stopped */
     size_t max;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/metric.h"
 #include "watch/pending_internal.h"
 
@@ -21,11 +22,11 @@
 void pending_wait_until(struct pending *p, pthread_cond_t *cond, int64_t deadline_ms)
 {
     if (deadline_ms == INT64_MAX) {
-        pthread_cond_wait(cond, &p->lock);
+        pthread_cond_wait(cond, &p->lock.mutex);
         return;
     }
     struct timespec until = clock_timespec(deadline_ms * 1000000);
-    pthread_cond_timedwait(cond, &p->lock, &until);
+    pthread_cond_timedwait(cond, &p->lock.mutex, &until);
 }
 
 /* Moves what is due by now from `later` on. */
@@ -75,7 +76,7 @@ static struct pending_slot **wait_for_list(struct pending *p)
 int pending_take(struct pending *p, struct pending_file **files, int max, int share)
 {
     int n = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     struct pending_slot **list = wait_for_list(p);
     if (list) {
         int alone = p->one_at_a_time || list == &p->suspects;
@@ -92,7 +93,7 @@ int pending_take(struct pending *p, struct pending_file **files, int max, int sh
         p->alone_out |= alone;
         pthread_cond_broadcast(&p->done); /* a scan may have found no room */
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return n;
 }
 
@@ -175,9 +176,9 @@ static void end_alone(struct pending *p, struct pending_file *f)
 
 void pending_release(struct pending *p, struct pending_file *f)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     end_alone(p, f);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 /* One that the database refuses as a whole stays in the backlog: it was not taken in. */
@@ -209,7 +210,7 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
 {
     struct pending_slot *s = (struct pending_slot *)(void *)f;
     int news = 0, alone = f->alone;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     if (end == PENDING_STORED || end == PENDING_CHECK)
         count_stored(p, s);
     else if (end == PENDING_FAILED)
@@ -240,13 +241,13 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
         news = pending_remember(p, s, places[end], end == PENDING_NOT_KEPT ? NULL : why);
     }
     pthread_cond_broadcast(&p->done);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return news;
 }
 
 void pending_hold(struct pending *p, int64_t ms)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->hold_until_ms = ms ? clock_monotonic_ms() + ms : 0;
     p->one_at_a_time = ms > 0;
     if (!ms) {
@@ -254,5 +255,5 @@ void pending_hold(struct pending *p, int64_t ms)
         p->files_tried = 0;
         pthread_cond_broadcast(&p->due);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "watch/pending_internal.h"
 
 #define KINDS_MAX 64 /* that are told apart */
@@ -32,69 +33,69 @@ int pending_own_fault(int code)
 
 int pending_is(struct pending *p, const struct image_key *key)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     const struct pending_slot *s = pending_find(p, key);
     int yes = s && pending_waits(s);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return yes;
 }
 
 void pending_scan_begin(struct pending *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->scan++;
     memcpy(p->untold_before, p->untold, sizeof p->untold);
     memset(p->untold, 0, sizeof p->untold);
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 void pending_scan_end(struct pending *p, const char *collection)
 {
     struct pending_slot *s, *next;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     HASH_ITER (hh, p->slots, s, next) {
         if (!pending_waits(s) && s->scan != p->scan && strcmp(s->file.key.collection, collection) == 0)
             pending_remove(p, s);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 int pending_overflowed(struct pending *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int yes = p->overflowed && HASH_COUNT(p->slots) - pending_remembered(p) < p->max / 4;
     if (yes)
         p->overflowed = 0;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return yes;
 }
 
 int64_t pending_backlog_begin(struct pending *p)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     p->backlog = p->backlog_stored = 0;
     for (struct pending_slot *s = p->slots; s; s = s->hh.next) {
         s->backlog = pending_waits(s) && !s->file.check;
         p->backlog += s->backlog;
     }
     int64_t n = p->backlog;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return n;
 }
 
 int64_t pending_backlog(struct pending *p, int64_t *ret_stored)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int64_t left = p->backlog;
     *ret_stored = p->backlog_stored;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return left;
 }
 
 uint64_t pending_mark(struct pending *p)
 {
     struct pending_slot *s, *next;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     DL_FOREACH_SAFE(p->later, s, next)
     {
         s->file.unclosed = 0;
@@ -102,7 +103,7 @@ uint64_t pending_mark(struct pending *p)
             pending_place(p, s, PLACE_READY);
     }
     uint64_t mark = p->mark = p->notes;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return mark;
 }
 
@@ -117,14 +118,14 @@ static int any_before(const struct pending *p, uint64_t mark)
 int pending_wait(struct pending *p, uint64_t mark, int64_t deadline_ms)
 {
     int r = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     while (any_before(p, mark)) {
         r = p->stopped ? -ECANCELED : clock_left_ms(deadline_ms) ? 0 : -ETIMEDOUT;
         if (r < 0)
             break;
         pending_wait_until(p, &p->done, deadline_ms);
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     return r;
 }
 
@@ -138,7 +139,7 @@ static int64_t count_judged(const struct pending *p, enum place place)
 void pending_count(struct pending *p, struct pending_count *ret)
 {
     *ret = (struct pending_count){0};
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int64_t now_ms = clock_monotonic_ms();
     for (const struct pending_slot *s = p->slots; s; s = s->hh.next) {
         if (!pending_waits(s) || s->file.check)
@@ -152,7 +153,7 @@ void pending_count(struct pending *p, struct pending_count *ret)
     ret->older = count_judged(p, PLACE_OLDER);
     ret->not_kept = count_judged(p, PLACE_NOT_KEPT);
     ret->stored = p->stored;
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 static enum watch_state state_of(const struct pending_slot *s)
@@ -173,7 +174,7 @@ static const char *why_of(const struct pending_slot *s)
 
 void pending_list(struct pending *p, unsigned states, int limit, watch_file_fn *tell, void *arg)
 {
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     int64_t now_ms = clock_monotonic_ms();
     for (const struct pending_slot *s = p->slots; s && limit > 0; s = s->hh.next) {
         if (!(states & state_of(s)) || (pending_waits(s) && s->file.check))
@@ -182,7 +183,7 @@ void pending_list(struct pending *p, unsigned states, int limit, watch_file_fn *
                       .key = s->file.key, .state = state_of(s), .age_ms = now_ms - s->since_ms, .why = why_of(s)});
         limit--;
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
 }
 
 /* "pdf" of "a/b.PDF". */
@@ -212,7 +213,7 @@ int pending_kinds(struct pending *p, struct watch_kind *ret, int max)
 {
     struct watch_kind all[KINDS_MAX];
     int n = 0;
-    pthread_mutex_lock(&p->lock);
+    lock_take(&p->lock);
     for (const struct pending_slot *s = p->counts[PLACE_NOT_KEPT] ? p->slots : NULL; s; s = s->hh.next) {
         char name[WATCH_KIND_SIZE];
         int i = 0;
@@ -229,7 +230,7 @@ int pending_kinds(struct pending *p, struct watch_kind *ret, int max)
         }
         all[i].files++;
     }
-    pthread_mutex_unlock(&p->lock);
+    lock_give(&p->lock);
     qsort(all, (size_t)n, sizeof all[0], by_files);
     n = n < max ? n : max;
     memcpy(ret, all, (size_t)n * sizeof all[0]);

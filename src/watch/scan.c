@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "client/db.h"
 #include "fs/safepath.h"
 #include "watch/classify.h"
@@ -91,11 +93,11 @@ static int is_listable(const struct watch_folder *f)
 static int is_there(struct watch_folder *f)
 {
     struct error why;
-    pthread_mutex_lock(&f->watch->lock);
+    lock_take(&f->watch->lock);
     int gone = f->gone;
     if (gone)
         error_set(&why, gone, "%s", f->polling);
-    pthread_mutex_unlock(&f->watch->lock);
+    lock_give(&f->watch->lock);
     if (gone && gone != -ENOENT)
         fail_root(f, &why);
     return !gone;
@@ -113,9 +115,9 @@ static int scan_folder(struct watch_folder *f, int hurry, int64_t *missed, struc
     if (r == 0)
         pending_scan_end(w->pending, f->collection->name);
     *missed += s.missed;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     f->listing_failed = s.unreadable || (r < 0 && !db_unavailable(r) && r != -ECANCELED);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (r < 0 && !db_unavailable(r) && r != -ECANCELED && !is_listable(f)) {
         fail_root(f, e);
         return 0;
@@ -128,12 +130,12 @@ static int scan_folder(struct watch_folder *f, int hurry, int64_t *missed, struc
 static void have_folders_watched(struct watch *w)
 {
     uint64_t one = 1;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     uint64_t wanted = ++w->arm_wanted;
     (void)!write(w->wake_fd, &one, sizeof one);
     while (w->arm_done < wanted && !atomic_load(&w->stopping))
-        pthread_cond_wait(&w->changed, &w->lock);
-    pthread_mutex_unlock(&w->lock);
+        pthread_cond_wait(&w->changed, &w->lock.mutex);
+    lock_give(&w->lock);
 }
 
 /* With the lock held. Whether the log does not have this reason yet. */
@@ -150,11 +152,11 @@ static int is_news(struct watch_logged *logged, const struct error *why)
 static int scan(struct watch *w, int64_t *missed)
 {
     struct error why = {0};
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     uint64_t wanted = w->scan_wanted;
     int hurry = w->hurry > 0;
     w->scanning = 1;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 
     have_folders_watched(w);
     pending_scan_begin(w->pending);
@@ -163,7 +165,7 @@ static int scan(struct watch *w, int64_t *missed)
         r = scan_folder(&w->folders[i], hurry, missed, &why);
     why.code = r;
 
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->scanning = 0;
     w->rescans++;
     if (r == 0) {
@@ -173,7 +175,7 @@ static int scan(struct watch *w, int64_t *missed)
     int news = r < 0 && !db_unavailable(r) && r != -ECANCELED && is_news(&w->scan_logged, &why);
     w->scan_error = r == 0 ? (struct error){0} : why;
     pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (news)
         log_event(LOG_WARN, "folder scan failed", LOG_STR("error", why.text));
     return r;
@@ -187,10 +189,10 @@ static int64_t clamp(int64_t n, int64_t least, int64_t most)
 static int is_polling(struct watch *w)
 {
     int yes = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     for (size_t i = 0; i < w->folders_len; i++)
         yes |= w->folders[i].polling[0] && !w->folders[i].gone;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return yes;
 }
 
@@ -198,11 +200,11 @@ static int is_polling(struct watch *w)
 static int wait_for_tick(struct watch *w)
 {
     struct timespec until = clock_timespec((clock_monotonic_ms() + TICK_MS) * 1000000);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (w->scan_wanted == w->scan_done && !atomic_load(&w->stopping))
-        pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        pthread_cond_timedwait(&w->changed, &w->lock.mutex, &until);
     int wanted = w->scan_wanted > w->scan_done;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return wanted;
 }
 
@@ -211,10 +213,10 @@ static void rest(struct watch *w, int64_t ms)
 {
     struct timespec until = clock_timespec((clock_monotonic_ms() + ms) * 1000000);
     int r = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     while (r == 0 && !atomic_load(&w->stopping))
-        r = pthread_cond_timedwait(&w->changed, &w->lock, &until);
-    pthread_mutex_unlock(&w->lock);
+        r = pthread_cond_timedwait(&w->changed, &w->lock.mutex, &until);
+    lock_give(&w->lock);
 }
 
 void *watch_scan_run(void *arg)
@@ -222,6 +224,7 @@ void *watch_scan_run(void *arg)
     struct watch *w = arg;
     int64_t period_ms = PERIOD_FIRST_MS, retry_ms = RETRY_FIRST_MS, took_ms = 0, last_ms = clock_monotonic_ms();
     int first = 1;
+    thread_set_name("watch-scan");
     while (!atomic_load(&w->stopping)) {
         int wanted = wait_for_tick(w);
         watch_vanish_settle(w);

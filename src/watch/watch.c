@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/printable.h"
@@ -25,10 +26,10 @@
 
 void watch_want_scan(struct watch *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->scan_wanted++;
     pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
 }
 
 void watch_tell_failure(struct watch *w, const struct image_key *key, const struct error *why)
@@ -64,7 +65,7 @@ static struct watch *watch_new(struct store *store)
     if (!w)
         return NULL;
     clock_cond_init(&w->changed);
-    pthread_mutex_init(&w->lock, NULL);
+    lock_init(&w->lock, LOCK_watch);
     w->store = store;
     w->intake_count = intake_threads(config);
     w->pending = pending_new(PENDING_MAX);
@@ -96,7 +97,7 @@ static int start_threads(struct watch *w)
     r = pthread_create(&w->threads[1], NULL, watch_scan_run, w);
     w->started += r == 0;
     if (!r && store_takes_large(w->store))
-        r = -workers_start(&w->uploads, WATCH_UPLOADS, WATCH_UPLOADS_MAX, watch_upload_run, w);
+        r = -workers_start(&w->uploads, "watch-uploads", WATCH_UPLOADS, WATCH_UPLOADS_MAX, watch_upload_run, w);
     for (int i = 0; i < w->intake_count && !r; i++) {
         r = pthread_create(&w->threads[w->started], NULL, watch_intake_run, w);
         w->started += r == 0;
@@ -169,9 +170,9 @@ void watch_stop(struct watch *w)
     atomic_store(&w->stopping, 1);
     if (w->pending)
         pending_stop(w->pending);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (w->wake_fd >= 0)
         (void)!write(w->wake_fd, &one, sizeof one);
     for (int i = 0; i < w->started; i++)
@@ -190,7 +191,7 @@ void watch_stop(struct watch *w)
     watch_keep_free(w->kept);
     free(w->polls);
     pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
+    lock_destroy(&w->lock);
     free(w);
 }
 
@@ -199,7 +200,7 @@ void watch_status(struct watch *w, struct watch_status *ret)
     struct pending_count count;
     *ret = (struct watch_status){.mode = WATCH_EVENTS};
     pending_count(w->pending, &count);
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (w->scanning || w->scan_wanted > w->scan_done)
         ret->mode = WATCH_RESCANNING;
     for (size_t i = 0; i < w->folders_len; i++) {
@@ -215,7 +216,7 @@ void watch_status(struct watch *w, struct watch_status *ret)
     ret->deletes_stopped = w->deletes_stopped;
     if (w->outage.state != DB_STATE_UP)
         ret->database = w->outage.why;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     ret->pending = count.waiting;
     ret->pending_bytes = count.waiting_bytes;
     ret->oldest_pending_ms = count.oldest_ms;
@@ -243,9 +244,9 @@ static void tell_with_reason(void *arg, const struct watch_file *file)
 
 static struct error outage_of(struct watch *w)
 {
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     struct error why = w->outage.state != DB_STATE_UP ? w->outage.why : (struct error){0};
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return why;
 }
 
@@ -281,15 +282,15 @@ static int scan_once_more(struct watch *w, int64_t deadline_ms)
 {
     struct timespec until = clock_timespec(deadline_ms * 1000000);
     int r = 0;
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     w->hurry++;
     uint64_t wanted = ++w->scan_wanted;
     pthread_cond_broadcast(&w->changed);
     while (w->scan_done < wanted && r == 0 && !atomic_load(&w->stopping))
-        r = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+        r = pthread_cond_timedwait(&w->changed, &w->lock.mutex, &until);
     w->hurry--;
     int done = w->scan_done >= wanted;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     return done ? 0 : r == ETIMEDOUT ? -ETIMEDOUT : -ECANCELED;
 }
 
@@ -318,10 +319,10 @@ static int say_late(struct watch *w, int r, struct error *e)
     pending_count(w->pending, &count);
     if (r == -ECANCELED)
         return error_set(e, r, "the watcher was stopped");
-    pthread_mutex_lock(&w->lock);
+    lock_take(&w->lock);
     if (!why.code)
         why = w->scan_error;
-    pthread_mutex_unlock(&w->lock);
+    lock_give(&w->lock);
     if (!why.code)
         (void)!db_pool_waits(store_pool(w->store), &why);
     const char *colon = why.code ? ": " : "", *text = why.code ? why.text : "";

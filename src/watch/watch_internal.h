@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "base/workers.h"
 #include "client/db_fault.h"
 #include "fs/watch.h"
@@ -96,7 +97,7 @@ struct watch {
     struct pollfd *polls;    /* its own */
     atomic_int stopping;
 
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t changed;
     uint64_t arm_wanted, arm_done;
     uint64_t scan_wanted, scan_done; /* numbers of scans: all that were wanted when one begins are done by it */

@@ -64,6 +64,10 @@ def test_the_table_of_layers_is_that_of_the_source() -> None:
     assert len(drawn) > 10 and without_numbers(page) == drawn, "run `make docs`"
 
 
+def test_the_table_of_locks_is_that_of_the_source() -> None:
+    assert made_by("list-locks") in (ROOT / "docs" / "architecture.md").read_text(), "run `make docs`"
+
+
 def test_metrics_that_are_documented_exist() -> None:
     exist = set(re.findall(r'"(perdura_\w+)"', (ROOT / "src" / "base" / "metrics.def").read_text()))
     named = set(re.findall(r"`(perdura_\w+)", PAGE))

@@ -73,7 +73,7 @@ static void each_once(workers_fn *fn, size_t queue_max)
     for (int threads = 1; threads <= 8; threads *= 2) {
         struct tally t = {0};
         struct workers *w;
-        assert_int_equal(workers_start(&w, threads, queue_max, fn, &t), 0);
+        assert_int_equal(workers_start(&w, "test", threads, queue_max, fn, &t), 0);
         for (int i = 0; i < ITEMS; i++)
             assert_int_equal(workers_push(w, &items[i]), 0);
         workers_finish(w, never, NULL);
@@ -96,7 +96,7 @@ static void test_no_items(void **state)
     (void)state;
     struct tally t = {0};
     struct workers *w;
-    assert_int_equal(workers_start(&w, 4, 1, count_all, &t), 0);
+    assert_int_equal(workers_start(&w, "test", 4, 1, count_all, &t), 0);
     workers_finish(w, NULL, NULL);
     assert_int_equal(total(&t), 0);
 }
@@ -132,7 +132,7 @@ static void test_bounded(void **state)
     (void)state;
     struct pusher p = {0};
     struct workers *w;
-    assert_int_equal(workers_start(&w, 0, 5, count_all, NULL), 0);
+    assert_int_equal(workers_start(&w, "test", 0, 5, count_all, NULL), 0);
     assert_null(workers_take_now(w));
     push_in_background(&p, w, 8);
     while (atomic_load(&p.pushed) < 5)
@@ -153,7 +153,7 @@ static void test_stop(void **state)
     struct tally dropped = {0};
     struct pusher p = {0};
     struct workers *w;
-    assert_int_equal(workers_start(&w, 0, 3, count_all, NULL), 0);
+    assert_int_equal(workers_start(&w, "test", 0, 3, count_all, NULL), 0);
     push_in_background(&p, w, 4);
     while (atomic_load(&p.pushed) < 3)
         pause_ms(1);
@@ -189,7 +189,7 @@ static void test_stop_from_worker(void **state)
     struct tally t = {0};
     struct workers *w;
     int pushed = 0;
-    assert_int_equal(workers_start(&w, 4, 16, stop_after_ten, &t), 0);
+    assert_int_equal(workers_start(&w, "test", 4, 16, stop_after_ten, &t), 0);
     while (pushed < ITEMS && workers_push(w, &items[pushed]) == 0)
         pushed++;
     assert_in_range(pushed, 10, 10 + 4 + 16);
@@ -211,7 +211,7 @@ static void test_drop(void **state)
     (void)state;
     struct tally taken = {0}, dropped = {0};
     struct workers *w;
-    assert_int_equal(workers_start(&w, 1, 4, take_two, &taken), 0);
+    assert_int_equal(workers_start(&w, "test", 1, 4, take_two, &taken), 0);
     for (int i = 0; i < 6; i++)
         assert_int_equal(workers_push(w, &items[i]), 0);
     workers_finish(w, count, &dropped);
@@ -220,7 +220,7 @@ static void test_drop(void **state)
     for (int i = 0; i < 6; i++)
         assert_int_equal(atomic_load(&taken.seen[i]), i < 2);
 
-    assert_int_equal(workers_start(&w, 0, 4, take_two, NULL), 0);
+    assert_int_equal(workers_start(&w, "test", 0, 4, take_two, NULL), 0);
     assert_int_equal(workers_push(w, &items[0]), 0);
     workers_finish(w, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static int setup(void **state)
     memset(&b, 0, sizeof b);
     sem_init(&b.taken, 0, 0);
     for (int i = 0; i < 2; i++)
-        b.stages[i] = (struct coalesce_stage){.threads = 1, .batch_max = 1, .limit = i, .run = take};
+        b.stages[i] = (struct coalesce_stage){.name = "test", .threads = 1, .batch_max = 1, .limit = i, .run = take};
     b.c = (struct coalesce){.ops = &ops,
                             .arg = &b,
                             .stages_len = 2,

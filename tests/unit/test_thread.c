@@ -21,7 +21,7 @@ struct owner {
 
 static void start(struct owner *o, thread_fn *run)
 {
-    thread_init(&o->thread);
+    thread_init(&o->thread, LOCK_workers);
     assert_int_equal(thread_start(&o->thread, "unit-test", run, o), 0);
 }
 
@@ -33,18 +33,18 @@ static void end(struct owner *o)
 
 static void add_turn(struct owner *o)
 {
-    pthread_mutex_lock(&o->thread.lock);
+    lock_take(&o->thread.lock);
     o->turns++;
     pthread_cond_broadcast(&o->thread.changed);
-    pthread_mutex_unlock(&o->thread.lock);
+    lock_give(&o->thread.lock);
 }
 
 static void wait_for_turns(struct owner *o, int turns)
 {
-    pthread_mutex_lock(&o->thread.lock);
+    lock_take(&o->thread.lock);
     while (o->turns < turns)
-        pthread_cond_wait(&o->thread.changed, &o->thread.lock);
-    pthread_mutex_unlock(&o->thread.lock);
+        pthread_cond_wait(&o->thread.changed, &o->thread.lock.mutex);
+    lock_give(&o->thread.lock);
 }
 
 static void run_when_woken(void *arg)
@@ -64,11 +64,11 @@ static void run_at_times(void *arg)
 static void run_until_let_go(void *arg)
 {
     struct owner *o = arg;
-    pthread_mutex_lock(&o->thread.lock);
+    lock_take(&o->thread.lock);
     o->busy = 1;
     while (!o->let_go)
-        pthread_cond_wait(&o->thread.changed, &o->thread.lock);
-    pthread_mutex_unlock(&o->thread.lock);
+        pthread_cond_wait(&o->thread.changed, &o->thread.lock.mutex);
+    lock_give(&o->thread.lock);
 }
 
 static void test_each_wake_is_a_turn(void **state)
@@ -88,7 +88,7 @@ static void test_a_wake_before_the_wait_is_not_lost(void **state)
 {
     struct owner o = {0};
     (void)state;
-    thread_init(&o.thread);
+    thread_init(&o.thread, LOCK_workers);
     thread_wake(&o.thread);
     assert_int_equal(thread_start(&o.thread, "unit-test", run_when_woken, &o), 0);
     wait_for_turns(&o, 1);
@@ -108,7 +108,7 @@ static void test_a_time_that_has_passed_is_not_waited_for(void **state)
 {
     struct thread t;
     (void)state;
-    thread_init(&t);
+    thread_init(&t, LOCK_workers);
     assert_true(thread_wait(&t, 0));
     assert_true(thread_wait(&t, clock_monotonic_ms() - 1000));
     t.stopping = 1;
@@ -121,7 +121,7 @@ static void test_one_that_was_not_started_has_ended(void **state)
 {
     struct thread t;
     (void)state;
-    thread_init(&t);
+    thread_init(&t, LOCK_workers);
     assert_int_equal(thread_stop(&t, 0), 0);
     thread_destroy(&t);
 }
@@ -133,10 +133,10 @@ static void test_a_stop_that_takes_too_long_is_called_again(void **state)
     start(&o, run_until_let_go);
     assert_int_equal(thread_stop(&o.thread, clock_monotonic_ms() + 20), -ETIMEDOUT);
     assert_true(thread_is_stopping(&o.thread));
-    pthread_mutex_lock(&o.thread.lock);
+    lock_take(&o.thread.lock);
     o.let_go = 1;
     pthread_cond_broadcast(&o.thread.changed);
-    pthread_mutex_unlock(&o.thread.lock);
+    lock_give(&o.thread.lock);
     assert_int_equal(thread_stop(&o.thread, clock_monotonic_ms() + LONG_MS), 0);
     assert_int_equal(thread_stop(&o.thread, 0), 0); /* once more does nothing */
     assert_int_equal(o.busy, 1);
