@@ -31,14 +31,15 @@ static void invalidate_path(struct http_transaction *x, const char *collection, 
 {
     char pattern[STORE_PATTERN_SIZE];
     struct error why;
-    const struct config_collection *known =
-        config_collection(store_config(x->service->store), collection ? collection : "media");
-    if (!known) {
-        http_answer_problem(x, 400, "there is no collection \"%.64s\" here; see PERDURA_COLLECTIONS", collection);
+    const struct config *config = store_config(x->service->store);
+    collection = collection ? collection : "media";
+    if (!config_collection(config, collection) && !config_image_origin(config, collection)) {
+        http_answer_problem(
+            x, 400, "there is no collection \"%.64s\" here; see PERDURA_COLLECTIONS and PERDURA_ORIGINS", collection);
     } else if (safepath_check(path, strlen(path), &why) < 0) {
         http_answer_problem(x, 400, "the path %s", why.text);
     } else {
-        store_pattern_of(pattern, &(struct image_key){known->name, path});
+        store_pattern_of(pattern, &(struct image_key){collection, path});
         route_invalidate_named(x, pattern);
     }
 }

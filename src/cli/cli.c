@@ -222,7 +222,8 @@ struct store *cli_store(struct cli *cli, struct error *e)
 const char *cli_one_collection(const struct cli *cli)
 {
     const char *name = cli->collection ? cli->collection : "media";
-    return config_collection(&cli->config, name) ? name : NULL;
+    int is_origin = cli->command->takes_origins && config_image_origin(&cli->config, name);
+    return is_origin || config_collection(&cli->config, name) ? name : NULL;
 }
 
 const char **cli_collections(const struct cli *cli)
@@ -258,7 +259,8 @@ static int run_command(struct cli *cli, const struct arguments *args)
 
     int code;
     if (!cli_one_collection(cli)) {
-        fprintf(stderr, "perdura: there is no collection \"%s\"; PERDURA_COLLECTIONS names them\n", cli->collection);
+        fprintf(stderr, "perdura: there is no collection \"%s\"; PERDURA_COLLECTIONS names them%s\n", cli->collection,
+                cli->command->takes_origins ? ", and PERDURA_ORIGINS" : "");
         code = CLI_USAGE;
     } else {
         code = cli->command->run(cli);

@@ -40,6 +40,7 @@ struct command {
     const char *details;              /* more for its own --help; may be NULL */
     const struct cli_option *options; /* of its own; may be NULL */
     unsigned lacks;                   /* enum cli_lacks, or-ed: refused, and not in its --help */
+    int takes_origins;                /* --collection may name one of PERDURA_ORIGINS, too */
     const char *leaves;               /* a name in the environment that is its child's affair; may be NULL */
     int (*run)(struct cli *cli);      /* returns an enum cli_exit, or a child's exit code */
 };

@@ -91,5 +91,6 @@ const struct command command_invalidate = {
     .summary = "Drop cached copies on all instances",
     .details = "Files and stored images are not changed.",
     .options = options,
+    .takes_origins = 1,
     .run = run_invalidate,
 };

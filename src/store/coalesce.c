@@ -283,18 +283,32 @@ void coalesce_forget(struct coalesce *c, const struct image_key *key)
     unlock(c);
 }
 
+/* With the lock. One that was CLOSED before is told of, too. */
+static void forget_matching(struct flight *flight, int (*is_meant)(const struct image_key *key, const char *pattern),
+                            const char *pattern)
+{
+    if (!is_meant(&flight->key, pattern))
+        return;
+    if (flight->table)
+        close_flight(flight);
+    if (flight->engine->ops->forgotten)
+        flight->engine->ops->forgotten(flight);
+}
+
 void coalesce_forget_matching(struct coalesce *c, int (*is_meant)(const struct image_key *key, const char *pattern),
                               const char *pattern)
 {
     struct flight *flight, *next;
     lock(c);
+    DL_FOREACH(c->closed, flight)
+    {
+        forget_matching(flight, is_meant, pattern);
+    }
     HASH_ITER (hh, c->asked, flight, next) {
-        if (is_meant(&flight->key, pattern))
-            close_flight(flight);
+        forget_matching(flight, is_meant, pattern);
     }
     HASH_ITER (hh, c->shared, flight, next) {
-        if (is_meant(&flight->key, pattern))
-            close_flight(flight);
+        forget_matching(flight, is_meant, pattern);
     }
     unlock(c);
 }

@@ -81,8 +81,9 @@ struct coalesce_ops {
     size_t flight_size;                     /* of the owner's struct, which begins with a struct flight */
     void (*release)(struct flight *flight); /* what the owner's struct holds; may be NULL */
     void (*refuse)(struct flight *flight, const struct error *why); /* too many wait: finishes it */
-    void (*tick)(void *arg);                                        /* before the limits are looked at; may be NULL */
-    void (*late)(void *arg, int limit); /* somebody's time is up, and is told afterwards; may be NULL */
+    void (*forgotten)(struct flight *flight); /* a pattern meant it; called with the lock; may be NULL */
+    void (*tick)(void *arg);                  /* before the limits are looked at; may be NULL */
+    void (*late)(void *arg, int limit);       /* somebody's time is up, and is told afterwards; may be NULL */
 };
 
 struct coalesce {

@@ -21,8 +21,8 @@ static int state_of(const struct store *store, const struct image_key *key, cons
         return tier_disk_state(store->disk, key, ret);
     int r = tier_copies_state(store->copies, key, ret);
     if (r == 0)
-        return store_proxy_is_fresh(store, ret->mtime_ns / 1000) ? 0 : -ESTALE;
-    if (hit->state.ino || !store_proxy_is_fresh(store, hit->image->meta.checked_us))
+        return store_proxy_is_fresh(store, key, ret->mtime_ns / 1000) ? 0 : -ESTALE;
+    if (hit->state.ino || !store_proxy_is_fresh(store, key, hit->image->meta.checked_us))
         return r;
     *ret = hit->state; /* it could not be put on disk */
     return 0;

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +45,13 @@ struct proxied {
     uint64_t version; /* of the memo, before anybody was asked */
 };
 
+#define FORGOTTEN_SLOTS 4096
+
 struct store_proxy {
     struct store *store;
+    /* When the images of a slot (image_key_hash) were forgotten last (clock_realtime_us). What was asked of an origin
+     * before is too old wherever it is or comes to: what is on its way may be kept a moment after that. */
+    atomic_llong forgotten_us[FORGOTTEN_SLOTS];
     struct coalesce reads;
     int started;
     struct coalesce_stage stages[];
@@ -55,9 +62,17 @@ int store_proxies(const struct store *store, const char *collection)
     return config_image_origin(store->config, collection) != NULL;
 }
 
-int store_proxy_is_fresh(const struct store *store, int64_t checked_us)
+static atomic_llong *forgotten_us(struct store_proxy *p, const struct image_key *key)
 {
-    return copy_is_fresh(checked_us, store->config->origin_ttl_s, clock_realtime_us());
+    return &p->forgotten_us[image_key_hash(key) % FORGOTTEN_SLOTS];
+}
+
+/* A moment that lies ahead tells of a clock that was wrong. */
+int store_proxy_is_fresh(const struct store *store, const struct image_key *key, int64_t checked_us)
+{
+    int64_t now_us = clock_realtime_us(), forgotten = *forgotten_us(store->proxy, key);
+    return copy_is_fresh(checked_us, store->config->origin_ttl_s, now_us) &&
+           (checked_us > forgotten || forgotten > now_us);
 }
 
 int store_proxy_is_passing(int code)
@@ -302,7 +317,7 @@ static void got_from_redis(void *arg, void *item, struct image *image, int refre
     (void)refresh; /* the time to live ends, and the copy on disk stays */
     if (!image) {
         metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_redis, METRIC_none, 1);
-    } else if (!store_proxy_is_fresh(p->store, image->meta.checked_us)) {
+    } else if (!store_proxy_is_fresh(p->store, &one->flight.key, image->meta.checked_us)) {
         metric_add(METRIC_read_misses, METRIC_tier_redis, METRIC_none, 1);
         set_old(one, image, OLD_IN_REDIS);
     } else {
@@ -364,7 +379,7 @@ static void look_at_disk(struct store_proxy *p, struct proxied *one)
         if (copy)
             set_old(one, copy, OLD_LEFT);
         look_below(p, one);
-    } else if (store_proxy_is_fresh(p->store, copy->meta.checked_us)) {
+    } else if (store_proxy_is_fresh(p->store, key, copy->meta.checked_us)) {
         metric_add(METRIC_reads, METRIC_tier_disk, METRIC_none, 1);
         copy = store_hot_keep(p->store, copy, &state);
         coalesce_finish(&one->flight, copy, &hit, NULL);
@@ -393,15 +408,22 @@ int store_proxy_forget(struct store *store, const struct image_key *key)
 {
     if (!store_proxies(store, key->collection))
         return 0;
+    *forgotten_us(store->proxy, key) = clock_realtime_us();
     coalesce_forget(&store->proxy->reads, key);
     return tier_copies_expire(store->copies, key);
 }
 
-/* An entity's name means none of these. */
+static void note_forgotten(struct flight *flight)
+{
+    *forgotten_us(flight->engine->arg, &flight->key) = clock_realtime_us();
+}
+
+/* They have no other name: no entity. */
 static int is_meant(const struct image_key *key, const char *pattern)
 {
-    return (strncmp(pattern, "image:path:", strlen("image:path:")) == 0 || fnmatch(pattern, "image:path:", 0) == 0) &&
-           memo_is_meant(key, pattern);
+    char name[sizeof "image:path::" + IMAGE_NAME_SIZE];
+    (void)snprintf(name, sizeof name, "image:path:%s:%s", key->collection, key->path);
+    return fnmatch(pattern, name, 0) == 0;
 }
 
 int store_proxy_forget_matching(struct store *store, const char *pattern)
@@ -417,7 +439,7 @@ int store_proxy_forget_matching(struct store *store, const char *pattern)
 /* Life */
 
 static const struct coalesce_ops reads_ops = {
-    .flight_size = sizeof(struct proxied), .release = release, .refuse = refuse};
+    .flight_size = sizeof(struct proxied), .release = release, .refuse = refuse, .forgotten = note_forgotten};
 
 struct store_proxy *store_proxy_new(struct store *store)
 {

@@ -40,6 +40,6 @@ int store_proxy_forget(struct store *store, const struct image_key *key);
 int store_proxy_forget_matching(struct store *store, const char *pattern);
 
 /* For store_hot: whether the copy in a file of this state, checked then, may be served unasked. */
-int store_proxy_is_fresh(const struct store *store, int64_t checked_us);
+int store_proxy_is_fresh(const struct store *store, const struct image_key *key, int64_t checked_us);
 
 #endif

@@ -130,15 +130,15 @@ static int decode_image(const struct db_result *rows, int row, const struct imag
     size_t encoded_len, len = 0;
     const char *encoded = db_bytes(rows, row, COL_DATA, &encoded_len);
     if (base64_encoded_len((size_t)meta->size) != encoded_len)
-        return error_set(e, -EBADMSG, "its row holds %zu characters of base64; %lld bytes make %zu", encoded_len,
-                         (long long)meta->size, base64_encoded_len((size_t)meta->size));
+        return error_set(e, -EBADMSG, "is damaged: its row holds %zu characters of base64; %lld bytes make %zu",
+                         encoded_len, (long long)meta->size, base64_encoded_len((size_t)meta->size));
 
     struct image *image = image_new(meta);
     if (!image)
         return error_set_sentence(e, -ENOMEM, "out of memory for %lld bytes", (long long)meta->size);
     if (base64_decode(image->bytes, &len, encoded, encoded_len) < 0 || (int64_t)len != meta->size) {
         image_unref(image);
-        return error_set_sentence(e, -EBADMSG, "its row holds damaged base64");
+        return error_set(e, -EBADMSG, "is damaged: its row holds base64 that cannot be decoded");
     }
     *ret = image;
     return 0;

@@ -328,8 +328,12 @@ static int say_late(struct watch *w, int r, struct error *e)
     const char *colon = why.code ? ": " : "", *text = why.code ? why.text : "";
     if (!count.waiting)
         return error_set(e, r, "whether all files are persisted could not be found out in time%s%s", colon, text);
-    return error_set(e, r, "%lld %s not persisted yet, pending for up to %.1f s%s%s", (long long)count.waiting,
-                     count.waiting == 1 ? "file is" : "files are", (double)count.oldest_ms / 1000, colon, text);
+    char failed[64] = "";
+    if (count.failed)
+        snprintf(failed, sizeof failed, "; %lld %s cannot be persisted", (long long)count.failed,
+                 count.failed == 1 ? "file" : "files");
+    return error_set(e, r, "%lld %s not persisted yet, pending for up to %.1f s%s%s%s", (long long)count.waiting,
+                     count.waiting == 1 ? "file is" : "files are", (double)count.oldest_ms / 1000, colon, text, failed);
 }
 
 static void set_first(void *arg, const struct watch_file *file)

@@ -28,6 +28,7 @@ from servers import Redis, wait_until
 from uploads import calm, upload
 
 CLIENTS = int(os.environ.get("COLD_CLIENTS", "1000"))
+FORGOTTEN_ROUNDS = 60
 WAIT_S = 60
 DAY_S = 86400
 PATIENT = {"PERDURA_REDIS_TIMEOUT": "2000"}  # a busy machine is no outage
@@ -245,6 +246,73 @@ def test_a_purge_asks_anew_and_keeps_the_copy_meanwhile(proxy: Served, origin: O
     pattern = {"pattern": "image:path:legacy:user_1/*"}
     assert proxy.post("/image-cache/invalidate", pattern).status == 200
     is_answer(proxy.get(URL), "STALE", "disk", OTHER)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"pattern": "*/größe.png"},
+        {"pattern": "image:*:legacy:user_1/*"},
+        {"pattern": f"image:path:legacy:{PATH}"},
+        {"pattern": "*"},
+        {"path": PATH, "collection": "legacy"},
+    ],
+)
+def test_whatever_names_a_copy_makes_it_too_old(proxy: Served, origin: Origin, what: dict[str, str]) -> None:
+    get_fresh(proxy)
+    settle(proxy)
+    origin.put(PATH, OTHER)
+    assert proxy.post("/image-cache/invalidate", what).json["invalidated"] > 0
+    is_answer(proxy.get(URL), "EXPIRED", "origin", OTHER)
+
+
+def test_the_program_names_a_copy_by_its_path(proxy: Served, origin: Origin) -> None:
+    get_fresh(proxy)
+    settle(proxy)
+    origin.put(PATH, OTHER)
+    program, env = proxy.perdura, origin.settings("legacy")
+    program.run("invalidate", PATH, "--collection", "legacy", env=env)
+    wait_until(lambda: proxy.get(URL).body == OTHER, WAIT_S, "the new image")
+    unknown = program.run("invalidate", PATH, "--collection", "other", env=env, check=False)
+    assert unknown.code == 2 and "PERDURA_ORIGINS" in unknown.stderr
+
+
+@pytest.mark.parametrize("way", ["purge", "pattern"])
+def test_nobody_is_given_what_was_asked_before_a_purge(
+    start: Callable[..., Served], origin: Origin, folder: Path, way: str
+) -> None:
+    """Also not while the copy that was on its way is being kept."""
+    with Redis(folder / "redis") as redis:
+        ask_while_it_changes(start(REDIS_URL=redis.url(), **PATIENT), origin, way)
+
+
+def ask_while_it_changes(proxy: Served, origin: Origin, way: str) -> None:
+    versions = [images.sized("png", 300_000, seed) for seed in (1, 2)]
+
+    def forget(name: str) -> None:
+        if way == "purge":
+            assert proxy.request("PURGE", f"/proxy-image/legacy/{name}").status == 200
+        else:
+            pattern = {"pattern": f"image:path:legacy:{name}"}
+            assert proxy.post("/image-cache/invalidate", pattern).status == 200
+
+    def rounds(name: str) -> int:
+        late = 0
+        for n in range(FORGOTTEN_ROUNDS):
+            old, new = versions[n % 2], versions[1 - n % 2]
+            origin.put(name, old)
+            forget(name)
+            with ThreadPoolExecutor(1) as before:
+                on_its_way = before.submit(proxy.get, f"/proxy-image/legacy/{name}")
+                time.sleep(n % 16 / 1000)  # the change comes at any moment of it
+                origin.put(name, new)
+                forget(name)
+                late += sum(proxy.get(f"/proxy-image/legacy/{name}").body != new for _ in range(4))
+                assert on_its_way.result().status == 200
+        return late
+
+    with ThreadPoolExecutor(3) as clients:
+        assert sum(clients.map(rounds, ["1.png", "2.png", "3.png"])) == 0
 
 
 def test_an_entity_that_is_forgotten_leaves_copies_alone(proxy: Served, origin: Origin) -> None:
