@@ -1,11 +1,14 @@
 /* Reads that share: who joins which, what each is told, and how long he waits, by the clock of the limits alone. */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -14,6 +17,7 @@
 
 #define WAITING 1 /* what a reader was told so far: nothing */
 #define FLIGHTS 4
+#define TAKEN_S 20
 
 static const struct image_key key_a = {"media", "a.jpg"}, key_b = {"media", "b.jpg"};
 
@@ -89,7 +93,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(coalesce_stop(&b->c, THREAD_NEVER), 0);
+    (void)!coalesce_stop(&b->c, clock_monotonic_ms()); /* a test that failed leaves flights */
     coalesce_end(&b->c);
     coalesce_destroy(&b->c);
     sem_destroy(&b->taken);
@@ -116,7 +120,10 @@ static void read_image(struct bench *b, int reader, const struct image_key *key)
 /* The next flight that came to a stage. */
 static struct flight *taken(struct bench *b)
 {
-    assert_int_equal(sem_wait(&b->taken), 0);
+    struct timespec until;
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+    until.tv_sec += TAKEN_S;
+    assert_int_equal(sem_timedwait(&b->taken, &until), 0);
     return b->flights[b->taken_count - 1];
 }
 
@@ -404,6 +411,26 @@ static void test_stop_waits_for_what_is_under_way_and_lets_nobody_in(void **stat
     assert_int_equal(coalesce_stop(&b->c, clock_monotonic_ms()), 0);
 }
 
+static void *finish_later(void *arg)
+{
+    struct flight *flight = arg;
+    while (!flight->engine->stopping)
+        sched_yield();
+    finish_absent(flight);
+    return NULL;
+}
+
+static void test_stop_ends_with_the_last_flight(void **state)
+{
+    struct bench *b = *state;
+    pthread_t thread;
+    read_image(b, 0, &key_a);
+    struct flight *flight = taken(b);
+    assert_int_equal(pthread_create(&thread, NULL, finish_later, flight), 0);
+    assert_int_equal(coalesce_stop(&b->c, clock_monotonic_ms() + 20000), 0);
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_left_in_memory_is_given_when_the_time_is_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_time_of_who_joins_late_begins_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stop_waits_for_what_is_under_way_and_lets_nobody_in, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_ends_with_the_last_flight, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
