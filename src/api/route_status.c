@@ -250,6 +250,13 @@ static void add_part(struct http_transaction *x, json_t *body, const char *name,
     json_object_set_new(body, name, x->detailed ? part : states_only(part));
 }
 
+/* A server that let us wait in vain has told the watcher why, if it told anybody. */
+static const struct error *reason_of(const struct watch_status *watch, const struct error *asked)
+{
+    int is_known = watch->database.code && db_fault_state(watch->database.code) != DB_STATE_UNREACHABLE;
+    return is_known && db_fault_state(asked->code) == DB_STATE_UNREACHABLE ? &watch->database : asked;
+}
+
 /* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
  * Redis all is served, only slower; without object storage large images are that are on disk. */
 void route_ready(struct http_transaction *x)
@@ -263,7 +270,7 @@ void route_ready(struct http_transaction *x)
     json_t *body = json_pack("{s:b, s:I, s:I, s:I, s:I, s:f}", "ready", r == 0, "pending", (json_int_t)watch.pending,
                              "failed", (json_int_t)watch.failed, "not_kept", (json_int_t)watch.not_kept, "older",
                              (json_int_t)watch.older, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
-    add_part(x, body, "database", r < 0 ? describe_database(&why) : database_state(x, &status));
+    add_part(x, body, "database", r < 0 ? describe_database(reason_of(&watch, &why)) : database_state(x, &status));
     add_part(x, body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     add_part(x, body, "redis", redis_state(x));
     add_part(x, body, "object_storage", objects_state(x));
