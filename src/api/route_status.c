@@ -190,32 +190,48 @@ static void add_instance(struct http_transaction *x, json_t *body)
     json_object_set_new(body, "settings_warnings", warnings_json(store_config(x->service->store)));
 }
 
-/* What the watcher has met with goes beyond what the database itself tells: its disk may be full. */
-static json_t *database_state(struct http_transaction *x, const struct store_status *status)
+static void watch_status_of(struct http_transaction *x, struct watch_status *ret)
 {
-    struct watch_status watch = {0};
+    *ret = (struct watch_status){0};
     if (x->service->watch)
-        watch_status(x->service->watch, &watch);
-    /* That it could be reached is known by now. */
-    const struct error *why = watch.database.code && db_fault_state(watch.database.code) != DB_STATE_UNREACHABLE
-                                  ? &watch.database
-                                  : &status->writing;
+        watch_status(x->service->watch, ret);
+}
+
+/* What the server has told the watcher goes beyond what we asked: its disk may be full, or it let us wait in vain. That
+ * it could not be reached is for whoever asked last to say. */
+static const struct error *database_reason(const struct watch_status *watch, const struct error *asked)
+{
+    int is_told = watch->database.code && db_fault_state(watch->database.code) != DB_STATE_UNREACHABLE;
+    return is_told ? &watch->database : asked;
+}
+
+static json_t *database_state(const struct watch_status *watch, const struct store_status *status)
+{
+    const struct error *why = database_reason(watch, &status->writing);
     json_t *body = describe_database(why);
     if (!why->code)
         json_object_set_new(body, "detail", json_string(status->server_version));
     return body;
 }
 
+static json_t *database_failure(const struct watch_status *watch, const struct error *why)
+{
+    int is_unreachable = db_fault_state(why->code) == DB_STATE_UNREACHABLE;
+    return describe_database(is_unreachable ? database_reason(watch, why) : why);
+}
+
 void route_status(struct http_transaction *x)
 {
     struct store_status status;
+    struct watch_status watch;
     struct error why;
     if (store_status(x->service->store, &status, &why) < 0) {
         http_answer_error(x, NULL, &why);
         return;
     }
+    watch_status_of(x, &watch);
     json_t *body = describe_status(&status);
-    json_object_set_new(body, "database", database_state(x, &status));
+    json_object_set_new(body, "database", database_state(&watch, &status));
     json_object_set_new(body, "uploads", uploads_state(x->service->store));
     json_object_set_new(body, "redis", redis_state(x));
     json_object_set_new(body, "tiers", tiers_json(x, &status, json_object_get(body, "redis")));
@@ -250,27 +266,19 @@ static void add_part(struct http_transaction *x, json_t *body, const char *name,
     json_object_set_new(body, name, x->detailed ? part : states_only(part));
 }
 
-/* A server that let us wait in vain has told the watcher why, if it told anybody. */
-static const struct error *reason_of(const struct watch_status *watch, const struct error *asked)
-{
-    int is_known = watch->database.code && db_fault_state(watch->database.code) != DB_STATE_UNREACHABLE;
-    return is_known && db_fault_state(asked->code) == DB_STATE_UNREACHABLE ? &watch->database : asked;
-}
-
 /* Ready as long as what is asked for can be served: without the database only what is on disk or in Redis can. Without
  * Redis all is served, only slower; without object storage large images are that are on disk. */
 void route_ready(struct http_transaction *x)
 {
     struct store_status status;
     struct error why = {0};
-    struct watch_status watch = {0};
+    struct watch_status watch;
     int r = store_status(x->service->store, &status, &why);
-    if (x->service->watch)
-        watch_status(x->service->watch, &watch);
+    watch_status_of(x, &watch);
     json_t *body = json_pack("{s:b, s:I, s:I, s:I, s:I, s:f}", "ready", r == 0, "pending", (json_int_t)watch.pending,
                              "failed", (json_int_t)watch.failed, "not_kept", (json_int_t)watch.not_kept, "older",
                              (json_int_t)watch.older, "oldest_pending_seconds", (double)watch.oldest_pending_ms / 1000);
-    add_part(x, body, "database", r < 0 ? describe_database(reason_of(&watch, &why)) : database_state(x, &status));
+    add_part(x, body, "database", r < 0 ? database_failure(&watch, &why) : database_state(&watch, &status));
     add_part(x, body, "uploads", r == 0 ? uploads_state(x->service->store) : json_null());
     add_part(x, body, "redis", redis_state(x));
     add_part(x, body, "object_storage", objects_state(x));
