@@ -368,11 +368,10 @@ int feed_start(struct feed **ret, struct store *store, struct watch *watch, stru
 
 void feed_wait(struct feed *f, int64_t deadline_ms)
 {
-    struct timespec until = clock_timespec(deadline_ms * 1000000);
-    int r = 0;
+    int late = 0;
     lock_take(&f->thread.lock);
-    while (!f->begun && r == 0)
-        r = pthread_cond_timedwait(&f->thread.changed, &f->thread.lock.mutex, &until);
+    while (!f->begun && !late)
+        late = thread_wait_change(&f->thread, deadline_ms);
     lock_give(&f->thread.lock);
 }
 

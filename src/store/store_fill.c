@@ -30,7 +30,7 @@ static int take(struct fill *f, struct fill_order *ret)
     int n = 0;
     lock_take(&f->thread.lock);
     while (!f->count && !f->thread.stopping)
-        pthread_cond_wait(&f->thread.changed, &f->thread.lock.mutex);
+        (void)thread_wait_change(&f->thread, THREAD_NEVER);
     for (; n < f->count && n < TIER_DISK_FILL_MAX; n++)
         ret[n] = f->waiting[n];
     for (int i = n; i < f->count; i++)
@@ -101,7 +101,7 @@ int fill_later(struct fill *f, struct image *image, uint64_t mark, enum fill_how
 {
     lock_take(&f->thread.lock);
     while (how == FILL_SURELY && is_full(f))
-        pthread_cond_wait(&f->thread.changed, &f->thread.lock.mutex);
+        (void)thread_wait_change(&f->thread, THREAD_NEVER);
     int r = is_full(f) ? -EAGAIN : 0;
     if (r == 0) {
         f->bytes += image->meta.size;
