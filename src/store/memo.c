@@ -17,6 +17,7 @@
 #define RECENT_MAX 4096 /* of each */
 
 #define ENTITY_NAME_SIZE 1024
+#define BY_PATH          "image:path:"
 
 struct filling {
     struct memo *memo;
@@ -272,14 +273,16 @@ int memo_forget(struct memo *m, const struct image_key *key)
     return n + (filling != NULL);
 }
 
+int memo_is_copy_meant(const struct image_key *key, const char *pattern)
+{
+    char name[sizeof BY_PATH + IMAGE_NAME_SIZE];
+    (void)snprintf(name, sizeof name, BY_PATH "%s:%s", key->collection, key->path);
+    return fnmatch(pattern, name, 0) == 0;
+}
+
 int memo_is_meant(const struct image_key *key, const char *pattern)
 {
-    static const char by_path[] = "image:path:";
-    char shown[sizeof by_path + IMAGE_NAME_SIZE];
-    if (strncmp(pattern, by_path, sizeof by_path - 1) != 0)
-        return 1;
-    (void)snprintf(shown, sizeof shown, "%s%s:%s", by_path, key->collection, key->path);
-    return fnmatch(pattern, shown, 0) == 0;
+    return strncmp(pattern, BY_PATH, strlen(BY_PATH)) != 0 || memo_is_copy_meant(key, pattern);
 }
 
 static int is_meant(const char *name, const char *pattern)

@@ -59,4 +59,7 @@ int memo_forget_matching(struct memo *m, const char *pattern);
  * of entities mean all. */
 int memo_is_meant(const struct image_key *key, const char *pattern);
 
+/* Likewise of a copy of an origin's image, which has no entity. */
+int memo_is_copy_meant(const struct image_key *key, const char *pattern);
+
 #endif

@@ -1,20 +1,18 @@
 /* The stages of a read of an origin's image (store/coalesce.h), in the order of store/order.h:
  *
- *     disk      a copy that is fresh: the end, HIT. One that is too old goes to the origin at once
- *     redis     a copy that is fresh: MISS
- *     origin    MISS, EXPIRED, REVALIDATED, STALE, or why not. Each origin has threads of its own: one that is slow
- * holds up nobody else
+ *     disk      a fresh copy is a HIT; a copy that is too old goes to the origin at once
+ *     redis     a fresh copy is a MISS
+ *     origin    MISS, EXPIRED, REVALIDATED, STALE, or the reason. Each origin has its own threads, so that a slow one
+ *               delays no other
  *
- * The answer is given as soon as there is one, and the copy is put on disk, into memory and into Redis behind it, by
- * the same thread. Until that is done whoever asks gets the image from the flight, so that one image costs one
- * question. What is forgotten meanwhile is not kept. */
+ * The image is answered as soon as it is there; the same thread then puts it on disk, into memory and into Redis. Until
+ * that is done, further reads get it from the flight, so that one image costs one question. A copy that is forgotten
+ * meanwhile is not kept. */
 #include "store/store_proxy.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -418,21 +416,14 @@ static void note_forgotten(struct flight *flight)
     *forgotten_us(flight->engine->arg, &flight->key) = clock_realtime_us();
 }
 
-/* They have no other name: no entity. */
-static int is_meant(const struct image_key *key, const char *pattern)
-{
-    char name[sizeof "image:path::" + IMAGE_NAME_SIZE];
-    (void)snprintf(name, sizeof name, "image:path:%s:%s", key->collection, key->path);
-    return fnmatch(pattern, name, 0) == 0;
-}
-
 int store_proxy_forget_matching(struct store *store, const char *pattern)
 {
     const struct config *config = store->config;
     int n = 0;
-    coalesce_forget_matching(&store->proxy->reads, is_meant, pattern);
+    coalesce_forget_matching(&store->proxy->reads, memo_is_copy_meant, pattern);
     for (size_t i = 0; i < config->image_origins_len; i++)
-        n += tier_copies_expire_matching(store->copies, config->image_origins[i].collection, is_meant, pattern);
+        n += tier_copies_expire_matching(store->copies, config->image_origins[i].collection, memo_is_copy_meant,
+                                         pattern);
     return n;
 }
 
