@@ -127,6 +127,15 @@ static struct flight *taken(struct bench *b)
     return b->flights[b->taken_count - 1];
 }
 
+/* A flight that the first stage is done with. */
+static struct flight *closed(struct bench *b, int reader)
+{
+    read_image(b, reader, &key_a);
+    struct flight *flight = taken(b);
+    coalesce_close(flight);
+    return flight;
+}
+
 static struct image *image_of(const struct image_key *key)
 {
     struct image_meta meta = {.key = *key, .mime = "image/png", .size = 1};
@@ -258,11 +267,8 @@ static void test_flights_behind_the_first_stage_become_one(void **state)
 {
     struct bench *b = *state;
     struct flight *flights[2];
-    for (int i = 0; i < 2; i++) {
-        read_image(b, i, &key_a);
-        flights[i] = taken(b);
-        coalesce_close(flights[i]);
-    }
+    for (int i = 0; i < 2; i++)
+        flights[i] = closed(b, i);
     assert_int_equal(coalesce_merge(flights[0], none_is_filling), 0);
     assert_int_equal(coalesce_merge(flights[1], none_is_filling), 1);
     assert_int_equal(b->released_count, 1);
@@ -274,9 +280,7 @@ static void test_flights_behind_the_first_stage_become_one(void **state)
 static void test_an_image_on_its_way_to_the_disk_is_an_answer(void **state)
 {
     struct bench *b = *state;
-    read_image(b, 0, &key_a);
-    struct flight *flight = taken(b);
-    coalesce_close(flight);
+    struct flight *flight = closed(b, 0);
     assert_int_equal(coalesce_merge(flight, one_is_filling), 1);
     assert_int_equal(b->readers[0].told, 0);
     assert_int_equal(b->released_count, 1);
@@ -287,9 +291,7 @@ static void test_a_shared_flight_is_forgotten_too(void **state)
     struct bench *b = *state;
     struct flight *flights[2];
     for (int i = 0; i < 2; i++) {
-        read_image(b, i, &key_a);
-        flights[i] = taken(b);
-        coalesce_close(flights[i]);
+        flights[i] = closed(b, i);
         assert_int_equal(coalesce_merge(flights[i], none_is_filling), 0);
         coalesce_forget(&b->c, &key_a);
     }
@@ -401,9 +403,7 @@ static void test_the_time_of_who_joins_late_begins_late(void **state)
 static void test_stop_waits_for_what_is_under_way_and_lets_nobody_in(void **state)
 {
     struct bench *b = *state;
-    read_image(b, 0, &key_a);
-    struct flight *flight = taken(b);
-    coalesce_close(flight);
+    struct flight *flight = closed(b, 0);
     assert_int_equal(coalesce_stop(&b->c, clock_monotonic_ms()), -ETIMEDOUT);
     assert_true(b->c.stopping);
     assert_int_equal(coalesce_read(&b->c, &key_b, note_told, &b->readers[1]), -EAGAIN);
