@@ -161,7 +161,7 @@ struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd)
         return NULL;
     post->fd = fd;
     post->file = -1;
-    lock_init(&post->file_lock, LOCK_conn_limits);
+    lock_init(&post->file_lock, LOCK_conn_file);
     set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
     lock_take(&p->thread.lock);
     DL_APPEND(p->posts, post);

@@ -283,7 +283,7 @@ void coalesce_forget(struct coalesce *c, const struct image_key *key)
     unlock(c);
 }
 
-/* With the lock. One that was CLOSED before is told of, too. */
+/* With the lock. The owner also hears of flights that were CLOSED before. */
 static void forget_matching(struct flight *flight, int (*is_meant)(const struct image_key *key, const char *pattern),
                             const char *pattern)
 {

@@ -3,21 +3,21 @@
  *
  *     coalesce_read -> [ stage 0 ] -> coalesce_pass -> [ another stage ] -> ... -> coalesce_finish
  *
- * Each stage has a queue and threads of its own, so that one place that hangs holds up nobody who needs another one.
- * A flight is one look for one image, and is with one thread at a time. Whoever reads the image joins the flight that
- * is ASKED, or begins one.
+ * Each stage has its own queue and threads, so that a place that hangs delays only the reads that need it. A flight is
+ * one search for one image; one thread works on it at a time. A read joins the flight of its image if that is ASKED,
+ * and starts one otherwise.
  *
  *     phase                        coalesce_close   coalesce_merge   coalesce_answer, coalesce_finish
  *     ASKED    in table `asked`    to CLOSED        not allowed      allowed
  *     CLOSED   in a list           no change        to SHARED        allowed
  *     SHARED   in table `shared`   to CLOSED        not allowed      allowed
  *
- * coalesce_merge lets a flight go on in the table `shared`, or ends in favour of the one that is there already. When an
- * image is forgotten, its flights become CLOSED: who asks after a change is not given what was looked up before.
+ * coalesce_merge moves a flight into the table `shared`, or hands its waiters to the flight that is there already. When
+ * an image is forgotten, its flights become CLOSED, so that reads after a change never get what was looked up before.
  *
- * Whoever waits is told once, and by a thread that holds no lock. A stage may limit the time of that: by how long
- * nothing has moved, and in all. A waiter whose time is up gets -ETIMEDOUT, and the flight goes on. These clocks stand
- * still while the process does: a machine without processor time for us is no database that does not answer. */
+ * Each waiter gets one answer, from a thread that holds no lock. A limit bounds how long waiters wait: since something
+ * last moved, and in all. A waiter whose time is up gets -ETIMEDOUT, and the flight goes on. The clock of the limits
+ * stops while the process gets no processor time, so that a busy machine is not taken for a database that hangs. */
 #ifndef STORE_COALESCE_H
 #define STORE_COALESCE_H
 
@@ -83,7 +83,7 @@ struct coalesce_ops {
     void (*refuse)(struct flight *flight, const struct error *why); /* too many wait: finishes it */
     void (*forgotten)(struct flight *flight); /* a pattern meant it; called with the lock; may be NULL */
     void (*tick)(void *arg);                  /* before the limits are looked at; may be NULL */
-    void (*late)(void *arg, int limit);       /* somebody's time is up, and is told afterwards; may be NULL */
+    void (*late)(void *arg, int limit);       /* a waiter's time is up; it is told afterwards; may be NULL */
 };
 
 struct coalesce {
@@ -91,7 +91,7 @@ struct coalesce {
     void *arg; /* of the stages' functions and of the hooks */
     int stages_len;
     struct coalesce_stage *stages; /* every flight begins with the first */
-    int limits_len;                /* 0: nobody's time is limited */
+    int limits_len;                /* 0: waiters wait as long as it takes */
     const struct coalesce_limit *limits;
     struct coalesce_clock *clocks; /* one for each limit */
     /* For the owner to read. */
@@ -105,15 +105,15 @@ struct coalesce {
     struct flight *closed;         /* a list */
 };
 
-/* The owner has set what is his; all of it is borrowed. */
+/* The owner has set its own fields; all of them are borrowed. */
 void coalesce_init(struct coalesce *c);
 void coalesce_destroy(struct coalesce *c); /* stopped */
 
 /* Starts the threads. 0 or -errno. */
-enum coalesce_limits { COALESCE_LIMITED, COALESCE_NO_LIMITS /* whoever reads waits as long as it takes */ };
+enum coalesce_limits { COALESCE_LIMITED, COALESCE_NO_LIMITS };
 int coalesce_start(struct coalesce *c, enum coalesce_limits limited) __attribute__((warn_unused_result));
 
-/* No read begins any more; waits for the end of all flights: -ETIMEDOUT when that is later than deadline_ms
+/* Refuses further reads and waits for the end of all flights: -ETIMEDOUT when that is later than deadline_ms
  * (clock_monotonic_ms; or THREAD_NEVER), then call it again. Once none flies, coalesce_end ends the threads. */
 int coalesce_stop(struct coalesce *c, int64_t deadline_ms) __attribute__((warn_unused_result));
 void coalesce_end(struct coalesce *c);
@@ -128,7 +128,7 @@ void coalesce_pass(struct flight *flight, int stage);
 /* Its waiters' time is limited by this from now on. */
 void coalesce_enter(struct flight *flight, int limit);
 
-/* Nobody joins any more. */
+/* Further reads do not join it. */
 void coalesce_close(struct flight *flight);
 
 /* Of a CLOSED flight. 1: its waiters went to one that is SHARED already, or have the image, whose file is being
@@ -136,10 +136,10 @@ void coalesce_close(struct flight *flight);
  * lock. */
 int coalesce_merge(struct flight *flight, struct image *(*filling)(struct flight *flight));
 
-/* Those who wait have the image, and so has whoever joins until the end. */
+/* Gives the image to the waiters, and to all that join until the end. */
 void coalesce_answer(struct flight *flight, struct image *image, const struct store_hit *found);
 
-/* The end: who still waits is told this; image (borrowed) or why. Frees the flight. */
+/* Ends the flight: gives its waiters the image (borrowed) or the reason, and frees it. */
 void coalesce_finish(struct flight *flight, struct image *image, const struct store_hit *found,
                      const struct error *why);
 
@@ -154,7 +154,8 @@ int coalesce_has_waiters(const struct flight *flight);
 /* Something of this limit's place has moved. */
 void coalesce_moved(struct coalesce *c, int limit);
 
-/* So much time has passed for the limits: those whose time is up are told. The engine's thread calls it; for tests. */
+/* Moves the clock of the limits on by `ms` and answers the waiters whose time is up. Called by the engine's thread, and
+ * by tests. */
 void coalesce_time_passes(struct coalesce *c, int64_t ms);
 
 #endif

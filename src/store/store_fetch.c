@@ -1,21 +1,21 @@
 /* Reading stored images without waiting (store/coalesce.h). The stages, in the order of store/order.h:
  *
- *     disk      found: the end
- *     redis     those that wait together share a round trip; then disk filled
- *     db        those that wait together share a connection; then disk and Redis filled
- *     objects   what the row only names: one transfer each, into a file that is compared and then published
+ *     disk      the file, if it is there
+ *     redis     reads that wait together share a round trip; then the disk is filled
+ *     db        reads that wait together share a connection; then disk and Redis are filled
+ *     objects   if the row only names an object: one transfer, into a file that is compared and then published
  *
- * A read is CLOSED while the disk is looked at, for its file may be changed by then, and SHARED with all others behind
- * it. An image is answered before its file is there. Until then it is kept at hand: whoever finds no file gets it, and
- * the database is not asked again. When many large ones are under way, they are answered as files, so that slow clients
- * hold no memory.
+ * A read is CLOSED while the disk is looked at, because the file may change meanwhile. Behind the disk, all reads of an
+ * image are SHARED. An image is answered before its file is written; until then it stays at hand, so that reads that
+ * find no file get it without asking the database again. When many large images are in progress they are answered as
+ * files, so that slow clients hold no memory.
  *
  * How long a waiter waits:
  *
- *     for the disk       as long as it does anything, and 60 s more (and 1 s for each MB that is being hashed); 10
- *                        minutes in all
- *     for Redis and db   1.5 s since the database answered anything; 20 s in all
- *     for an object      5 s since the last byte came; 20 s in all */
+ *     disk               60 s after the disk last did anything (and 1 s for each MB that is being hashed); 10 minutes
+ *                        in all
+ *     Redis, database    1.5 s after the database last answered anything; 20 s in all
+ *     objects            5 s after the last byte came; 20 s in all */
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@
 #define REDIS_THREADS     2
 #define OBJECT_THREADS    8
 #define DISK_BYTES_PER_MS 1000 /* of what is being hashed */
-#define DB_REST_MS        1000 /* a database that did not answer is left alone for so long */
+#define DB_REST_MS        1000 /* no reads for a database that did not answer */
 
 enum stage { STAGE_DISK, STAGE_REDIS, STAGE_DB, STAGE_OBJECTS, STAGES };
 enum limit { LIMIT_DISK, LIMIT_SOURCE, LIMIT_OBJECT, LIMITS };
@@ -251,8 +251,8 @@ static void got_from_db(void *arg, void *item, struct image *image, const struct
     finish(one, NULL, NULL, why);
 }
 
-/* Whether nobody waits any more for what the database has not been asked yet, and it did not answer lately. Those of an
- * outage would be many, and each costs a time limit. */
+/* Whether a read is not worth asking the database for: its waiters have gone, and the database did not answer lately.
+ * An outage leaves many of these, and each would cost a time limit. */
 static int is_in_vain(struct store_fetch *f, struct fetch *one)
 {
     return f->reads.stopping || (db_rests(f) && !coalesce_has_waiters(&one->flight));

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "fs/make_folder.h"
-#include "fs/readfile.h"
 #include "fs/safepath.h"
 #include "image/stale_files.h"
 
