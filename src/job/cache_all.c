@@ -65,12 +65,16 @@ static void finish_item(struct job *job, struct cache_all_item *item)
 
 /* The row was not the base any more. 0 when it has the same content: by another, or by ourselves before a connection
  * was lost. When it is the base after all, nobody has changed it: *why says so. */
-static int judge_stale(struct store *store, const struct cache_all_item *item, struct error *why)
+static int judge_stale(struct job *job, const struct cache_all_item *item, struct error *why)
 {
     const struct ingest_base *base = &item->file.row.base;
     struct store_page *page = NULL;
     struct image_meta row;
-    int r = store_info(store, &item->file.key, &page, NULL);
+    int64_t deadline_ms = 0;
+    int r;
+    do
+        r = store_info(job->store, &item->file.key, &page, NULL);
+    while (job_ask_again(job, r, &deadline_ms));
     if (r < 0 && r != -ENOENT)
         return why->code;
     if (r == 0)
@@ -93,7 +97,7 @@ static void written(void *arg, struct ingest *write, const struct error *outcome
     if (outcome->code == -ESTALE) {
         stale = *outcome;
         outcome = &stale;
-        if (judge_stale(job->store, item, &stale) == 0)
+        if (judge_stale(job, item, &stale) == 0)
             (void)store_forget(job->store, &item->file.key);
     }
     if (outcome->code == 0 && item->same)

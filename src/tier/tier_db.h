@@ -55,7 +55,9 @@ int tier_db_trash(struct tier_db *db, const struct image_key *key, struct error 
 /* Writer. Each image's outcome is told once, by `done`, from within add, flush or close: code 0 when it is committed.
  * A lost connection is opened again and its batch sent again (storing twice is storing once); only when that fails for
  * connection_ms are its images told -ENOTCONN. A batch that fails for a reason that may be one image's (a lock, a
- * refusal, a connection that is lost again and again) is sent image by image, so that the others are stored. */
+ * refusal, a connection that is lost again and again) is sent image by image, so that the others are stored. An image
+ * is blamed for lost connections when that happened ten times with it alone, over at least a quarter of connection_ms.
+ */
 struct tier_db_writer;
 typedef void tier_db_done_fn(void *arg, void *tag, const struct error *outcome);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "client/db_fault.h"
@@ -16,9 +17,12 @@
 #define SMALL_MAX ((size_t)1 << 20)
 #define TOUCHES   256
 
-/* How often a connection may be lost with the same batch under way, and with the same image alone. */
+/* How often a connection may be lost with the same batch under way, and with the same image alone. The latter waits
+ * between its tries, longer each time, in all for this share of connection_ms: a server that loses all connections for
+ * some seconds says nothing about the image. */
 #define BATCH_LOSSES 4
 #define IMAGE_LOSSES 10
+#define PAUSES_SHARE 4
 
 /* The server's limits. Of a batch that failed, each image has less: those that need more are tried again later, alone.
  */
@@ -220,6 +224,14 @@ struct attempt {
     int tries, losses;
 };
 
+/* After the nth loss of an image's connection. Each pause is twice the one before. */
+static void pause_after_loss(const struct tier_db_writer *w, int n)
+{
+    int64_t all_ns = (int64_t)w->patience.connection_ms * 1000000 / PAUSES_SHARE;
+    struct timespec pause = clock_timespec(all_ns >> (IMAGE_LOSSES - n));
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
 /* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
  * one when another transaction won. Else *r is final, and whoever waited in vain was the last to wait: what follows is
  * told at once. */
@@ -229,6 +241,8 @@ static int send_again(struct tier_db_writer *w, const struct write_batch *b, str
     a->losses += *r == DB_UNREACHABLE;
     if (db_unavailable(*r) && w->conn && clock_left_ms(a->deadline_ms)) {
         struct error lost = *e;
+        if (*r == DB_UNREACHABLE && b->count == 1 && a->losses < IMAGE_LOSSES)
+            pause_after_loss(w, a->losses);
         *r = db_reconnect(&w->conn, w->pool, a->deadline_ms, e);
         if (*r == 0 && a->losses >= (b->count > 1 ? BATCH_LOSSES : IMAGE_LOSSES)) {
             *r =

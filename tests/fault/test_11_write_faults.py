@@ -291,6 +291,8 @@ def drop_trigger(database: Database) -> None:
     database.query("DROP TRIGGER users_trigger ON image_cache")
 
 
+LOSING_S = 3
+
 POISONS = {
     "canceled": "PERFORM pg_sleep(600);",
     "check": "RAISE 'users: no' USING ERRCODE = '23514';",
@@ -338,6 +340,18 @@ def test_cache_all_stores_what_a_poison_image_is_beside(perdura: Perdura) -> Non
     result = perdura.run("cache-all", "--json", check=False)
     assert result.code == 1 and (result.json["cached"], result.json["failed"]) == (100, 1)
     assert result.json["errors"][0]["path"] == "a poison.png"
+
+
+def test_cache_all_blames_no_image_for_a_server_that_loses_connections(perdura: Perdura) -> None:
+    """It does so for seconds, and each time at the same image."""
+    database = perdura.database
+    database.query("CREATE TABLE losses (until timestamptz)")
+    database.query(f"INSERT INTO losses SELECT now() + interval '{LOSING_S} s'")
+    trigger(database, f"IF clock_timestamp() < (SELECT until FROM losses) THEN {POISONS['lost']} END IF;")
+    for i in range(3):
+        picture(perdura.media / f"{i}.png", seed=i)
+    picture(perdura.media / "a poison.png", seed="poison")
+    assert perdura.run("cache-all", "--json").json["cached"] == 4
 
 
 # The database as a whole
