@@ -4,7 +4,10 @@
 #include "base/log.h"
 #include "base/semaphore.h"
 #include "client/db_grants.h"
-#include "store/memo.h"
+#include "store/entity_cache.h"
+#include "store/inflight.h"
+#include "store/negcache.h"
+#include "store/own_writes.h"
 #include "store/store_proxy.h"
 #include "store/store_tiers.h"
 #include "tier/tier_copies.h"
@@ -83,12 +86,16 @@ int store_open(struct store **ret, const struct config *config, struct error *e)
         tier_disk_new(config->collections, config->collections_len, config->inline_max_bytes, TIER_OBJECT_MAX_BYTES);
     if (config->memory_items)
         store->memory = tier_memory_new(config->memory_bytes, config->memory_items, config->memory_ttl_s);
-    store->memo = memo_new();
+    store->negcache = negcache_new(&store->forgets);
+    store->inflight = inflight_new(&store->forgets);
+    store->entities = entity_cache_new(&store->forgets);
+    store->own_writes = own_writes_new();
     store->fetch = store_fetch_new(store);
     store->copies = tier_copies_new(config);
     store->proxy = store_proxy_new(store);
-    if (!store->turns || !store->db || !store->disk || !store->memo || !store->fetch ||
-        (config->memory_items && !store->memory) || !store->copies || !store->proxy) {
+    if (!store->turns || !store->db || !store->disk || !store->negcache || !store->inflight || !store->entities ||
+        !store->own_writes || !store->fetch || (config->memory_items && !store->memory) || !store->copies ||
+        !store->proxy) {
         r = error_set(e, -ENOMEM, "out of memory");
         goto fail;
     }
@@ -112,7 +119,10 @@ void store_close(struct store *store)
         return;
     store_proxy_free(store->proxy);
     store_fetch_free(store->fetch);
-    memo_free(store->memo);
+    own_writes_free(store->own_writes);
+    entity_cache_free(store->entities);
+    inflight_free(store->inflight);
+    negcache_free(store->negcache);
     tier_memory_free(store->memory);
     tier_origin_close(store->origin);
     tier_redis_free(store->redis);

@@ -27,8 +27,10 @@
 #include "base/metric.h"
 #include "client/db_fault.h"
 #include "store/coalesce.h"
-#include "store/memo.h"
+#include "store/inflight.h"
+#include "store/negcache.h"
 #include "store/order.h"
+#include "store/pattern.h"
 #include "store/redis_fill.h"
 #include "store/store_fill.h"
 #include "store/store_hot.h"
@@ -75,7 +77,7 @@ struct store_fetch {
 /* Of reads that ask Redis, or the database, together. */
 struct fetch_batch {
     struct store_fetch *f;
-    uint64_t version, mark; /* before it was asked: of the memo, of the disk */
+    uint64_t forgets, mark; /* before it was asked: of the store, of the disk */
     struct redis_fill_since since;
 };
 
@@ -133,18 +135,18 @@ static void finish_file(void *arg)
 
 static void filled(void *arg)
 {
-    memo_filled(arg);
+    inflight_end(arg);
 }
 
 static struct image *find_filling(struct flight *flight)
 {
-    return memo_find_filling(((struct store_fetch *)flight->engine->arg)->store->memo, &flight->key);
+    return inflight_find(((struct store_fetch *)flight->engine->arg)->store->inflight, &flight->key);
 }
 
 /* Before a source is asked. */
 static void mark(struct fetch_batch *b)
 {
-    b->version = memo_version(b->f->store->memo);
+    b->forgets = b->f->store->forgets;
     b->mark = tier_disk_epoch(b->f->store->disk);
     if (b->f->redis_fill)
         b->since = redis_fill_now(b->f->store);
@@ -154,7 +156,7 @@ static void mark(struct fetch_batch *b)
  * may be this very image: without memory, too, it is read once more. 0, or -EAGAIN: too many wait for the disk. */
 static int fill(const struct fetch_batch *b, struct image *image)
 {
-    struct filling *one = memo_add_filling(b->f->store->memo, image, b->version);
+    struct inflight_image *one = inflight_begin(b->f->store->inflight, image, b->forgets);
     int r = one ? fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) : 0;
     if (r < 0)
         filled(one);
@@ -245,7 +247,7 @@ static void got_from_db(void *arg, void *item, struct image *image, const struct
     }
     metric_add(why->code == -ENOENT ? METRIC_read_misses : METRIC_read_errors, METRIC_tier_db, METRIC_none, 1);
     if (why->code == -ENOENT)
-        memo_add_absent(b->f->store->memo, &one->flight.key, b->version);
+        negcache_add(b->f->store->negcache, &one->flight.key, -ENOENT, b->forgets);
     else if (db_unavailable(why->code))
         let_db_rest(b->f);
     finish(one, NULL, NULL, why);
@@ -326,7 +328,7 @@ static void look_at_disk(struct store_fetch *f, struct fetch *one)
     struct image *image;
     struct error why;
     coalesce_close(&one->flight);
-    struct image *at_hand = memo_find_filling(store->memo, key); /* before: its end may come between */
+    struct image *at_hand = inflight_find(store->inflight, key); /* before: its end may come between */
     int r = tier_disk_open(store->disk, key, &image, &state, &why);
     coalesce_moved(&f->reads, LIMIT_DISK);
     if (r == 0) {
@@ -343,7 +345,7 @@ static void look_at_disk(struct store_fetch *f, struct fetch *one)
     }
     metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
     one->flight.left = store_hot_left(store, key);
-    if (memo_is_absent(store->memo, key)) {
+    if (negcache_find(store->negcache, key) == -ENOENT) {
         error_set(&why, -ENOENT, "is not stored");
         finish(one, NULL, NULL, &why);
     } else {
@@ -435,7 +437,7 @@ void store_fetch_forget(struct store_fetch *f, const struct image_key *key)
 
 void store_fetch_forget_matching(struct store_fetch *f, const char *pattern)
 {
-    coalesce_forget_matching(&f->reads, memo_is_meant, pattern);
+    coalesce_forget_matching(&f->reads, pattern_means, pattern);
 }
 
 static int64_t read_db_up(void *arg)

@@ -1,5 +1,8 @@
 #include "base/metric.h"
-#include "store/memo.h"
+#include "store/inflight.h"
+#include "store/negcache.h"
+#include "store/own_writes.h"
+#include "store/pattern.h"
 #include "store/store_proxy.h"
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
@@ -8,7 +11,7 @@
 
 static int is_meant(const struct image_meta *meta, const char *pattern)
 {
-    return memo_is_meant(&meta->key, pattern);
+    return pattern_means(&meta->key, pattern);
 }
 
 /* Those that were there; a negative number is a failure. */
@@ -19,10 +22,22 @@ static int counted(int n)
     return n;
 }
 
+int store_forget_lookups(struct store *store, const struct image_key *key)
+{
+    store->forgets++;
+    return negcache_forget(store->negcache, key) + inflight_forget(store->inflight, key);
+}
+
+int store_forget_lookups_matching(struct store *store, const char *pattern)
+{
+    store->forgets++;
+    return negcache_forget_matching(store->negcache, pattern) + inflight_forget_matching(store->inflight, pattern);
+}
+
 int store_forget_here(struct store *store, const struct image_key *key)
 {
     tier_disk_changed(store->disk, key);
-    int n = memo_forget(store->memo, key);
+    int n = store_forget_lookups(store, key);
     if (store->memory)
         n += tier_memory_drop(store->memory, key);
     store_fetch_forget(store->fetch, key);
@@ -41,19 +56,19 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
     }
     n += store_forget_here(store, key);
     if (meta && meta->size)
-        memo_add_own(store->memo, meta, MEMO_OWN);
+        own_writes_add(store->own_writes, meta, OWN_WRITE);
     return n;
 }
 
 void store_committed(struct store *store, const struct image_meta *row)
 {
     (void)store_forget(store, &row->key);
-    memo_add_own(store->memo, row, MEMO_OWN_FILE);
+    own_writes_add(store->own_writes, row, OWN_WRITE_OF_FILE);
 }
 
 int store_is_known(struct store *store, const struct image_meta *row)
 {
-    return memo_is_own(store->memo, row) || (!row->deleted_us && store_file_matches(store, row) == 1);
+    return own_writes_find(store->own_writes, row) || (!row->deleted_us && store_file_matches(store, row) == 1);
 }
 
 void store_forget_shared(struct store *store, const struct image_meta *rows, int count)
@@ -77,7 +92,7 @@ int store_forget(struct store *store, const struct image_key *key)
 int store_forget_matching(struct store *store, const char *pattern)
 {
     int shared = store->redis ? counted(tier_redis_drop_matching(store->redis, pattern)) : 0;
-    int n = memo_forget_matching(store->memo, pattern) + store_proxy_forget_matching(store, pattern);
+    int n = store_forget_lookups_matching(store, pattern) + store_proxy_forget_matching(store, pattern);
     if (store->memory)
         n += tier_memory_drop_matching(store->memory, is_meant, pattern);
     store_fetch_forget_matching(store->fetch, pattern);

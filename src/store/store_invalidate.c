@@ -10,7 +10,7 @@
 #include "fs/safepath.h"
 #include "image/stale_files.h"
 #include "sql.h"
-#include "store/memo.h"
+#include "store/own_writes.h"
 #include "store/store_tiers.h"
 #include "tier/tier_disk.h"
 
@@ -63,11 +63,11 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
         return r;
     /* Of our own: a file that is missing was wiped since; one that is older is what was committed, whose time was set
      * back since. */
-    enum memo_own own = memo_is_own(store->memo, row);
-    if ((own && is == NONE) || (own == MEMO_OWN_FILE && is == OLD))
+    enum own_write own = own_writes_find(store->own_writes, row);
+    if ((own && is == NONE) || (own == OWN_WRITE_OF_FILE && is == OLD))
         return stale_files_count(stale) > 0;
     if (!own)
-        memo_drop_own(store->memo, &row->key);
+        own_writes_drop(store->own_writes, &row->key);
     if (is != CURRENT) { /* no copy of what was there before gets on disk behind the look */
         tier_disk_changed(store->disk, &row->key);
         is = NONE;
@@ -84,8 +84,8 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
      * own, what is in memory is held against it and stays. */
     if (is != CURRENT) {
         (void)store_forget_here(store, &row->key);
-    } else if (!memo_is_own_row(store->memo, row)) {
-        (void)memo_forget(store->memo, &row->key);
+    } else if (!own_writes_has_row(store->own_writes, row)) {
+        (void)store_forget_lookups(store, &row->key);
         store_fetch_forget(store->fetch, &row->key);
     }
     return stale_files_count(stale) > 0;
@@ -93,7 +93,7 @@ int store_changed(struct store *store, const struct image_meta *row, enum store_
 
 void store_forget_reads(struct store *store)
 {
-    (void)memo_forget_matching(store->memo, "*");
+    (void)store_forget_lookups_matching(store, "*");
     store_fetch_forget_matching(store->fetch, "*");
 }
 

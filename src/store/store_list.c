@@ -5,7 +5,7 @@
 #include "client/db_fault.h"
 #include "fs/safepath.h"
 #include "sql.h"
-#include "store/memo.h"
+#include "store/entity_cache.h"
 #include "store/redis_fill.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"
@@ -91,7 +91,7 @@ int store_entity(struct store *store, const char *content_type, const char *obje
 int store_entity_hot(struct store *store, const char *content_type, const char *object_id, const char *variant,
                      char name[IMAGE_NAME_SIZE], struct image_key *ret)
 {
-    int r = memo_find_entity(store->memo, &(struct memo_entity){content_type, object_id, variant}, name);
+    int r = entity_cache_find(store->entities, &(struct entity){content_type, object_id, variant}, name);
     if (r == 0)
         *ret = image_key_named(name);
     return r;
@@ -100,7 +100,7 @@ int store_entity_hot(struct store *store, const char *content_type, const char *
 int store_entity_key(struct store *store, const char *content_type, const char *object_id, const char *variant,
                      char name[IMAGE_NAME_SIZE], struct image_key *ret, struct error *e)
 {
-    uint64_t version = memo_version(store->memo);
+    uint64_t forgets = store->forgets;
     struct redis_fill_since since = {0};
     struct store_page *page;
     struct image_meta meta;
@@ -122,7 +122,7 @@ int store_entity_key(struct store *store, const char *content_type, const char *
     if (store->redis)
         store_fetch_share(store->fetch, &meta, &since);
     store_page_free(page);
-    memo_add_entity(store->memo, &(struct memo_entity){content_type, object_id, variant}, ret, version);
+    entity_cache_add(store->entities, &(struct entity){content_type, object_id, variant}, ret, forgets);
     return 0;
 }
 

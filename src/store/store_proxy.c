@@ -20,8 +20,9 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "store/coalesce.h"
-#include "store/memo.h"
+#include "store/negcache.h"
 #include "store/order.h"
+#include "store/pattern.h"
 #include "store/proxy_intake.h"
 #include "store/store_hot.h"
 #include "store/store_tiers.h"
@@ -40,7 +41,7 @@ struct proxied {
     struct flight flight;
     struct image *old; /* a copy that is too old; NULL: none */
     enum old_copy old_is;
-    uint64_t version; /* of the memo, before anybody was asked */
+    uint64_t forgets; /* before anybody was asked */
 };
 
 #define FORGOTTEN_SLOTS 4096
@@ -184,14 +185,14 @@ static void fail(struct store_proxy *p, struct proxied *one, const struct error 
     if (code == -ENOENT) {
         metric_add(METRIC_read_misses, METRIC_tier_origin, METRIC_none, 1);
         drop(p, one);
-        memo_add_useless(p->store->memo, &one->flight.key, code, one->version);
+        negcache_add(p->store->negcache, &one->flight.key, code, one->forgets);
         metric_inc(METRIC_reads_absent);
         coalesce_finish(&one->flight, NULL, NULL, why);
         return;
     }
     metric_add(METRIC_read_errors, METRIC_tier_origin, METRIC_none, 1);
     if (!store_proxy_is_passing(code) && code != -ENODEV) {
-        memo_add_useless(p->store->memo, &one->flight.key, code, one->version);
+        negcache_add(p->store->negcache, &one->flight.key, code, one->forgets);
         log_event(LOG_WARN, "image of an origin not served", LOG_STR("collection", one->flight.key.collection),
                   LOG_STR("path", one->flight.key.path), LOG_STR("error", why->text));
     }
@@ -342,7 +343,7 @@ static void run_redis(void *arg, void **flights, int count)
 /* Whether there is no use in asking the origin now. */
 static int is_in_vain(const struct store_proxy *p, const struct proxied *one, struct error *why)
 {
-    int code = memo_is_useless(p->store->memo, &one->flight.key);
+    int code = negcache_find(p->store->negcache, &one->flight.key);
     if (code)
         error_set(why, code, "%s",
                   code == -ENOENT ? "has no such image" : "had nothing a moment ago that can be served");
@@ -370,7 +371,7 @@ static void look_at_disk(struct store_proxy *p, struct proxied *one)
     const struct image_key *key = &one->flight.key;
     struct filestate state;
     struct image *copy;
-    one->version = memo_version(p->store->memo);
+    one->forgets = p->store->forgets;
     if (tier_copies_open(p->store->copies, key, &copy, &state, NULL) < 0) {
         metric_add(METRIC_read_misses, METRIC_tier_disk, METRIC_none, 1);
         copy = store_hot_left(p->store, key);
@@ -420,9 +421,9 @@ int store_proxy_forget_matching(struct store *store, const char *pattern)
 {
     const struct config *config = store->config;
     int n = 0;
-    coalesce_forget_matching(&store->proxy->reads, memo_is_copy_meant, pattern);
+    coalesce_forget_matching(&store->proxy->reads, pattern_means_copy, pattern);
     for (size_t i = 0; i < config->image_origins_len; i++)
-        n += tier_copies_expire_matching(store->copies, config->image_origins[i].collection, memo_is_copy_meant,
+        n += tier_copies_expire_matching(store->copies, config->image_origins[i].collection, pattern_means_copy,
                                          pattern);
     return n;
 }

@@ -2,6 +2,8 @@
 #ifndef STORE_STORE_TIERS_H
 #define STORE_STORE_TIERS_H
 
+#include <stdatomic.h>
+
 #include "client/db.h"
 #include "store/store.h"
 
@@ -16,7 +18,11 @@ struct store {
     struct tier_object *objects; /* what rows only name */
     struct tier_copies *copies;  /* of images that have an origin */
     struct tier_origin *origin;
-    struct memo *memo;
+    atomic_ullong forgets; /* how often something was forgotten; raised before it is */
+    struct negcache *negcache;
+    struct inflight *inflight;
+    struct entity_cache *entities;
+    struct own_writes *own_writes;
     struct store_fetch *fetch;
     struct store_proxy *proxy;
 };
@@ -39,8 +45,8 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
 struct store_fetch *store_fetch_new(struct store *store);
 void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 
-/* As store_fetch_start and store_fetch_stop, for a program that reads what it is told to, and waits as long as it takes;
- * what was read is on disk in the end. */
+/* As store_fetch_start and store_fetch_stop, for a program that reads what it is told to, and waits as long as it
+ * takes; what was read is on disk in the end. */
 int store_fetch_begin(struct store *store, struct error *e) __attribute__((warn_unused_result));
 void store_fetch_end(struct store *store);
 
@@ -51,6 +57,11 @@ void store_fetch_share(struct store_fetch *f, const struct image_meta *row, cons
 /* Whether a changed row is what was written here, or what the file here is: nothing is older then, and who is copying
  * it at this moment may go on. */
 int store_is_known(struct store *store, const struct image_meta *row);
+
+/* What was looked up of an image before now, or of those that a pattern means, is not remembered. Returns how much was.
+ */
+int store_forget_lookups(struct store *store, const struct image_key *key);
+int store_forget_lookups_matching(struct store *store, const char *pattern);
 
 /* As store_forget, but for Redis. */
 int store_forget_here(struct store *store, const struct image_key *key);

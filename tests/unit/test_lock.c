@@ -11,7 +11,7 @@
 
 #include "base/lock.h"
 
-static struct lock above = LOCK_INIT(reads), below = LOCK_INIT(memo), beside = LOCK_INIT(memo);
+static struct lock above = LOCK_INIT(reads), below = LOCK_INIT(inflight), beside = LOCK_INIT(inflight);
 
 static void in_order(void)
 {
@@ -39,7 +39,7 @@ static void two_of_one_name(void)
 
 static void another_kind_out_of_order(void)
 {
-    lock_note_taken(LOCK_memo);
+    lock_note_taken(LOCK_inflight);
     lock_take(&above);
 }
 
