@@ -17,7 +17,7 @@
 #define NEXT_HEAD_MS  75000 /* an idle connection included */
 #define TRANSFER_MS   30000 /* for a body or an answer, and on top, by what has come of the body or is to be sent: */
 #define BYTES_PER_MS  8     /* slower than that is too slow */
-#define ROUND_MS      1000
+#define CHECK_MS      1000  /* between two checks */
 
 struct conn_timer {
     int fd;
@@ -27,7 +27,7 @@ struct conn_timer {
     int64_t body_began_ms, body_bytes; /* the connection's thread's */
     atomic_llong deadline_ms;
     atomic_int receiving;     /* the peer owes us something */
-    int64_t left_deadline_ms; /* the deadline at the round that found the peer gone; the conn_timeout's own */
+    int64_t left_deadline_ms; /* the deadline when a check found the peer gone; 0: none did */
     struct conn_timer *prev, *next;
 };
 
@@ -39,30 +39,30 @@ struct call {
 
 struct conn_timeout {
     struct thread thread; /* its lock is over the list: a timer's descriptor is open while it stands in there */
-    struct conn_timer *posts;
+    struct conn_timer *timers;
     struct call *calls;
 };
 
-/* libmicrohttpd can miss a farewell that comes together with data, and would wait for more. Who is found gone at the
- * same point in two rounds has not sent a whole request that is still to be looked at. */
-static int has_left(struct conn_timer *post, int64_t deadline_ms)
+/* libmicrohttpd can miss the end of a connection that comes together with data, and would wait for more. A peer that is
+ * found gone by two checks, and owed the same thing both times, has sent no whole request that is yet to be read. */
+static int has_left(struct conn_timer *timer, int64_t deadline_ms)
 {
     char byte;
-    if (!atomic_load_explicit(&post->receiving, memory_order_relaxed) ||
-        recv(post->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+    if (!atomic_load_explicit(&timer->receiving, memory_order_relaxed) ||
+        recv(timer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
         return 0;
-    int again = post->left_deadline_ms == deadline_ms;
-    post->left_deadline_ms = deadline_ms;
+    int again = timer->left_deadline_ms == deadline_ms;
+    timer->left_deadline_ms = deadline_ms;
     return again;
 }
 
 /* What a writer has cut off of a file can't be sent any more, and the peer would wait for it. */
-static int is_cut_short(struct conn_timer *post)
+static int is_cut_short(struct conn_timer *timer)
 {
     struct stat st;
-    lock_take(&post->file_lock);
-    int cut = post->file >= 0 && fstat(post->file, &st) == 0 && st.st_size < post->file_end;
-    lock_give(&post->file_lock);
+    lock_take(&timer->file_lock);
+    int cut = timer->file >= 0 && fstat(timer->file, &st) == 0 && st.st_size < timer->file_end;
+    lock_give(&timer->file_lock);
     return cut;
 }
 
@@ -75,22 +75,22 @@ static void report_room(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &as_the_system_says, sizeof as_the_system_says);
 }
 
-static int is_answering(struct conn_timer *post, int64_t deadline_ms)
+static int is_answering(struct conn_timer *timer, int64_t deadline_ms)
 {
-    return deadline_ms != INT64_MAX && !atomic_load_explicit(&post->receiving, memory_order_relaxed);
+    return deadline_ms != INT64_MAX && !atomic_load_explicit(&timer->receiving, memory_order_relaxed);
 }
 
-static void go_round(struct conn_timeout *p)
+/* The lock is held. */
+static void check_timers(struct conn_timeout *p, int64_t now_ms)
 {
-    int64_t now = clock_monotonic_ms();
-    struct conn_timer *post;
-    DL_FOREACH(p->posts, post)
+    struct conn_timer *timer;
+    DL_FOREACH(p->timers, timer)
     {
-        int64_t deadline_ms = atomic_load_explicit(&post->deadline_ms, memory_order_relaxed);
-        if (deadline_ms < now || has_left(post, deadline_ms) || is_cut_short(post))
-            (void)shutdown(post->fd, SHUT_RDWR);
-        else if (is_answering(post, deadline_ms))
-            report_room(post->fd);
+        int64_t deadline_ms = atomic_load_explicit(&timer->deadline_ms, memory_order_relaxed);
+        if (deadline_ms < now_ms || has_left(timer, deadline_ms) || is_cut_short(timer))
+            (void)shutdown(timer->fd, SHUT_RDWR);
+        else if (is_answering(timer, deadline_ms))
+            report_room(timer->fd);
     }
 }
 
@@ -110,14 +110,21 @@ static void conn_timeout_run(void *arg)
     int go_on;
     lock_take(&p->thread.lock);
     do {
-        go_on = thread_wait_locked(&p->thread, clock_monotonic_ms() + ROUND_MS);
-        go_round(p);
+        go_on = thread_wait_locked(&p->thread, clock_monotonic_ms() + CHECK_MS);
+        check_timers(p, clock_monotonic_ms());
         struct call *calls = p->calls;
         p->calls = NULL;
         lock_give(&p->thread.lock);
         make_calls(calls);
         lock_take(&p->thread.lock);
     } while (go_on);
+    lock_give(&p->thread.lock);
+}
+
+void conn_timeout_check(struct conn_timeout *p, int64_t now_ms)
+{
+    lock_take(&p->thread.lock);
+    check_timers(p, now_ms);
     lock_give(&p->thread.lock);
 }
 
@@ -146,86 +153,86 @@ void conn_timeout_stop(struct conn_timeout *p)
     free(p);
 }
 
-static void set_deadline(struct conn_timer *post, int64_t deadline_ms, int receiving)
+static void set_deadline(struct conn_timer *timer, int64_t deadline_ms, int receiving)
 {
-    if (!post)
+    if (!timer)
         return;
-    atomic_store_explicit(&post->receiving, receiving, memory_order_relaxed);
-    atomic_store_explicit(&post->deadline_ms, deadline_ms, memory_order_relaxed);
+    atomic_store_explicit(&timer->receiving, receiving, memory_order_relaxed);
+    atomic_store_explicit(&timer->deadline_ms, deadline_ms, memory_order_relaxed);
 }
 
 struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd)
 {
-    struct conn_timer *post = calloc(1, sizeof *post);
-    if (!post)
+    struct conn_timer *timer = calloc(1, sizeof *timer);
+    if (!timer)
         return NULL;
-    post->fd = fd;
-    post->file = -1;
-    lock_init(&post->file_lock, LOCK_conn_file);
-    set_deadline(post, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
+    timer->fd = fd;
+    timer->file = -1;
+    lock_init(&timer->file_lock, LOCK_conn_file);
+    set_deadline(timer, clock_monotonic_ms() + FIRST_HEAD_MS, 1);
     lock_take(&p->thread.lock);
-    DL_APPEND(p->posts, post);
+    DL_APPEND(p->timers, timer);
     lock_give(&p->thread.lock);
-    return post;
+    return timer;
 }
 
-void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *post)
+void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *timer)
 {
-    if (!post)
+    if (!timer)
         return;
     lock_take(&p->thread.lock);
-    DL_DELETE(p->posts, post);
+    DL_DELETE(p->timers, timer);
     lock_give(&p->thread.lock);
-    lock_destroy(&post->file_lock);
-    free(post);
+    lock_destroy(&timer->file_lock);
+    free(timer);
 }
 
-static void set_file(struct conn_timer *post, int fd, int64_t end)
+static void set_file(struct conn_timer *timer, int fd, int64_t end)
 {
-    lock_take(&post->file_lock);
-    post->file = fd;
-    post->file_end = end;
-    lock_give(&post->file_lock);
+    lock_take(&timer->file_lock);
+    timer->file = fd;
+    timer->file_end = end;
+    lock_give(&timer->file_lock);
 }
 
-void conn_timeout_file(struct conn_timer *post, int fd, int64_t end)
+void conn_timeout_file(struct conn_timer *timer, int fd, int64_t end)
 {
-    if (post)
-        set_file(post, fd, end);
+    if (timer)
+        set_file(timer, fd, end);
 }
 
-void conn_timeout_head(struct conn_timer *post)
+void conn_timeout_head(struct conn_timer *timer)
 {
-    if (post && post->file >= 0)
-        set_file(post, -1, 0);
-    set_deadline(post, clock_monotonic_ms() + NEXT_HEAD_MS, 1);
+    if (timer && timer->file >= 0)
+        set_file(timer, -1, 0);
+    set_deadline(timer, clock_monotonic_ms() + NEXT_HEAD_MS, 1);
 }
 
-void conn_timeout_body(struct conn_timer *post)
+void conn_timeout_body(struct conn_timer *timer)
 {
-    if (!post)
+    if (!timer)
         return;
-    post->body_began_ms = clock_monotonic_ms();
-    post->body_bytes = 0;
-    conn_timeout_received(post, 0);
+    timer->body_began_ms = clock_monotonic_ms();
+    timer->body_bytes = 0;
+    conn_timeout_received(timer, 0);
 }
 
-void conn_timeout_received(struct conn_timer *post, size_t bytes)
+void conn_timeout_received(struct conn_timer *timer, size_t bytes)
 {
-    if (!post)
+    if (!timer)
         return;
-    post->body_bytes += (int64_t)bytes;
-    set_deadline(post, post->body_began_ms + TRANSFER_MS + post->body_bytes / BYTES_PER_MS, 1);
+    timer->body_bytes += (int64_t)bytes;
+    set_deadline(timer, timer->body_began_ms + TRANSFER_MS + timer->body_bytes / BYTES_PER_MS, 1);
 }
 
-void conn_timeout_none(struct conn_timer *post)
+void conn_timeout_none(struct conn_timer *timer)
 {
-    set_deadline(post, INT64_MAX, 0);
+    set_deadline(timer, INT64_MAX, 0);
 }
 
-void conn_timeout_answer(struct conn_timer *post, int64_t bytes)
+void conn_timeout_answer(struct conn_timer *timer, int64_t bytes)
 {
-    set_deadline(post, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS, 0);
+    set_deadline(timer, clock_monotonic_ms() + TRANSFER_MS + bytes / BYTES_PER_MS, 0);
 }
 
 void conn_timeout_call_later(struct conn_timeout *p, void (*fn)(void *arg), void *arg)

@@ -15,21 +15,24 @@ void conn_timeout_stop(struct conn_timeout *p); /* every connection has left; NU
 /* A connection begins, with the deadline for its first head. NULL when out of memory: it goes without deadlines. */
 struct conn_timer *conn_timeout_add(struct conn_timeout *p, int fd);
 /* It ends; its descriptor is still open. */
-void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *post);
+void conn_timeout_remove(struct conn_timeout *p, struct conn_timer *timer);
 
 /* What it has to do next. A connection that takes too long is shut down. NULL is allowed. */
-void conn_timeout_head(struct conn_timer *post); /* the next request's head, after a pause */
-void conn_timeout_body(struct conn_timer *post);
-void conn_timeout_received(struct conn_timer *post, size_t bytes); /* so much more of the body */
-void conn_timeout_none(struct conn_timer *post);                   /* nothing: we are busy */
-void conn_timeout_answer(struct conn_timer *post, int64_t bytes);
+void conn_timeout_head(struct conn_timer *timer); /* the next request's head, after a pause */
+void conn_timeout_body(struct conn_timer *timer);
+void conn_timeout_received(struct conn_timer *timer, size_t bytes); /* so much more of the body */
+void conn_timeout_none(struct conn_timer *timer);                   /* nothing: we are busy */
+void conn_timeout_answer(struct conn_timer *timer, int64_t bytes);
 
 /* Likewise, of a file up to byte `end`, whose descriptor stays open until conn_timeout_head: should the file become
  * shorter, the connection is shut down. */
-void conn_timeout_file(struct conn_timer *post, int fd, int64_t end);
+void conn_timeout_file(struct conn_timer *timer, int fd, int64_t end);
 
-/* Calls fn(arg) at the conn_timeout's next round, within a second, from its thread. Where there is no memory: at once.
- */
+/* Shuts down the connections that are late at this time of CLOCK_MONOTONIC, and those whose peer has left. The thread
+ * does so every second. */
+void conn_timeout_check(struct conn_timeout *p, int64_t now_ms);
+
+/* Calls fn(arg) within a second, from conn_timeout's thread. Where there is no memory: at once. */
 void conn_timeout_call_later(struct conn_timeout *p, void (*fn)(void *arg), void *arg);
 
 #endif

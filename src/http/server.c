@@ -37,7 +37,7 @@
 
 #define CONNECTIONS_MAX   20000
 #define SPARE_DESCRIPTORS 256
-/* Older releases send the answer to a request without Host twice: the gate refuses such a one. */
+/* Older releases send the answer to a request without Host twice: request_check refuses it. */
 #define STRICTNESS        (MHD_VERSION < 0x00097701 ? 0 : 1)
 #define CONNECTION_MEMORY (16 << 10) /* the head has to fit, twice over */
 #define LOGIN_BODY_MAX    (8 << 10)
@@ -50,13 +50,13 @@ struct request {
     struct http_transaction x;
     struct http_server *server;
     struct MHD_Connection *connection;
-    struct conn_timer *post;
-    const char *sent_uri; /* inside libmicrohttpd's buffer; for the gate only */
+    struct conn_timer *timer;
+    const char *sent_uri; /* inside libmicrohttpd's buffer; for request_check only */
     int64_t body_limit, body_bytes;
     enum body_sender sender;
     struct body_hold hold; /* of the body's room */
     int64_t sent_bytes;
-    int64_t announced; /* of the body, as the gate has seen it; -1: it does not say */
+    int64_t announced; /* of the body, as its headers say; -1: they do not */
     int begun, admitting, handed_over, answered, held_back;
 };
 
@@ -122,7 +122,7 @@ void http_later(struct http_transaction *x)
     struct request *r = request_of(x);
     r->handed_over = 1;
     atomic_fetch_add(&r->server->suspended, 1);
-    conn_timeout_none(r->post);
+    conn_timeout_none(r->timer);
     MHD_suspend_connection(r->connection);
 }
 
@@ -166,7 +166,7 @@ static enum MHD_Result queue_stream(struct request *r)
     if (r->x.method == HTTP_HEAD) /* else libmicrohttpd 0.9.75 sends the chunk that ends a body */
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     response_add_headers(response, &r->x.answer);
-    conn_timeout_none(r->post);
+    conn_timeout_none(r->timer);
     int queued = response_queue(r->connection, r->x.answer.status, response);
     MHD_destroy_response(response);
     return queued < 0 ? MHD_NO : MHD_YES;
@@ -188,9 +188,9 @@ static enum MHD_Result queue_whole(struct request *r)
         return MHD_NO;
     int64_t length = a->image ? a->length : (int64_t)a->text_len;
     int is_sent = r->x.method != HTTP_HEAD && a->status != 304;
-    conn_timeout_answer(r->post, length);
+    conn_timeout_answer(r->timer, length);
     if (a->image && a->image->fd >= 0 && a->length && is_sent) {
-        conn_timeout_file(r->post, a->image->fd, a->first + a->length);
+        conn_timeout_file(r->timer, a->image->fd, a->first + a->length);
         hold_back(r, 1);
     }
     r->sent_bytes = is_sent ? length : 0;
@@ -280,7 +280,7 @@ static enum MHD_Result begin_body(struct request *r)
     /* libmicrohttpd takes bare line feeds between chunks; others may see the end elsewhere: nothing is read behind. */
     r->x.answer.close = length < 0;
     http_body_begin(&r->x, memory_room(r->server, r->x.route->body, r->body_limit));
-    conn_timeout_body(r->post);
+    conn_timeout_body(r->timer);
     return MHD_YES;
 }
 
@@ -407,7 +407,7 @@ static void take_piece(struct request *r, const char *piece, size_t n)
 {
     struct http_transaction *x = &r->x;
     struct error why;
-    conn_timeout_received(r->post, n);
+    conn_timeout_received(r->timer, n);
     if (r->body_bytes > r->body_limit)
         http_answer_problem(x, 413, "request body is larger than the limit of %lld bytes", (long long)r->body_limit);
     else if (x->route->body == HTTP_FORM_BODY)
@@ -459,7 +459,7 @@ static void *begin_request(void *arg, const char *uri, struct MHD_Connection *co
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     r->server = arg;
     r->connection = connection;
-    r->post = info->socket_context;
+    r->timer = info->socket_context;
     r->sent_uri = uri;
     r->x.service = r->server->service;
     r->x.store = r->server->store;
@@ -493,7 +493,7 @@ static void end_request(void *arg, struct MHD_Connection *connection, void **con
     *context = NULL;
     if (r->held_back)
         hold_back(r, 0);
-    conn_timeout_head(r->post);
+    conn_timeout_head(r->timer);
     if (r->answered)
         count(r);
     body_room_release(&s->body_rooms, r->sender, &r->hold);

@@ -1,8 +1,8 @@
 /* One request and its answer, as the routes see them. Nothing here knows how they travel.
  *
- *     gate -> router -> [ body ] -> handler -> answer
+ *     request_check -> router -> [ body ] -> handler -> answer
  *
- * An exchange belongs to one thread at a time: the server's until the handler runs, then whoever was given it. */
+ * A transaction belongs to one thread at a time: the server's until the handler runs, then whoever was given it. */
 #ifndef HTTP_TRANSACTION_H
 #define HTTP_TRANSACTION_H
 
