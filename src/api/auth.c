@@ -7,6 +7,7 @@
 #include <openssl/crypto.h>
 
 #include "codec/digest.h"
+#include "config/config.h"
 #include "config/listvalue.h"
 
 struct auth {

@@ -6,8 +6,8 @@
 #define API_AUTH_H
 
 #include "base/error.h"
-#include "config/config.h"
 
+struct config;
 struct auth;
 
 /* Takes the tokens and PERDURA_OPEN from the settings and keeps nothing of them. -ENOMEM, -EIO. */

@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/session.h"
 #include "codec/digest.h"
+#include "config/config.h"
 #include "http/router.h"
 
 #define CHALLENGE "Bearer realm=\"perdura\""

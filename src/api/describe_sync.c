@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/describe.h"
+#include "config/config.h"
 #include "store/copies_on_disk.h"
 
 static int add_collection(const struct config *config, const char *name, struct describe_sync *s, struct error *e)

@@ -5,6 +5,7 @@
 #include "api/describe.h"
 #include "base/buf.h"
 #include "codec/url.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 
 #define URL_MAX_BYTES (4 * SAFEPATH_MAX + 1024) /* beside the collection's */

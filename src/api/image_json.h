@@ -4,8 +4,9 @@
 
 #include <jansson.h>
 
-#include "config/config.h"
 #include "image/image.h"
+
+struct config;
 
 /* What is known of it, and "url": where it is served, null where it is not. */
 json_t *image_json(const struct config *config, const struct image_meta *meta);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "codec/password.h"
+#include "config/config.h"
 #include "http/accepts.h"
 #include "http/conditional.h"
 #include "store/store.h"

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "codec/sniff.h"
 #include "codec/url.h"
+#include "config/config.h"
 #include "http/body.h"
 #include "stats/access.h"
 #include "store/store.h"

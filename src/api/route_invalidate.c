@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/arguments.h"
 #include "api/routes.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "store/store.h"
 

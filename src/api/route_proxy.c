@@ -6,6 +6,7 @@
 #include "api/image_answer.h"
 #include "api/image_path.h"
 #include "api/routes.h"
+#include "config/config.h"
 #include "stats/access.h"
 #include "store/store.h"
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 #include "feed/feed.h"
 #include "stats/adaptive.h"
 #include "store/store.h"

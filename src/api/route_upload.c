@@ -7,6 +7,7 @@
 #include "api/routes.h"
 #include "base/metric.h"
 #include "codec/url.h"
+#include "config/config.h"
 #include "http/router.h"
 #include "http/upload_form.h"
 #include "records/uploads.h"

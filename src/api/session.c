@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "client/db.h"
 #include "codec/base64.h"
+#include "config/config.h"
 
 #define TOKEN_BYTES   32
 #define REMEMBERED    64

@@ -1,4 +1,5 @@
 #include "cli/address.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,8 @@
 #define CLI_ADDRESS_H
 
 #include "base/error.h"
-#include "config/config.h"
+
+struct config;
 
 /* For `serve`: with PORT set and PERDURA_BIND not, everyone may connect. */
 int address_for_serve(struct config *c, struct error *e) __attribute__((warn_unused_result));

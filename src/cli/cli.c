@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/printable.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 
 #define FLAGS_MAX 64
@@ -214,7 +215,7 @@ static int read_arguments(struct cli *cli, struct arguments *args, int argc, cha
 
 struct store *cli_store(struct cli *cli, struct error *e)
 {
-    if (!cli->store && store_open(&cli->store, &cli->config, e) < 0)
+    if (!cli->store && store_open(&cli->store, cli->config, e) < 0)
         return NULL;
     return cli->store;
 }
@@ -222,13 +223,13 @@ struct store *cli_store(struct cli *cli, struct error *e)
 const char *cli_one_collection(const struct cli *cli)
 {
     const char *name = cli->collection ? cli->collection : "media";
-    int is_origin = cli->command->takes_origins && config_image_origin(&cli->config, name);
-    return is_origin || config_collection(&cli->config, name) ? name : NULL;
+    int is_origin = cli->command->takes_origins && config_image_origin(cli->config, name);
+    return is_origin || config_collection(cli->config, name) ? name : NULL;
 }
 
 const char **cli_collections(const struct cli *cli)
 {
-    return config_collection_names(&cli->config, cli->collection);
+    return config_collection_names(cli->config, cli->collection);
 }
 
 static int load_config(struct cli *cli, const struct arguments *args, struct error *e)
@@ -243,7 +244,7 @@ static int load_config(struct cli *cli, const struct arguments *args, struct err
     for (size_t i = 0; i < count; i++)
         if (!leaves || strncmp(environ[i], leaves, len) != 0 || environ[i][len] != '=')
             env[n++] = environ[i];
-    int r = config_load(&cli->config, args->flags, env, args->config_file, e);
+    int r = config_load(cli->config, args->flags, env, args->config_file, e);
     free(env);
     return r;
 }
@@ -253,9 +254,9 @@ static int run_command(struct cli *cli, const struct arguments *args)
     struct error e;
     if (load_config(cli, args, &e) < 0)
         return cli_fail_settings(&e);
-    log_setup((enum log_level)cli->config.log_level, (enum log_format)cli->config.log_format);
-    for (size_t i = 0; i < cli->config.warnings_len; i++)
-        fprintf(stderr, "perdura: warning: %s\n", cli->config.warnings[i]);
+    log_setup((enum log_level)cli->config->log_level, (enum log_format)cli->config->log_format);
+    for (size_t i = 0; i < cli->config->warnings_len; i++)
+        fprintf(stderr, "perdura: warning: %s\n", cli->config->warnings[i]);
 
     int code;
     if (!cli_one_collection(cli)) {
@@ -266,7 +267,7 @@ static int run_command(struct cli *cli, const struct arguments *args)
         code = cli->command->run(cli);
     }
     store_close(cli->store);
-    config_release(&cli->config);
+    config_release(cli->config);
     return code;
 }
 
@@ -280,7 +281,8 @@ static const struct command *find_command(const struct command *const commands[]
 
 int cli_main_alone(const struct command *command, int argc, char **argv)
 {
-    struct cli cli = {.command = command};
+    struct config config = {0};
+    struct cli cli = {.command = command, .config = &config};
     struct arguments args = {0};
     int r = read_arguments(&cli, &args, argc - 1, argv + 1);
     if (r)

@@ -6,9 +6,10 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "config/config.h"
 #include "image/image.h"
 #include "store/store.h"
+
+struct config;
 
 enum cli_exit {
     CLI_OK = 0,
@@ -47,7 +48,7 @@ struct command {
 
 struct cli {
     const struct command *command;
-    struct config config;
+    struct config *config;  /* read before the command runs */
     struct store *store;    /* NULL until cli_store */
     int json;               /* --json */
     int dry_run;            /* --dry-run */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "job/schedule.h"
 #include "process/stop_signals.h"
 
@@ -64,7 +65,7 @@ static int sync_until_told(struct cli *cli, struct store *store, struct stop_sig
     uint64_t ended = 0;
     while (!stop_signals_asked(signals) && read(wake_fd, &ended, sizeof ended) < 0)
         (void)stop_signals_wait_or(signals, wake_fd, INT64_MAX);
-    int64_t deadline_ms = clock_monotonic_ms() + cli->config.shutdown_timeout_s * INT64_C(1000);
+    int64_t deadline_ms = clock_monotonic_ms() + cli->config->shutdown_timeout_s * INT64_C(1000);
     if (schedule_stop(schedule, deadline_ms) < 0) { /* what it holds is for the kernel to clear away */
         fflush(NULL);
         _exit(CLI_FAILED);
@@ -79,11 +80,11 @@ static int run_auto_sync(struct cli *cli)
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (!interval)
-        interval = cli->config.sync_interval_s;
+        interval = cli->config->sync_interval_s;
     if (stop_signals_open(&signals, &e) < 0)
         return cli_fail(&e);
     struct store *store = cli_store(cli, &e);
-    if (!store || (cli->config.image_origins_len && sync_check_settings(&cli->config, &e) < 0))
+    if (!store || (cli->config->image_origins_len && sync_check_settings(cli->config, &e) < 0))
         return cli_fail_settings(&e);
     int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (wake_fd < 0) {

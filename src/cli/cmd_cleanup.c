@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/report.h"
+#include "config/config.h"
 #include "job/cleanup.h"
 
 static long days;
@@ -36,7 +37,7 @@ static int run_cleanup(struct cli *cli)
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (!days)
-        days = cli->config.cleanup_days;
+        days = cli->config->cleanup_days;
     if (!days)
         return cli_usage(cli, "needs --days N, because PERDURA_CLEANUP_DAYS is off");
     return report_run(cli, &job);

@@ -23,11 +23,11 @@ static int run_config(struct cli *cli)
     if (cli->argc)
         return cli_usage(cli, "takes no arguments");
     if (cli->json) {
-        output_json(settings_json(&cli->config));
+        output_json(settings_json(cli->config));
         return CLI_OK;
     }
     buf_init(&text, 1 << 20);
-    int r = markdown ? config_print_markdown(&text) : config_print(&cli->config, &text);
+    int r = markdown ? config_print_markdown(&text) : config_print(cli->config, &text);
     if (r == 0)
         fputs(text.data, stdout);
     buf_release(&text);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "config/config.h"
 #include "job/recount.h"
 #include "migrate/migrate.h"
 #include "store/store.h"
@@ -106,7 +107,7 @@ static int run_migrate(struct cli *cli)
     const struct migrate_options options = {.mode = cli->dry_run ? MIGRATE_DRY_RUN : MIGRATE_DO,
                                             .parts = MIGRATE_TABLES | MIGRATE_INDEXES,
                                             .force = force,
-                                            .direct_url = cli->config.listen_url,
+                                            .direct_url = cli->config->listen_url,
                                             .deadline_ms = clock_monotonic_ms() + PATIENCE_MS};
     printer.list = cli->json ? json_array() : NULL;
     if (is_up)

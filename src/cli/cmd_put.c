@@ -9,6 +9,7 @@
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "config/config.h"
 #include "fs/readfile.h"
 #include "fs/safepath.h"
 
@@ -37,7 +38,7 @@ static int put_small(struct cli *cli, struct image_meta *meta, const struct read
 {
     struct buf bytes;
     struct stat st;
-    buf_init(&bytes, (size_t)cli->config.inline_max_bytes + 1);
+    buf_init(&bytes, (size_t)cli->config->inline_max_bytes + 1);
     int r = readfile_all(file, bytes.max - 1, &bytes, &st, e);
     if (r == 0) {
         meta->size = (int64_t)bytes.len;
@@ -55,7 +56,7 @@ static int put_file(struct cli *cli, struct image_meta *meta, enum store_written
     if (r < 0)
         return r;
     meta->size = file.st.st_size;
-    if (meta->size <= cli->config.inline_max_bytes)
+    if (meta->size <= cli->config->inline_max_bytes)
         r = put_small(cli, meta, &file, written, e);
     else
         r = cli->dry_run ? store_would_accept_file(cli->store, meta, file.fd, written, e)

@@ -7,6 +7,7 @@
 #include "cli/child_command.h"
 #include "cli/commands.h"
 #include "cli/service.h"
+#include "config/config.h"
 #include "process/supervise.h"
 
 #define ALONE_MS 2000 /* for processes that the app left, to end by themselves, when nobody asked them to */
@@ -51,7 +52,7 @@ static int run_with(struct cli *cli, struct child_command *command, struct stop_
     service_announce(service);
     service_hold(service);
     code = stop_signals_asked(signals) ? 128 + signals->first : run_child(command, signals);
-    int64_t deadline_ms = clock_monotonic_ms() + cli->config.shutdown_timeout_s * (int64_t)1000;
+    int64_t deadline_ms = clock_monotonic_ms() + cli->config->shutdown_timeout_s * (int64_t)1000;
     end_rest(signals, deadline_ms);
     return service_end(service, deadline_ms, code);
 }
@@ -70,7 +71,7 @@ static int run_run(struct cli *cli)
     subprocess_standard_descriptors();
     if (stop_signals_open(&signals, &e) < 0 || stop_signals_add_others(&signals, &e) < 0) {
         code = cli_fail(&e);
-    } else if (address_for_run(&cli->config, &chosen, &e) < 0) {
+    } else if (address_for_run(cli->config, &chosen, &e) < 0) {
         code = cli_fail_settings(&e);
     } else {
         subprocess_adopt();

@@ -4,6 +4,7 @@
 #include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/service.h"
+#include "config/config.h"
 #include "process/supervise.h"
 
 static int no_migrate;
@@ -24,7 +25,7 @@ static int serve(struct cli *cli, struct stop_signals *signals)
         supervise_reap(); /* as process 1 of a container, orphans are ours */
         (void)stop_signals_wait(signals, INT64_MAX);
     }
-    return service_end(service, clock_monotonic_ms() + cli->config.shutdown_timeout_s * (int64_t)1000, CLI_OK);
+    return service_end(service, clock_monotonic_ms() + cli->config->shutdown_timeout_s * (int64_t)1000, CLI_OK);
 }
 
 static int run_serve(struct cli *cli)
@@ -36,7 +37,7 @@ static int run_serve(struct cli *cli)
     subprocess_standard_descriptors();
     if (stop_signals_open(&signals, &e) < 0)
         return cli_fail(&e);
-    if (address_for_serve(&cli->config, &e) < 0)
+    if (address_for_serve(cli->config, &e) < 0)
         return cli_fail_settings(&e);
     return serve(cli, &signals);
 }

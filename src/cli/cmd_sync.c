@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/report.h"
+#include "config/config.h"
 #include "job/sync.h"
 #include "store/copies_on_disk.h"
 
@@ -29,13 +30,13 @@ static void print_summary(struct job *job)
 
 static int age_in_days(const struct cli *cli)
 {
-    return max_age >= 0 ? (int)max_age : cli->config.copy_days;
+    return max_age >= 0 ? (int)max_age : cli->config->copy_days;
 }
 
 static int clean_copies(struct cli *cli, struct store_tally *copies)
 {
     struct error e;
-    int r = copies_on_disk_clean(&cli->config, age_in_days(cli), cli->dry_run, copies, &e);
+    int r = copies_on_disk_clean(cli->config, age_in_days(cli), cli->dry_run, copies, &e);
     return r < 0 ? cli_fail(&e) : CLI_OK;
 }
 
@@ -138,9 +139,9 @@ static int run_sync(struct cli *cli)
     if (clean_cache)
         return run_clean(cli);
     struct store *store = cli_store(cli, &e);
-    if (!store || (!stats && cli->config.image_origins_len && sync_check_settings(&cli->config, &e) < 0))
+    if (!store || (!stats && cli->config->image_origins_len && sync_check_settings(cli->config, &e) < 0))
         return cli_fail_settings(&e);
-    if (!stats && !cli->config.image_origins_len)
+    if (!stats && !cli->config->image_origins_len)
         fprintf(stderr, "perdura: PERDURA_ORIGINS names no bucket that uploads could be moved to\n");
     return stats ? run_stats(cli, store) : run_once(cli, store);
 }

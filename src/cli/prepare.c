@@ -2,18 +2,17 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 #include "job/recount.h"
 #include "job/restore.h"
 #include "migrate/migrate.h"
@@ -29,21 +28,19 @@ struct prepare {
     unsigned what;
     struct startup_log *log;
     const char **collections; /* all, ended by NULL */
-    pthread_t thread;
-    int changed; /* eventfd: the stage is another one */
-    struct lock lock;
-    pthread_cond_t told; /* go or cancelled was set */
+    int changed;              /* eventfd: the stage is another one */
+    struct thread thread;     /* its lock is over what follows */
     enum prepare_stage stage;
-    int go, cancelled;
+    int go;
     struct job *job; /* the one under way */
     int unreachable; /* only the thread's: it was told */
 };
 
 static void set_stage(struct prepare *p, enum prepare_stage stage)
 {
-    lock_take(&p->lock);
+    lock_take(&p->thread.lock);
     p->stage = stage;
-    lock_give(&p->lock);
+    lock_give(&p->thread.lock);
     (void)!eventfd_write(p->changed, 1);
 }
 
@@ -68,12 +65,12 @@ static int again(struct prepare *p, const struct error *why, int persists, int64
     *pause_ms = *pause_ms ? *pause_ms * 2 : PAUSE_FIRST_MS;
     if (*pause_ms > PAUSE_LONGEST_MS)
         *pause_ms = PAUSE_LONGEST_MS;
-    struct timespec until = clock_timespec((clock_monotonic_ms() + *pause_ms) * 1000000);
-    lock_take(&p->lock);
-    while (!p->cancelled && pthread_cond_timedwait(&p->told, &p->lock.mutex, &until) == 0)
-        ;
-    int go_on = !p->cancelled;
-    lock_give(&p->lock);
+    int64_t until_ms = clock_monotonic_ms() + *pause_ms;
+    lock_take(&p->thread.lock);
+    while (!p->thread.stopping && !thread_wait_change(&p->thread, until_ms))
+        continue;
+    int go_on = !p->thread.stopping;
+    lock_give(&p->thread.lock);
     return go_on;
 }
 
@@ -158,10 +155,10 @@ static void cancel_job(struct job *job)
 /* 0 while `job` may run. */
 static int enter_job(struct prepare *p, struct job *job)
 {
-    lock_take(&p->lock);
+    lock_take(&p->thread.lock);
     p->job = job;
-    int cancelled = p->cancelled;
-    lock_give(&p->lock);
+    int cancelled = p->thread.stopping;
+    lock_give(&p->thread.lock);
     return cancelled ? -ECANCELED : 0;
 }
 
@@ -205,18 +202,17 @@ static int restore(struct prepare *p, int persists)
 
 static int wait_for_go(struct prepare *p)
 {
-    lock_take(&p->lock);
-    while (!p->go && !p->cancelled)
-        pthread_cond_wait(&p->told, &p->lock.mutex);
-    int go = !p->cancelled;
-    lock_give(&p->lock);
+    lock_take(&p->thread.lock);
+    while (!p->go && !p->thread.stopping)
+        (void)thread_wait_change(&p->thread, THREAD_NEVER);
+    int go = !p->thread.stopping;
+    lock_give(&p->thread.lock);
     return go;
 }
 
-static void *prepare_run(void *arg)
+static void prepare_run(void *arg)
 {
     struct prepare *p = arg;
-    thread_set_name("prepare");
     int migrated =
         p->what & PREPARE_MIGRATE ? migrate(p, MIGRATE_TABLES, clock_monotonic_ms() + POSTPONED_MS) : -ECANCELED;
     report_schema(p);
@@ -233,15 +229,13 @@ static void *prepare_run(void *arg)
     if (migrated == 0)
         (void)!migrate(p, MIGRATE_INDEXES, INT64_MAX); /* may take long, and nothing waits for it */
     set_stage(p, PREPARE_DONE);
-    return NULL;
 }
 
 static void release(struct prepare *p)
 {
     if (p->changed >= 0)
         close(p->changed);
-    pthread_cond_destroy(&p->told);
-    lock_destroy(&p->lock);
+    thread_destroy(&p->thread);
     free(p->collections);
     free(p);
 }
@@ -251,14 +245,13 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
     struct prepare *p = calloc(1, sizeof *p);
     if (!p)
         return error_set(e, -ENOMEM, "out of memory");
-    clock_cond_init(&p->told);
-    lock_init(&p->lock, LOCK_prepare);
+    thread_init(&p->thread, LOCK_prepare);
     p->store = store;
     p->what = what;
     p->log = log;
     p->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->collections = config_collection_names(store_config(store), NULL);
-    int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : -pthread_create(&p->thread, NULL, prepare_run, p);
+    int r = p->changed < 0 ? -errno : !p->collections ? -ENOMEM : thread_start(&p->thread, "prepare", prepare_run, p);
     if (r < 0) {
         release(p);
         return error_set(e, r, "no thread to restore with: %s", strerror(-r));
@@ -269,19 +262,19 @@ int prepare_start(struct prepare **ret, struct store *store, unsigned what, stru
 
 void prepare_restore(struct prepare *p)
 {
-    lock_take(&p->lock);
+    lock_take(&p->thread.lock);
     p->go = 1;
-    pthread_cond_signal(&p->told);
-    lock_give(&p->lock);
+    pthread_cond_broadcast(&p->thread.changed);
+    lock_give(&p->thread.lock);
 }
 
 static enum prepare_stage stage_of(struct prepare *p)
 {
     eventfd_t count;
     (void)!eventfd_read(p->changed, &count);
-    lock_take(&p->lock);
+    lock_take(&p->thread.lock);
     enum prepare_stage stage = p->stage;
-    lock_give(&p->lock);
+    lock_give(&p->thread.lock);
     return stage;
 }
 
@@ -300,12 +293,12 @@ enum prepare_stage prepare_wait(struct prepare *p, enum prepare_stage stage, str
 
 void prepare_cancel(struct prepare *p)
 {
-    lock_take(&p->lock);
-    p->cancelled = 1;
+    lock_take(&p->thread.lock);
+    p->thread.stopping = 1;
     if (p->job)
         cancel_job(p->job);
-    pthread_cond_signal(&p->told);
-    lock_give(&p->lock);
+    pthread_cond_broadcast(&p->thread.changed);
+    lock_give(&p->thread.lock);
 }
 
 int prepare_stop(struct prepare *p, int64_t deadline_ms)
@@ -315,7 +308,7 @@ int prepare_stop(struct prepare *p, int64_t deadline_ms)
     prepare_cancel(p);
     if (prepare_wait(p, PREPARE_DONE, NULL, deadline_ms) != PREPARE_DONE)
         return -ETIMEDOUT;
-    pthread_join(p->thread, NULL);
+    (void)!thread_stop(&p->thread, THREAD_NEVER);
     release(p);
     return 0;
 }

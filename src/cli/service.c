@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/prepare.h"
 #include "cli/startup_log.h"
+#include "config/config.h"
 #include "feed/feed.h"
 #include "http/server.h"
 #include "job/instance.h"

@@ -8,6 +8,7 @@
 #include "api/describe.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/config.h"
 #include "config/conninfo.h"
 #include "fs/walk.h"
 #include "migrate/migrate.h"

@@ -24,7 +24,6 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "config/config.h"
 
 struct sql_query;
 struct db_pool;
@@ -34,7 +33,7 @@ struct db_result;
 struct db_options {
     const char *url;                                /* any libpq connection string */
     int max_connections;                            /* opened one at a time, when needed */
-    enum config_prepared prepared;                  /* whether statements have names */
+    int prepared;                                   /* enum config_prepared: whether statements have names */
     int measured;                                   /* its connections are those that the metrics tell of */
     int timeout_ms;                                 /* for one query, from its sending to its result */
     void (*on_notice)(void *arg, const char *text); /* warnings, of the server and of the pool; may be NULL */

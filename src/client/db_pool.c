@@ -15,6 +15,7 @@
 #include "base/thread.h"
 #include "client/db_conn.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 
 #define CONNECTIONS_MAX 100
 /* How long a caller waits for another to put a connection back. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "client/s3_request.h"
 #include "codec/url.h"
+#include "config/config.h"
 
 #define URL_MAX        8192
 #define PAUSE_FIRST_MS 200

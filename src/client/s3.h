@@ -31,8 +31,8 @@
 #include "base/error.h"
 #include "client/http_fetch.h"
 #include "codec/s3_xml.h"
-#include "config/config.h"
 
+struct config;
 struct s3;
 
 /* By the settings, of which none is missing (s3_settings_missing). Connects to nothing yet. Copies what it keeps. 0,

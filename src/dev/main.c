@@ -14,6 +14,7 @@
 #include "cli/child_command.h"
 #include "cli/cli.h"
 #include "cli/service.h"
+#include "config/config.h"
 #include "dev/advice.h"
 #include "dev/dev_folder.h"
 #include "dev/private_postgres.h"
@@ -260,8 +261,8 @@ static int run_all(struct dev *d)
 static int run_dev(struct cli *cli)
 {
     static struct dev d; /* too large for a stack */
-    if (cli->config.origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
-        cli->config.origins[CONFIG_ID_media_root].source == CONFIG_FROM_FLAG)
+    if (cli->config->origins[CONFIG_ID_database_url].source == CONFIG_FROM_FLAG ||
+        cli->config->origins[CONFIG_ID_media_root].source == CONFIG_FROM_FLAG)
         return cli_usage(cli, "has a database and a media folder of its own");
     int code = child_command_find(&d.command, cli);
     if (code == 0)

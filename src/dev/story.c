@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/output.h"
+#include "config/config.h"
 #include "dev/media_snapshot.h"
 #include "dev/sample_images.h"
 #include "fs/remove_tree.h"

@@ -3,11 +3,12 @@
 #ifndef DEV_STORY_H
 #define DEV_STORY_H
 
-#include "config/config.h"
 #include "dev/dev_folder.h"
 #include "dev/private_postgres.h"
 #include "dev/private_redis.h"
 #include "process/stop_signals.h"
+
+struct config;
 
 /* An image of the story, which has just been healed at its end. */
 #define DEV_STORY_IMAGE "avatars/7/me.png"

@@ -16,6 +16,7 @@
 #include "base/thread.h"
 #include "client/db.h"
 #include "client/db_grants.h"
+#include "config/config.h"
 #include "feed/apply.h"
 #include "feed/feed_read.h"
 #include "image/stale_files.h"

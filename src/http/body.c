@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "fs/fdio.h"
 #include "store/store.h"
 #include "store/store_object.h"

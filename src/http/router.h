@@ -3,8 +3,9 @@
 #define HTTP_ROUTER_H
 
 #include "base/metric.h"
-#include "config/config.h"
 #include "http/transaction.h"
+
+struct config;
 
 typedef void http_handler_fn(struct http_transaction *x);
 

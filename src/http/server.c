@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "config/config.h"
 #include "http/body.h"
 #include "http/body_room.h"
 #include "http/conn_timeout.h"

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metric.h"
+#include "config/config.h"
 #include "http/conn_timeout.h"
 #include "http/listen.h"
 #include "http/pools.h"

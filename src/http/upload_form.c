@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "codec/multipart.h"
 #include "codec/sniff.h"
+#include "config/config.h"
 #include "store/store.h"
 
 struct upload_form {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/config.h"
 #include "job/recount.h"
 #include "job/use.h"
 #include "store/store_cleanup.h"

@@ -11,6 +11,7 @@
 #include "base/metric.h"
 #include "base/semaphore.h"
 #include "client/db.h"
+#include "config/config.h"
 
 void job_init(struct job *job, const char *kind, struct store *store, const char *const *counter_names,
               job_problem_fn *problem, void *arg)

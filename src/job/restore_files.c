@@ -9,6 +9,7 @@
 #include "base/lock.h"
 #include "base/metric.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "job/restore.h"
 #include "store/folders.h"
 #include "store/ingest.h"

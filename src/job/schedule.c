@@ -14,6 +14,7 @@
 #include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 #include "job/cleanup.h"
 #include "sql.h"
 #include "store/copies_on_disk.h"

@@ -40,10 +40,8 @@ struct sync_round {
     struct uploads_claimant claimant;
     char name[64];
     int64_t since_us;
-    struct lock lock; /* over what follows, and while `told` runs */
-    pthread_cond_t changed;
-    int over;
-    int begun; /* the database was asked, and there are buckets: worth counting as a job */
+    struct thread renewer; /* its lock is over what follows, and held while `told` runs */
+    int begun;             /* the database was asked, and there are buckets: worth counting as a job */
     int buckets_len;
     struct bucket buckets[UPLOADS_COLLECTIONS];
     int moved, missed; /* in this pass */
@@ -83,13 +81,13 @@ static struct bucket *bucket_of(struct sync_round *r, const char *collection)
 /* The collections whose buckets are there, as far as is known. */
 static void choose_collections(struct sync_round *r, struct uploads_claimant *c)
 {
-    lock_take(&r->lock);
+    lock_take(&r->renewer.lock);
     *c = r->claimant;
     c->collections_len = 0;
     for (int i = 0; i < r->buckets_len; i++)
         if (r->buckets[i].misses < DOWN_AFTER)
             c->collections[c->collections_len++] = r->buckets[i].origin->collection;
-    lock_give(&r->lock);
+    lock_give(&r->renewer.lock);
 }
 
 static int64_t again_s(int64_t attempts)
@@ -102,20 +100,20 @@ static int64_t again_s(int64_t attempts)
 
 static void note_moved(struct sync_round *r, const struct upload *u)
 {
-    lock_take(&r->lock);
+    lock_take(&r->renewer.lock);
     r->moved++;
     bucket_of(r, u->collection)->misses = 0;
     if (r->options->told)
         r->options->told(r->options->arg, u);
-    lock_give(&r->lock);
+    lock_give(&r->renewer.lock);
 }
 
 static void note_missed(struct sync_round *r, const struct upload *u)
 {
-    lock_take(&r->lock);
+    lock_take(&r->renewer.lock);
     r->missed++;
     bucket_of(r, u->collection)->misses++;
-    lock_give(&r->lock);
+    lock_give(&r->renewer.lock);
 }
 
 /* Puts a question that may be put twice until the database has answered it, within the job's patience. */
@@ -246,11 +244,11 @@ static int wait_for_others(struct sync_round *r, int64_t deadline_ms)
     if (job_stopped(r->job) || !claimant.collections_len || !clock_left_ms(deadline_ms) ||
         uploads_claimed_by_others(&claimant, &others, NULL) < 0 || !others)
         return 0;
-    struct timespec until = clock_timespec((clock_monotonic_ms() + OTHERS_MS) * 1000000);
-    lock_take(&r->lock);
-    while (!job_stopped(r->job) && pthread_cond_timedwait(&r->changed, &r->lock.mutex, &until) == 0)
-        ;
-    lock_give(&r->lock);
+    int64_t until_ms = clock_monotonic_ms() + OTHERS_MS;
+    lock_take(&r->renewer.lock);
+    while (!job_stopped(r->job) && !thread_wait_change(&r->renewer, until_ms))
+        continue;
+    lock_give(&r->renewer.lock);
     return !job_stopped(r->job);
 }
 
@@ -265,36 +263,20 @@ static void move_all(struct sync_round *r)
     } while (wait_for_others(r, deadline_ms));
 }
 
-static void *sync_renew_run(void *arg)
+static void sync_renew_run(void *arg)
 {
     struct sync_round *r = arg;
-    struct timespec until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
-    thread_set_name("sync-lease");
-    lock_take(&r->lock);
-    while (!r->over) {
-        if (pthread_cond_timedwait(&r->changed, &r->lock.mutex, &until) == 0)
-            continue;
-        lock_give(&r->lock);
+    while (thread_wait(&r->renewer, clock_monotonic_ms() + RENEW_MS))
         (void)!uploads_renew(&r->claimant, NULL);
-        until = clock_timespec((clock_monotonic_ms() + RENEW_MS) * 1000000);
-        lock_take(&r->lock);
-    }
-    lock_give(&r->lock);
-    return NULL;
 }
 
 static int run_round(struct sync_round *r, struct error *e)
 {
-    pthread_t renewer;
-    int code = -pthread_create(&renewer, NULL, sync_renew_run, r);
+    int code = thread_start(&r->renewer, "sync-lease", sync_renew_run, r);
     if (code < 0)
         return error_set(e, code, "no thread: %s", strerror(-code));
     move_all(r);
-    lock_take(&r->lock);
-    r->over = 1;
-    pthread_cond_broadcast(&r->changed);
-    lock_give(&r->lock);
-    pthread_join(renewer, NULL);
+    (void)!thread_stop(&r->renewer, THREAD_NEVER);
     if (job_stopped(r->job)) /* else nothing is held any more */
         (void)!uploads_release(&r->claimant, NULL);
     return 0;
@@ -360,12 +342,10 @@ int sync_run(struct job *job, const struct sync_options *options)
     r.claimant = (struct uploads_claimant){.store = job->store, .even_if_not_due = options->even_if_not_due};
     name_round(&r);
     find_buckets(&r, store_config(job->store));
-    lock_init(&r.lock, LOCK_sync_round);
-    clock_cond_init(&r.changed);
+    thread_init(&r.renewer, LOCK_sync_round);
     if (run_counted(&r, &why) < 0)
         job_fail(job, &why);
-    pthread_cond_destroy(&r.changed);
-    lock_destroy(&r.lock);
+    thread_destroy(&r.renewer);
     if (r.begun)
         job_record(job);
     return job->failure.code;

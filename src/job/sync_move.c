@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "codec/httpdate.h"
+#include "config/config.h"
 #include "job/sync_internal.h"
 
 #define CALL_MS         60000 /* for one call to the storage, its repetitions included, and more for what it carries: */

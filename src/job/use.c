@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "fs/atime.h"
 #include "fs/walk.h"
 #include "sql.h"

@@ -10,6 +10,7 @@
 #include "base/metric.h"
 #include "base/thread.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "sql.h"
 #include "stats/access_table.h"

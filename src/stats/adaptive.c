@@ -10,6 +10,7 @@
 #include "base/metric.h"
 #include "base/thread.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "sql.h"
 
 #define HOURS_A_DAY  24

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "config/config.h"
 #include "tier/copy_meta.h"
 #include "tier/tier_copies.h"
 

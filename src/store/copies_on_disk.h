@@ -7,8 +7,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "config/config.h"
 #include "store/store.h"
+
+struct config;
 
 /* How many copies a collection has, and their bytes. A folder that is not there has none. */
 int copies_on_disk_count(const struct config *config, const char *collection, struct store_tally *ret, struct error *e)

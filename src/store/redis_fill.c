@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/workers.h"
+#include "config/config.h"
 #include "fs/filestate.h"
 #include "tier/tier_db.h"
 #include "tier/tier_disk.h"

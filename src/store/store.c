@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/semaphore.h"
 #include "client/db_grants.h"
+#include "config/config.h"
 #include "store/entity_cache.h"
 #include "store/inflight.h"
 #include "store/negcache.h"

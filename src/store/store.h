@@ -4,9 +4,9 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "config/config.h"
 #include "image/image.h"
 
+struct config;
 struct store;
 struct db_pool;
 

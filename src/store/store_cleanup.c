@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "sql.h"
 #include "store/store_tiers.h"
 

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 #include "store/coalesce.h"
 #include "store/inflight.h"
 #include "store/negcache.h"

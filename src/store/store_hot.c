@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/metric.h"
+#include "config/config.h"
 #include "store/store_proxy.h"
 #include "store/store_tiers.h"
 #include "tier/tier_copies.h"

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metric.h"
 #include "codec/base64.h"
+#include "config/config.h"
 #include "fs/fdio.h"
 #include "fs/spool.h"
 #include "sql.h"

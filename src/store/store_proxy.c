@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "config/config.h"
 #include "store/coalesce.h"
 #include "store/negcache.h"
 #include "store/order.h"

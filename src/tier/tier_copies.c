@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "config/config.h"
 #include "fs/atomicfile.h"
 #include "fs/make_folder.h"
 #include "tier/copy_meta.h"

@@ -17,11 +17,11 @@
 #ifndef TIER_TIER_COPIES_H
 #define TIER_TIER_COPIES_H
 
-#include "config/config.h"
 #include "fs/filestate.h"
 #include "fs/staging.h"
 #include "image/image.h"
 
+struct config;
 struct tier_copies;
 
 /* The settings are borrowed; opens nothing yet. NULL when out of memory. */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "config/config.h"
 #include "fs/make_folder.h"
 #include "fs/safepath.h"
 #include "image/stale_files.h"

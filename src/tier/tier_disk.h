@@ -4,10 +4,10 @@
 
 #include <stdatomic.h>
 
-#include "config/config.h"
 #include "fs/atomicfile.h"
 #include "image/image.h"
 
+struct config_collection;
 struct stale_files;
 struct tier_disk;
 

@@ -22,9 +22,9 @@
 #include <stdatomic.h>
 
 #include "client/http_fetch.h"
-#include "config/config.h"
 #include "image/image.h"
 
+struct config;
 struct tier_object;
 
 /* Connects to nothing yet. The config is borrowed. 0, -ENOMEM, -EINVAL. */

@@ -8,10 +8,10 @@
 #ifndef TIER_TIER_ORIGIN_H
 #define TIER_TIER_ORIGIN_H
 
-#include "config/config.h"
 #include "image/image.h"
 #include "tier/copy_meta.h"
 
+struct config;
 struct tier_origin;
 
 /* An origin is left alone from now on, and why; or it answers again. Told by any thread. */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "config/config.h"
 #include "tier/tier_redis_internal.h"
 
 #define COMMANDS_MAX_BYTES    (1 << 16) /* besides an image's bytes */

@@ -18,8 +18,9 @@
 #define TIER_TIER_REDIS_H
 
 #include "client/redis.h"
-#include "config/config.h"
 #include "image/image.h"
+
+struct config;
 
 #define TIER_REDIS_READ_MAX 8
 #define TIER_REDIS_OWED_MAX 4096

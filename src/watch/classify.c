@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "codec/sniff.h"
+#include "config/config.h"
 #include "fs/readfile.h"
 
 #define HEAD_BYTES 4096

@@ -14,6 +14,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "store/folders.h"
 #include "watch/watch_internal.h"

@@ -13,6 +13,7 @@
 #include "base/printable.h"
 #include "base/thread.h"
 #include "codec/sniff.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "store/folders.h"
 #include "watch/classify.h"

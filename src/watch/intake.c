@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "client/db.h"
 #include "client/db_fault.h"
+#include "config/config.h"
 #include "fs/fserror.h"
 #include "store/ingest.h"
 #include "watch/classify.h"

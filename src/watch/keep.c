@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "watch/watch_internal.h"
 

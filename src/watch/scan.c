@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "fs/safepath.h"
 #include "watch/classify.h"
 #include "watch/folder_diff.h"

@@ -15,6 +15,7 @@
 #include "base/metric.h"
 #include "base/printable.h"
 #include "client/db.h"
+#include "config/config.h"
 #include "fs/staging.h"
 #include "store/folders.h"
 #include "store/store_object.h"

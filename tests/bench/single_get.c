@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "sql.h"
-#include "store/store.h"
+#include "store/store_tiers.h"
 #include "tier/tier_db.h"
 
 #define CONNECTIONS_MAX 64
@@ -91,13 +91,13 @@ static void *run(void *arg)
     void *waiting[WAITING_MAX] = {&b->keys[0]};
     size_t first;
     /* The query is prepared before the clock starts, as yardstick's is; and all are connected before one is done. */
-    tier_db_read(store_db(b->store), waiting, 1, hold, b);
+    tier_db_read(b->store->db, waiting, 1, hold, b);
     pthread_barrier_wait(&b->ready);
     while ((first = atomic_fetch_add(&b->next, b->waiting)) < b->count) {
         size_t n = b->count - first < b->waiting ? b->count - first : b->waiting;
         for (size_t i = 0; i < n; i++)
             waiting[i] = &b->keys[first + i];
-        tier_db_read(store_db(b->store), waiting, (int)n, got, b);
+        tier_db_read(b->store->db, waiting, (int)n, got, b);
     }
     return NULL;
 }

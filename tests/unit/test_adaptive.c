@@ -1,3 +1,4 @@
+#include "config/config.h"
 #include "stats/adaptive.h"
 
 #include <setjmp.h>

@@ -1,4 +1,5 @@
 #include "api/auth.h"
+#include "config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "codec/digest.h"
+#include "config/config.h"
 #include "scratch.h"
 #include "store/store_tiers.h"
 #include "tier/tier_db.h"

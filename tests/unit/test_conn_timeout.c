@@ -110,7 +110,7 @@ static const struct {
     {"a connection's first head", first_head, 20000},  {"another head on it", head, 75000},
     {"a body of which nothing has come", body, 30000}, {"a body of which 80 kB have come", received_80_kb, 40000},
     {"another body on it", next_body, 30000},          {"a short answer", answer, 30000},
-    {"an answer of 800 kB", answer_of_800_kb, 130000},    {"a head after an answer", answered, 75000},
+    {"an answer of 800 kB", answer_of_800_kb, 130000}, {"a head after an answer", answered, 75000},
 };
 
 static void test_time_limits(void **state)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "config/config.h"
 #include "scratch.h"
 #include "store/ingest.h"
 #include "store/store_tiers.h"

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "scratch.h"
 #include "tier/copy_meta.h"
 #include "tier/tier_copies.h"
