@@ -1,8 +1,8 @@
 /* The negative cache: images that no tier has, or that an origin has nothing useful for, for 5 s.
  *
  * What was looked up before a change must not be remembered after it. So whoever looks something up reads the store's
- * number of changes first (store_forgets), and what is told with an older number counts for nothing. That goes for
- * store/inflight.h and store/entity_cache.h, too. */
+ * number of changes first (`forgets` in struct store), and what is told with an older number counts for nothing. That
+ * goes for store/inflight.h and store/entity_cache.h, too. */
 #ifndef STORE_NEGCACHE_H
 #define STORE_NEGCACHE_H
 
