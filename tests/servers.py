@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -306,6 +308,18 @@ class Postgres:
     def execute(self, statement: str | sql.Composable, dbname: str = "postgres") -> None:
         """One statement outside a transaction."""
         self.kept_connection(dbname).query(statement)
+
+    def reload(self) -> None:
+        """Reads the configuration again. On return it counts for every session's next statement: the server has told
+        them all before it accepts another connection."""
+        before = self._configured()
+        self.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: self._configured() > before, 60, "the configuration")
+
+    def _configured(self) -> datetime:
+        with closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_conf_load_time()")
+            return cursor.fetchone()[0]
 
     def kept_connection(self, dbname: str) -> KeptConnection:
         """This thread's."""

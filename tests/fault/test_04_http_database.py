@@ -124,7 +124,7 @@ def cut_off(session_folder: Path, folder: Path) -> Iterator[tuple[Network, Datab
                 server.start()
             trust = server.data / "pg_hba.conf"
             trust.write_text(trust.read_text() + "host all all 198.18.0.0/15 trust\n")
-            server.execute("SELECT pg_reload_conf()")
+            server.reload()
             server.create_database("far")
             yield network, Database(server, "far")
 

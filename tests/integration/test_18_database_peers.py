@@ -236,7 +236,7 @@ def test_a_search_path_without_schema(perdura: Perdura) -> None:
 def set_read_only(server: Postgres, to: str) -> None:
     """Sessions that are there go on: so does a primary that is demoted behind a proxy."""
     server.execute(f"ALTER SYSTEM SET default_transaction_read_only = {to}")
-    server.execute("SELECT pg_reload_conf()")
+    server.reload()
 
 
 def test_writes_follow_the_primary(perdura: Perdura, serve: Callable[..., Served], session_folder: Path) -> None:
