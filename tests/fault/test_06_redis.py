@@ -22,8 +22,8 @@ from servers import Redis, wait_until
 IMAGES = 8
 CLIENTS = 4
 RECOVERY_S = 60
-SLOW_US = 10_000
 OTHER_KEYS = 1_000_000
+SCANNED_MAX = 1000  # keys, by one command
 OWED_MAX = 4096
 
 
@@ -291,36 +291,31 @@ def test_more_changes_than_are_remembered(http: Served, redis: Redis, old_and_ne
 # Many keys
 
 
-def command_stats(redis: Redis, field: str) -> dict[str, float]:
-    """By command."""
+def command_calls(redis: Redis) -> dict[str, int]:
+    """How often each command was sent."""
     stats = redis("INFO", "commandstats").decode()
-    return {name: float(value) for name, value in re.findall(rf"cmdstat_(\w+):.*?{field}=([\d.]+)", stats)}
+    return {name: int(calls) for name, calls in re.findall(r"cmdstat_(\w+):calls=(\d+)", stats)}
 
 
 def test_a_pattern_among_a_million_keys_holds_up_nobody(http: Served, redis: Redis) -> None:
+    """Redis works at one command at a time, so each of ours looks at few keys. (How long one takes says little: Redis
+    counts the time for which it waits for a core, too.)"""
     redis("EVAL", f"for i = 1, {OTHER_KEYS} do redis.call('SET', 'other:' .. i, i) end", 0)
-    redis("CONFIG", "SET", "slowlog-log-slower-than", SLOW_US)
-    redis("CONFIG", "SET", "slowlog-max-len", OTHER_KEYS)
 
-    def is_swept_quickly() -> bool:
-        """When it does not answer in time it counts as down, and what it has is dropped. And Redis counts the time for
-        which its process waits for a core, too: on a busy machine that is some of the commands."""
+    def is_swept() -> bool:
+        """When it does not answer in time it counts as down, and what it has is dropped."""
         await_state(http, "up")
         for i in range(200):
             redis("HSET", f"image:artist:{i}:cover", "data", "x", "collection", "media", "path", f"{i}.png")
             redis("HSET", path_key(f"{i}.png"), "see", f"image:artist:{i}:cover")
         redis("CONFIG", "RESETSTAT")
-        redis("SLOWLOG", "RESET")
         answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
-        if answer.json["invalidated"] != 200:
-            return False
-        mean_us = command_stats(redis, "usec_per_call")
-        return (
-            redis("SLOWLOG", "LEN") * 10 < command_stats(redis, "calls")["scan"]
-            and mean_us["scan"] < SLOW_US / 10
-            and mean_us["unlink"] < SLOW_US / 10
-        )
+        return answer.json["invalidated"] == 200
 
-    wait_until(is_swept_quickly, RECOVERY_S, "a sweep that finds all and has hardly a slow command")
+    wait_until(is_swept, RECOVERY_S, "a sweep that finds all")
+    calls = command_calls(redis)
+    assert calls["scan"] >= OTHER_KEYS / SCANNED_MAX
+    assert calls["unlink"] >= 200  # a key each
+    assert not {"keys", "flushdb", "flushall", "eval", "evalsha", "del"} & set(calls)
     assert redis("DBSIZE") == OTHER_KEYS
     assert redis("EXISTS", path_key("7.png")) == 0

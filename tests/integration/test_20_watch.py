@@ -245,17 +245,24 @@ def test_trees_moved_in_and_out(perdura: Perdura, serve: Callable[..., Served]) 
     assert served.process.poll() is None
 
 
-@pytest.mark.alone
 def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    with kernel_limit("max_queued_events", 16):
-        served = serve()
-        make_tree(perdura, FILES)
-        os.kill(served.process.pid, signal.SIGSTOP)  # so that it certainly misses some
-        for n in range(100):
-            picture(perdura.media / f"{n}.png", seed=n)
-        os.kill(served.process.pid, signal.SIGCONT)
-        wait_for_all(perdura, LONG_S)
-        served.says("inotify events lost")
+    room = int((KERNEL / "max_queued_events").read_text())
+    if room > 100_000:
+        pytest.skip(f"the kernel keeps {room} events")
+    served = serve()
+    make_tree(perdura, FILES)
+    os.kill(served.process.pid, signal.SIGSTOP)
+    names = [perdura.media / name for name in ("a.txt", "b.txt")]
+    names[0].touch()
+    for n in range(room // 2 + 1):  # two events each
+        names[n % 2].rename(names[1 - n % 2])
+    for name in names:
+        name.unlink(missing_ok=True)
+    for n in range(100):
+        picture(perdura.media / f"{n}.png", seed=n)  # there is no room left to tell of these
+    os.kill(served.process.pid, signal.SIGCONT)
+    wait_for_all(perdura, LONG_S)
+    served.says("inotify events lost")
 
 
 @pytest.mark.alone
