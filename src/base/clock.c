@@ -69,6 +69,13 @@ struct timespec clock_timespec(int64_t ns)
     return ts;
 }
 
+void clock_sleep_ns(int64_t ns)
+{
+    struct timespec left = clock_timespec(ns);
+    while (nanosleep(&left, &left) < 0 && errno == EINTR)
+        continue;
+}
+
 const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us)
 {
     time_t seconds = us / 1000000 - (us % 1000000 < 0);

@@ -33,6 +33,9 @@ int64_t clock_file_us(void);
 int64_t clock_ns(struct timespec ts);
 struct timespec clock_timespec(int64_t ns);
 
+/* Sleeps for so many nanoseconds, whatever signals come. */
+void clock_sleep_ns(int64_t ns);
+
 /* Writes "2026-11-21T01:18:02Z" (UTC, RFC 3339) for microseconds since 1970 into dst and returns it. */
 const char *clock_iso(char dst[CLOCK_ISO_SIZE], int64_t us);
 

@@ -65,13 +65,7 @@ static int again(struct prepare *p, const struct error *why, int persists, int64
     *pause_ms = *pause_ms ? *pause_ms * 2 : PAUSE_FIRST_MS;
     if (*pause_ms > PAUSE_LONGEST_MS)
         *pause_ms = PAUSE_LONGEST_MS;
-    int64_t until_ms = clock_monotonic_ms() + *pause_ms;
-    lock_take(&p->thread.lock);
-    while (!p->thread.stopping && !thread_wait_change(&p->thread, until_ms))
-        continue;
-    int go_on = !p->thread.stopping;
-    lock_give(&p->thread.lock);
-    return go_on;
+    return thread_wait(&p->thread, clock_monotonic_ms() + *pause_ms);
 }
 
 static void tell_reached(struct prepare *p)

@@ -570,8 +570,7 @@ int db_reconnect(struct db_conn **conn, struct db_pool *pool, int64_t deadline_m
         if (!db_unavailable(r) || clock_left_ms(deadline_ms) == 0)
             return r;
         int64_t left_ms = clock_left_ms(deadline_ms);
-        struct timespec pause = clock_timespec((pause_ms < left_ms ? pause_ms : left_ms) * 1000000);
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        clock_sleep_ns((pause_ms < left_ms ? pause_ms : left_ms) * 1000000);
         pause_ms = pause_ms * 2 < RECONNECT_LONGEST_MS ? pause_ms * 2 : RECONNECT_LONGEST_MS;
     }
 }

@@ -81,13 +81,6 @@ int readfile_head(const struct readfile *f, void *head, size_t n, size_t *ret_n,
     return 0;
 }
 
-static void sleep_ns(int64_t ns)
-{
-    struct timespec ts = clock_timespec(ns);
-    while (nanosleep(&ts, &ts) < 0 && errno == EINTR)
-        ;
-}
-
 static int same(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
@@ -126,7 +119,7 @@ static int wait_out_tick(int fd, const struct stat *st)
     while ((left = ticks_left_ns(st)) > 0 && waited < TICK_WAIT_MAX_NS) {
         if (left > TICK_WAIT_MAX_NS - waited)
             left = TICK_WAIT_MAX_NS - waited;
-        sleep_ns(left);
+        clock_sleep_ns(left);
         waited += left;
     }
     if (!waited)
@@ -201,7 +194,7 @@ static int read_all(const struct readfile *f, size_t max_bytes, struct buf *into
     struct stat st = f->st;
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
-            sleep_ns(RETRY_NS);
+            clock_sleep_ns(RETRY_NS);
         if (i > 0 && fstat(f->fd, &st) < 0)
             return fserror_set(e, -errno, "can't be looked at");
         int r = try_all(f->fd, &st, max_bytes, into, ret_st, ret_fresh, e);
@@ -249,7 +242,7 @@ int readfile_visit(const struct readfile *f, readfile_visit_fn *visit, void *arg
 {
     for (int i = 0; i < TRIES; i++) {
         if (i > 0)
-            sleep_ns(RETRY_NS);
+            clock_sleep_ns(RETRY_NS);
         int r = try_visit(f->fd, visit, arg, ret_st, ret_fresh, e);
         if (r != 0)
             return r < 0 ? r : 0;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "client/db_fault.h"
@@ -228,8 +227,7 @@ struct attempt {
 static void pause_after_loss(const struct tier_db_writer *w, int n)
 {
     int64_t all_ns = (int64_t)w->patience.connection_ms * 1000000 / PAUSES_SHARE;
-    struct timespec pause = clock_timespec(all_ns >> (IMAGE_LOSSES - n));
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+    clock_sleep_ns(all_ns >> (IMAGE_LOSSES - n));
 }
 
 /* Whether to send the same once more after the outcome *r: over a new connection when the old one was lost, over this
