@@ -198,8 +198,8 @@ static void watch_status_of(struct http_transaction *x, struct watch_status *ret
         watch_status(x->service->watch, ret);
 }
 
-/* What the server has told the watcher goes beyond what we asked: its disk may be full, or it let us wait in vain. That
- * it could not be reached is for whoever asked last to say. */
+/* What the server has told the watcher goes beyond what we asked: its disk may be full, or it let us wait in vain. Only
+ * that the watcher could not reach it does not count: our own question is newer. */
 static const struct error *database_reason(const struct watch_status *watch, const struct error *asked)
 {
     int is_told = watch->database.code && db_fault_state(watch->database.code) != DB_STATE_UNREACHABLE;

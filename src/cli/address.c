@@ -1,10 +1,11 @@
 #include "cli/address.h"
-#include "config/config.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "config/config.h"
 
 #define PORT_USUAL 8080
 #define PORT_OTHER 8081

@@ -2,7 +2,8 @@
  *
  *     request_check -> router -> [ body ] -> handler -> answer
  *
- * A transaction belongs to one thread at a time: the server's until the handler runs, then whoever was given it. */
+ * A transaction belongs to one thread at a time: the server's until the handler runs, then
+ * the thread that the handler passed it to. */
 #ifndef HTTP_TRANSACTION_H
 #define HTTP_TRANSACTION_H
 

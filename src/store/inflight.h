@@ -1,4 +1,4 @@
-/* Images on their way to the disk: whoever finds no file yet is given the image, and no source is asked again. */
+/* Images whose files are being written: a read that finds no file yet is given the image, and asks no source again. */
 #ifndef STORE_INFLIGHT_H
 #define STORE_INFLIGHT_H
 
@@ -12,7 +12,8 @@ struct inflight_image;
 struct inflight *inflight_new(const atomic_ullong *forgets); /* as negcache_new */
 void inflight_free(struct inflight *f);                      /* no image is on its way; NULL is allowed */
 
-/* Until inflight_end. It is given to nobody if something was forgotten since. NULL when out of memory. */
+/* Its file is being written until inflight_end. If something was forgotten since `forgets` was read, no read is given
+ * the image. NULL when out of memory. */
 struct inflight_image *inflight_begin(struct inflight *f, struct image *image, uint64_t forgets);
 void inflight_end(struct inflight_image *one);
 

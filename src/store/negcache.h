@@ -1,8 +1,8 @@
 /* The negative cache: images that no tier has, or that an origin has nothing useful for, for 5 s.
  *
- * What was looked up before a change must not be remembered after it. So whoever looks something up reads the store's
- * number of changes first (`forgets` in struct store), and what is told with an older number counts for nothing. That
- * goes for store/inflight.h and store/entity_cache.h, too. */
+ * An answer that was looked up before a change must not be remembered after it. So a caller reads the store's number of
+ * changes (`forgets` in struct store) before it looks something up, and passes it along: an answer with an older number
+ * is not kept. The same holds for store/inflight.h and store/entity_cache.h. */
 #ifndef STORE_NEGCACHE_H
 #define STORE_NEGCACHE_H
 

@@ -134,12 +134,12 @@ static void finish_file(void *arg)
     finish(one, image, one->tier, NULL);
 }
 
-static void filled(void *arg)
+static void end_inflight(void *arg)
 {
     inflight_end(arg);
 }
 
-static struct image *find_filling(struct flight *flight)
+static struct image *find_inflight(struct flight *flight)
 {
     return inflight_find(((struct store_fetch *)flight->engine->arg)->store->inflight, &flight->key);
 }
@@ -158,9 +158,9 @@ static void mark(struct fetch_batch *b)
 static int fill(const struct fetch_batch *b, struct image *image)
 {
     struct inflight_image *one = inflight_begin(b->f->store->inflight, image, b->forgets);
-    int r = one ? fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, filled, one) : 0;
+    int r = one ? fill_later(b->f->fill, image, b->mark, FILL_IF_ROOM, end_inflight, one) : 0;
     if (r < 0)
-        filled(one);
+        end_inflight(one);
     return r;
 }
 
@@ -292,7 +292,7 @@ static void look_below(struct store_fetch *f, struct fetch *one, enum place plac
         error_set(&why, -ENOTCONN, "is %s, and the database did not answer a moment ago",
                   place == PLACE_REDIS ? "neither on disk nor in Redis" : "not on disk");
         finish(one, NULL, NULL, &why);
-    } else if (place != PLACE_DISK || !coalesce_merge(&one->flight, find_filling)) {
+    } else if (place != PLACE_DISK || !coalesce_merge(&one->flight, find_inflight)) {
         coalesce_pass(&one->flight, stages[next]);
     }
 }

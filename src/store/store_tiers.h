@@ -45,8 +45,8 @@ int store_forget_image(struct store *store, const struct image_key *key, const s
 struct store_fetch *store_fetch_new(struct store *store);
 void store_fetch_free(struct store_fetch *f); /* stopped; NULL is allowed */
 
-/* As store_fetch_start and store_fetch_stop, for a program that reads what it is told to, and waits as long as it
- * takes; what was read is on disk in the end. */
+/* As store_fetch_start and store_fetch_stop, for a command: its reads have no time limit, and at the end
+ * the files of all that was read are written. */
 int store_fetch_begin(struct store *store, struct error *e) __attribute__((warn_unused_result));
 void store_fetch_end(struct store *store);
 

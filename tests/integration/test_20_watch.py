@@ -259,7 +259,7 @@ def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Serv
     for name in names:
         name.unlink(missing_ok=True)
     for n in range(100):
-        picture(perdura.media / f"{n}.png", seed=n)  # there is no room left to tell of these
+        picture(perdura.media / f"{n}.png", seed=n)  # the queue is full
     os.kill(served.process.pid, signal.SIGCONT)
     wait_for_all(perdura, LONG_S)
     served.says("inotify events lost")

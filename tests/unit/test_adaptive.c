@@ -1,4 +1,3 @@
-#include "config/config.h"
 #include "stats/adaptive.h"
 
 #include <setjmp.h>
@@ -8,6 +7,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "config/config.h"
 
 static const struct config settings = {
     .adaptive_ttl = true,

@@ -1,5 +1,4 @@
 #include "api/auth.h"
-#include "config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +6,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include "config/config.h"
 
 #define LEN(array) (sizeof(array) / sizeof(array)[0])
 

@@ -14,7 +14,6 @@
 #include "scratch.h"
 
 #define LEN(a) (sizeof(a) / sizeof *(a))
-#define MINUTE INT64_C(60000)
 
 struct fixture {
     struct conn_timeout *timeouts;
@@ -136,7 +135,7 @@ static void test_nobody_is_late_while_we_are_busy(void **state)
     struct fixture *f = *state;
     conn_timeout_body(f->timer);
     conn_timeout_none(f->timer);
-    conn_timeout_check(f->timeouts, clock_monotonic_ms() + 1000 * MINUTE);
+    conn_timeout_check(f->timeouts, clock_monotonic_ms() + INT64_C(60000000));
     assert_false(is_shut(f));
 }
 
@@ -160,15 +159,22 @@ static void test_a_peer_that_has_sent_all_may_close_its_side(void **state)
     assert_false(is_shut(f));
 }
 
+/* Its descriptor: a file of 100 bytes, of which all are to be sent. */
+static int send_file(struct fixture *f, struct scratch *folder)
+{
+    assert_int_equal(scratch_make(folder), 0);
+    int fd = openat(folder->fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(fd, 100), 0);
+    conn_timeout_answer(f->timer, 100);
+    conn_timeout_file(f->timer, fd, 100);
+    return fd;
+}
+
 static void test_a_file_that_becomes_shorter(void **state)
 {
     struct fixture *f = *state;
     struct scratch folder;
-    assert_int_equal(scratch_make(&folder), 0);
-    int fd = openat(folder.fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    assert_int_equal(ftruncate(fd, 100), 0);
-    conn_timeout_answer(f->timer, 100);
-    conn_timeout_file(f->timer, fd, 100);
+    int fd = send_file(f, &folder);
     conn_timeout_check(f->timeouts, clock_monotonic_ms());
     assert_false(is_shut(f));
     assert_int_equal(ftruncate(fd, 99), 0);
@@ -182,11 +188,7 @@ static void test_a_file_that_was_sent_may_become_shorter(void **state)
 {
     struct fixture *f = *state;
     struct scratch folder;
-    assert_int_equal(scratch_make(&folder), 0);
-    int fd = openat(folder.fd, "file", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    assert_int_equal(ftruncate(fd, 100), 0);
-    conn_timeout_answer(f->timer, 100);
-    conn_timeout_file(f->timer, fd, 100);
+    int fd = send_file(f, &folder);
     conn_timeout_head(f->timer);
     assert_int_equal(ftruncate(fd, 0), 0);
     conn_timeout_check(f->timeouts, clock_monotonic_ms());

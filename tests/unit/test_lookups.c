@@ -79,17 +79,17 @@ static void test_an_answer_older_than_a_change_is_not_remembered(void **state)
         int forgets, remembered;
     } cases[] = {
         {NULL, &a, 0, 1},  {NULL, &a, 1, 0},
-        {NULL, &b, 1, 0}, /* whatever was changed: versions are of all */
+        {NULL, &b, 1, 0}, /* whatever was changed: the number is one of all */
         {"*", NULL, 1, 0}, {"image:path:other:*", NULL, 1, 0},
     };
     struct lookups *m = *state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint64_t version = m->forgets;
+        uint64_t before = m->forgets;
         if (cases[i].forgets && cases[i].key)
             (void)forget(m, cases[i].key);
         else if (cases[i].forgets)
             (void)forget_matching(m, cases[i].pattern);
-        negcache_add(m->negcache, &a, -ENOENT, version);
+        negcache_add(m->negcache, &a, -ENOENT, before);
         assert_int_equal(is_absent(m, &a), cases[i].remembered);
         (void)forget(m, &a);
         assert_false(is_absent(m, &a));
@@ -114,13 +114,13 @@ static void test_an_image_is_at_hand_until_its_file_is_written(void **state)
 {
     struct lookups *m = *state;
     struct image *image = image_of(&a), *found;
-    struct inflight_image *filling = inflight_begin(m->inflight, image, m->forgets);
-    assert_non_null(filling);
+    struct inflight_image *one = inflight_begin(m->inflight, image, m->forgets);
+    assert_non_null(one);
     found = inflight_find(m->inflight, &a);
     assert_ptr_equal(found, image);
     image_unref(found);
     assert_null(inflight_find(m->inflight, &b));
-    inflight_end(filling);
+    inflight_end(one);
     assert_null(inflight_find(m->inflight, &a));
     image_unref(image);
 }
@@ -129,12 +129,12 @@ static void test_an_image_that_changed_is_not_at_hand(void **state)
 {
     struct lookups *m = *state;
     struct image *image = image_of(&a);
-    uint64_t version = m->forgets;
-    struct inflight_image *first = inflight_begin(m->inflight, image, version);
+    uint64_t before = m->forgets;
+    struct inflight_image *first = inflight_begin(m->inflight, image, before);
     assert_int_equal(forget(m, &a), 1); /* while its file is written */
     assert_null(inflight_find(m->inflight, &a));
     struct inflight_image *late =
-        inflight_begin(m->inflight, image, version); /* read before the change, told behind it */
+        inflight_begin(m->inflight, image, before); /* read before the change, told behind it */
     assert_null(inflight_find(m->inflight, &a));
     struct inflight_image *fresh = inflight_begin(m->inflight, image, m->forgets);
     struct image *found = inflight_find(m->inflight, &a);
