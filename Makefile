@@ -83,16 +83,19 @@ $(B)/%.o: src/%.c $(B)/flags | $(GEN:.c=.h)
 $(B)/gen/%.o: $(B)/gen/%.c $(B)/flags
 	$(call say,CC  )$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# One rule for the .c and the .h: the script writes both.
-$(B)/gen/sql.c $(B)/gen/sql.h &: src/tools/embed $(SQL) $(wildcard sql/*.inc) $(B)/files
+# The script writes the .h, too, when it changes.
+$(GEN:.c=.h): %.h: %.c
+	@[ -f $@ ] || { rm $< && $(MAKE) --no-print-directory $<; }
+
+$(B)/gen/sql.c: src/tools/embed $(SQL) $(wildcard sql/*.inc) $(B)/files
 	@mkdir -p $(@D)
 	$(call say,SQL )src/tools/embed sql $(B)/gen/sql $(SQL)
 
-$(B)/gen/migrations.c $(B)/gen/migrations.h &: src/tools/embed $(MIGRATIONS) $(B)/files
+$(B)/gen/migrations.c: src/tools/embed $(MIGRATIONS) $(B)/files
 	@mkdir -p $(@D)
 	$(call say,SQL )src/tools/embed migrations $(B)/gen/migrations $(MIGRATIONS)
 
-$(B)/gen/admin.c $(B)/gen/admin.h &: src/tools/embed $(ADMIN) $(B)/files
+$(B)/gen/admin.c: src/tools/embed $(ADMIN) $(B)/files
 	@mkdir -p $(@D)
 	$(call say,PAGE)src/tools/embed admin $(B)/gen/admin $(ADMIN)
 
