@@ -82,24 +82,26 @@ async function follow(panel, id, what, trial = false) {
   const bar = h("progress", { "aria-label": what });
   const text = h("p", { class: "progress-text" });
   const said = h("p", { class: "muted", role: "status" }, what);
-  const stop = h("button", { type: "button", class: "danger", on: { click: () => cancel(id, stop, said) } }, t("job.cancel"));
+  const stop = h("button", { type: "button", class: "danger", on: { click: () => cancel(id, stop, say) } }, t("job.cancel"));
+  const say = (lost) => (said.textContent = lost ? t("job.lost") : stop.disabled ? t("job.cancelling") : what);
   replace(panel.dialog.body, h("div", { class: "stack" }, said, bar, text));
   replace(panel.dialog.foot, trial ? closeButton(panel.dialog, t("cancel")) : [closeButton(panel.dialog, t("job.leave")), stop]);
   return followJob(id, {
     signal: panel.signal,
     onProgress: (job) => drawProgress(bar, text, job),
-    onLost: (lost) => (said.textContent = lost ? t("job.lost") : what),
+    onLost: say,
   });
 }
 
-async function cancel(id, button, said) {
+async function cancel(id, button, say) {
   button.disabled = true;
-  said.textContent = t("job.cancelling");
+  say(false);
   try {
     await del(`/image-cache/jobs/${id}`);
   } catch (error) {
     if (error.status === 409) return; // it has just ended
     button.disabled = false;
+    say(false);
     toast(describe(error), { kind: "error" });
   }
 }

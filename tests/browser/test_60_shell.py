@@ -35,6 +35,11 @@ LANGUAGES = ("en", "es", "fa")
 ROOMS = "overview|attention|actions|jobs?|uploads|settings|nav|shell|down|tiers?|chart|files"
 KEY = re.compile(rf"\b(?:{ROOMS})\.[a-z][a-z.-]+")
 PAGE_BYTES = 60 * 1024
+NOTE_DIALOG = """
+window.noted = [];
+new MutationObserver(() => noted.push(document.querySelector("dialog")?.innerText ?? ""))
+    .observe(document.body, {subtree: true, childList: true, characterData: true});
+"""  # what is seen for a moment, too
 SLOW = 100  # files whose rows are locked: a few threads wait some seconds for each
 
 
@@ -300,10 +305,13 @@ def test_job_is_watched_and_cancelled(page: Page) -> None:
         page.sees_no("dialog")
         page.open("#/jobs")
         page.press("Watch", "[data-job]")
+        page.script(NOTE_DIALOG)
         page.press("Stop it", "dialog")
-        page.sees("Stopping", "dialog")
+        page.sees("Stopped", "dialog .notice")
         connection.rollback()
-    page.sees("Stopped", "dialog .notice")
+    noted = [text for text in page.script("return window.noted") if "so far" in text]
+    (first, *_) = [n for n, text in enumerate(noted) if "Stopping" in text]
+    assert all("Stopping" in text for text in noted[first:]), noted
     page.press("Close", "dialog .dialog-foot")
     page.sees_no("[data-job]")
 
