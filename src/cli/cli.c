@@ -42,7 +42,7 @@ static void print_general_help(const struct command *const commands[])
     printf("\nSee `perdura COMMAND --help` for each. Settings come from the environment (DATABASE_URL, "
            "PERDURA_MEDIA_ROOT ...),\nfrom --config FILE, or from a flag each (--media-root DIR); `perdura config` "
            "prints them.\n\nExit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the database or object storage "
-           "cannot be reached.\n");
+           "cannot be reached,\n75 (run, serve) some files could not be stored; each is named in the log.\n");
 }
 
 static const char *before_name(const struct command *command)
