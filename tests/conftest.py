@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,14 @@ class Result:
     @property
     def json(self) -> Any:
         return json.loads(self.stdout_bytes)
+
+
+def thread_names(pid: int) -> list[str]:
+    names = []
+    for comm in Path(f"/proc/{pid}/task").glob("*/comm"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            names.append(comm.read_text().strip())
+    return names
 
 
 def zone_of_noon() -> str:
@@ -387,7 +396,9 @@ def serve(perdura: Perdura) -> Iterator[Callable[..., Served]]:
 
 @pytest.fixture
 def http(serve: Callable[..., Served]) -> Served:
-    """The HTTP service with default settings, once its restore is over: it puts back no file that a test removes."""
+    """The HTTP service with default settings, once what it does at its start is over: it puts back no file that a test
+    removes, and corrects nothing that a test sets."""
     served = serve()
     wait_until(lambda: 'event="files restored"' in served.shown(), RUN_TIMEOUT_S, "the end of the restore")
+    wait_until(lambda: "prepare" not in thread_names(served.process.pid), RUN_TIMEOUT_S, "the end of the start")
     return served

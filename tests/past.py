@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servers import wait_until
@@ -21,22 +22,29 @@ COLUMNS = {
 }
 
 
+def stay_in_the_hour() -> None:
+    """Does not return in the last minute of an hour: it does not end during what a test counts by the hour."""
+    wait_until(lambda: time.time() % 3600 < 3540, WAIT_S, "an hour that does not end meanwhile")
+
+
+def _set_atime(file: Path, at_s: float) -> None:
+    os.utime(file, ns=(int(at_s * 1e9), file.stat().st_mtime_ns))
+
+
 def read_by_app(perdura: Perdura, path: str, days: float) -> None:
     """Sets the access time as Linux does when a program reads the file so many days ago."""
-    file = perdura.media / path
-    os.utime(file, ns=(time.time_ns() - int(days * DAY_S * 1e9), file.stat().st_mtime_ns))
+    _set_atime(perdura.media / path, time.time() - days * DAY_S)
 
 
 def age(perdura: Perdura, days: float, *paths: str) -> None:
     """The app and clients used these images so long ago, and not since; no path: all of them."""
+    at_s = time.time() - days * DAY_S
     for path in paths or [path for (path,) in perdura.database.query("SELECT original_path FROM image_cache")]:
         perdura.database.query(
-            "UPDATE image_cache SET last_accessed = now() - %s * interval '1 second' WHERE original_path = %s",
-            days * DAY_S,
-            path,
+            "UPDATE image_cache SET last_accessed = to_timestamp(%s) WHERE original_path = %s", at_s, path
         )
         if (perdura.media / path).exists():
-            read_by_app(perdura, path, days)
+            _set_atime(perdura.media / path, at_s)
 
 
 def pass_days(perdura: Perdura, days: float) -> None:

@@ -21,8 +21,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +52,16 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
         if time.monotonic() >= deadline:
             raise TimeoutError(f"{what}: not within {timeout_s} s")
         time.sleep(0.01)
+
+
+@contextmanager
+def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It stands still for as long as the block lasts, and sees what happens there at one moment."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def within(condition: Callable[[], Any], limit_s: float, what: str) -> Any:

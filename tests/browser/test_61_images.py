@@ -231,6 +231,7 @@ def test_each_order_and_shortcuts(page: Page) -> None:
         set_field(page, "order", name)
         rows = page.perdura.database.query(f"SELECT original_path FROM image_cache WHERE deleted_at IS NULL ORDER BY {order}")
         shows_in_order(page, *(path for (path,) in rows))
+    page.perdura.database.query("UPDATE image_cache SET created_at = now() - interval '3 days'")
     page.press("Stored since yesterday")
     page.sees("No image matches.", ".empty")
     page.press("Not used for 90 days")

@@ -164,7 +164,7 @@ def test_frozen(http: Served, redis: Redis) -> None:
         redis.sigstop()
         running.more("db", 100)
         await_state(http, "down")
-        assert running.slowest_s < 1.5 + 3 * busy_s  # the time limit, once, and a busy machine
+        assert running.slowest_s < 5 + 3 * busy_s  # the time limit, once, and a busy machine
         # Those under way, and probes: not each request.
         assert http.get("/ready").json["redis"]["errors"] - before < 20
         redis.sigcont()
@@ -246,7 +246,7 @@ def test_what_changed_while_it_was_frozen_is_not_served(
     busy_s = max(http.put(url_of("b.png"), data).seconds for data in (old, new, old))
     redis.sigstop()
     answer = http.put(url_of("a.png"), new)
-    assert answer.status == 200 and answer.seconds < 1.5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
+    assert answer.status == 200 and answer.seconds < 5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
     assert read_cold(http, "a.png")[0] == new
     redis.sigcont()
     while redis_state(http) != "up":
@@ -297,19 +297,19 @@ def command_calls(redis: Redis) -> dict[str, int]:
     return {name: int(calls) for name, calls in re.findall(r"cmdstat_(\w+):calls=(\d+)", stats)}
 
 
-def test_a_pattern_among_a_million_keys_holds_up_nobody(http: Served, redis: Redis) -> None:
+def test_a_pattern_among_a_million_keys_holds_up_nobody(patient: Served, redis: Redis) -> None:
     """Redis works at one command at a time, so each of ours looks at few keys. (How long one takes says little: Redis
     counts the time for which it waits for a core, too.)"""
     redis("EVAL", f"for i = 1, {OTHER_KEYS} do redis.call('SET', 'other:' .. i, i) end", 0)
 
     def is_swept() -> bool:
         """When it does not answer in time it counts as down, and what it has is dropped."""
-        await_state(http, "up")
+        await_state(patient, "up")
         for i in range(200):
             redis("HSET", f"image:artist:{i}:cover", "data", "x", "collection", "media", "path", f"{i}.png")
             redis("HSET", path_key(f"{i}.png"), "see", f"image:artist:{i}:cover")
         redis("CONFIG", "RESETSTAT")
-        answer = http.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
+        answer = patient.request("POST", "/image-cache/invalidate", {"pattern": "image:artist:*"})
         return answer.json["invalidated"] == 200
 
     wait_until(is_swept, RECOVERY_S, "a sweep that finds all")

@@ -659,7 +659,7 @@ def busy_storage(perdura: Perdura) -> Iterator[dict[str, str]]:
 def test_large_files_that_wait_for_object_storage_have_its_reason(
     perdura: Perdura, busy_storage: dict[str, str]
 ) -> None:
-    http = Served(perdura, {"PERDURA_SHUTDOWN_TIMEOUT": "2", **busy_storage})
+    http = Served(perdura, {"PERDURA_SHUTDOWN_TIMEOUT": "5", **busy_storage})
     began = time.monotonic()
     for i in range(3):
         (perdura.media / f"large {i}.jpg").write_bytes(images.sized("jpeg", 200_000, i))

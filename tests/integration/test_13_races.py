@@ -231,7 +231,7 @@ def test_row_that_goes_while_the_watcher_writes_its_time(perdura: Perdura, serve
     assert served.post("/image-cache/flush").status == 200
     with rows_held(perdura, "DELETE FROM image_cache"):
         picture(perdura.media / "a.png")
-    wait_until(lambda: stored(perdura) == {"a.png": sha256(data)}, 20, "the watcher looks again")
+    wait_until(lambda: stored(perdura) == {"a.png": sha256(data)}, 120, "the watcher looks again")
 
 
 def test_image_deleted_by_another_process_during_a_restore(perdura: Perdura) -> None:

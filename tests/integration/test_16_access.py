@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 from conftest import SANITIZERS, Perdura, Served, perdura_binary
 from files import picture, sha256
-from past import age, read_by_app
+from past import age, read_by_app, stay_in_the_hour
 from servers import wait_until
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
@@ -36,7 +36,6 @@ def stored(perdura: Perdura) -> Perdura:
         picture(perdura.media / path, seed=path)
     perdura.run("cache-all")
     age(perdura, 10)
-    perdura.database.query("UPDATE image_cache SET last_accessed = now() - interval '10 days'")
     assert [row[0] for row in perdura.database.query(STATE)] == PATHS
     return perdura
 
@@ -170,6 +169,7 @@ def test_instances_that_write_the_same_images_do_not_lock_each_other_out(stored:
 
 
 def test_requests_by_hour_add_up_and_are_kept_for_a_week(stored: Perdura) -> None:
+    stay_in_the_hour()
     stored.database.query("INSERT INTO access_hour VALUES (now() - interval '9 days', 'media', 1)")
     stored.database.query("INSERT INTO access_hour VALUES (now() - interval '7 days', 'media', 2)")
     for _ in range(2):
@@ -184,7 +184,7 @@ def test_requests_by_hour_add_up_and_are_kept_for_a_week(stored: Perdura) -> Non
 def use(http: Served) -> int:
     """Asks for a.png three times, for b.png and c.png once, in vain for the others. Returns how often it asked."""
     etag = f'"{sha256((http.perdura.media / "c.png").read_bytes())}"'
-    read_by_app(http.perdura, "c.png", 10)  # that was us
+    read_by_app(http.perdura, "c.png", 11)  # that was us, now
     asked = [
         ("GET", "c.png", {"If-None-Match": etag}, 304),
         ("GET", "b.png", {"Range": "bytes=0-9"}, 206),
@@ -251,14 +251,14 @@ def test_it_counts_wherever_it_comes_from(stored: Perdura, serve: Callable[..., 
 
 
 def test_a_row_that_someone_holds_is_not_waited_for(stored: Perdura, serve: Callable[..., Served]) -> None:
-    http = serve(PERDURA_SHUTDOWN_TIMEOUT="2")
+    http = serve(PERDURA_SHUTDOWN_TIMEOUT="5")
     use(http)
     other = psycopg2.connect(stored.database.url)
     try:
         other.cursor().execute("SELECT FROM image_cache WHERE original_path = 'a.png' FOR UPDATE")
         began = time.monotonic()
         http.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
     finally:
         other.close()
     assert "last accesses not recorded" in http.shown()

@@ -455,7 +455,7 @@ def test_tables_of_another_release_do_not_stop_the_app(app: App, change: str, sa
 @pytest.mark.parametrize(("code", "ours"), [(0, 75), (3, 3)])
 def test_files_that_could_not_be_persisted_are_named(app: App, how: str, code: int, ours: int) -> None:
     server = app.perdura.database.server
-    app.script(f"trap 'exit {code}' TERM; echo ready; {IDLE}", PERDURA_SHUTDOWN_TIMEOUT="2")
+    app.script(f"trap 'exit {code}' TERM; echo ready; {IDLE}", PERDURA_SHUTDOWN_TIMEOUT="5")
     app.until_said("ready")
     if how == "stopped":
         server.stop()
@@ -576,7 +576,7 @@ def test_serve_on_the_platforms_port(app: App) -> None:
 def test_serve_binds_while_postgres_is_frozen(app: App) -> None:
     server = app.perdura.database.server
     server.sigstop()
-    app.start("serve", PERDURA_SHUTDOWN_TIMEOUT="1")
+    app.start("serve", PERDURA_SHUTDOWN_TIMEOUT="5")
     port_of(app)
     write(app.media / "a.png", app.image)
     app.send(signal.SIGTERM)

@@ -189,6 +189,7 @@ def test_files_stay_when_rows_are_cleaned_up_or_wiped(pair: Pair) -> None:
     pair.held_by_both("old.png", picture(1))
     pair.held_by_both("gone.png", picture(2))
     database = pair.perdura.database
+    wait_until(lambda: database.value("SELECT count(use_at) FROM instance") == 2, 60, "what both have noted of uses")
     for folder in pair.folders:
         os.utime(folder / "old.png", ns=(0, (folder / "old.png").stat().st_mtime_ns))
     database.query("UPDATE image_cache SET last_accessed = now() - interval '100 days' WHERE original_path = 'old.png'")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import images
 import pytest
 from conftest import Database, Perdura, Served
+from past import stay_in_the_hour
 from servers import wait_until
 
 ON = {"PERDURA_ADAPTIVE_TTL": "on", "PEAK_TTL": "600", "DEFAULT_TTL": "700", "PEAK_CACHE_SIZE": "8"}
@@ -73,7 +73,7 @@ def test_older_requests_do_not_count(serve: Callable[..., Served], database: Dat
 
 
 def test_requests_of_this_hour_make_a_peak_of_it(perdura: Perdura, serve: Callable[..., Served]) -> None:
-    wait_until(lambda: time.time() % 3600 < 3540, 120, "an hour that does not end meanwhile")
+    stay_in_the_hour()
     http = serve(**ON, USAGE_THRESHOLD="5")
     for _ in range(6):
         http.get("/media/none.png").problem(404)

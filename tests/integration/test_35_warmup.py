@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Perdura, Served
 from files import picture
+from past import stay_in_the_hour
 
 PATHS = [f"{n}.png" for n in range(6)]  # the most recently used first
 
@@ -28,6 +29,7 @@ def wiped(perdura: Perdura) -> Perdura:
     for folder in (perdura.media, perdura.folder / "avatars"):
         for path in PATHS:
             (folder / path).unlink()
+    stay_in_the_hour()
     return perdura
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import Served
 from hostile_redis import CLOSE, HANG, RESET, HostileRedis, Mangle, array, bulk, elements
 from http_client import url_of
-from servers import Redis, free_port, wait_until
+from servers import Redis, wait_until
 
 WAIT_S = 60
 SETTINGS = {"PERDURA_REDIS_TIMEOUT": "2000", "PERDURA_MEMORY_ITEMS": "0"}  # a busy machine is no outage

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 import images
 import pytest
 import image_rows as rows
-from conftest import Perdura, Served
+from conftest import Served
 from files import names, picture, write
 from http_client import TOKEN, Answer, url_of
 from servers import Redis, wait_until
