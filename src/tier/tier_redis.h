@@ -1,8 +1,9 @@
 /* Images in Redis, shared by all instances: a hash each, with a time to live.
  *
- *     image:path:<collection>:<path>                  the image's hash, or, for an image with an entity, a hash with
- * the one field `see`, which names image:<content_type>:<object_id>:<variant>      that entity's hash, where the bytes
- * lie then
+ *     image:path:<collection>:<path>
+ *         the image's hash, or, for an image with an entity, a hash with the one field `see`, the name of:
+ *     image:<content_type>:<object_id>:<variant>
+ *         that entity's hash, which has the bytes then
  *
  * Fields: data content_type sha256 size updated_at; collection path mtime width height entity_type object_id variant to
  * make the image from; encoding (`zstd` when data is compressed) and fetch_us, what reading it elsewhere has taken; of
