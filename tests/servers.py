@@ -56,8 +56,9 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
 
 @contextmanager
 def frozen(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """It stands still for as long as the block lasts, and sees what happens there at one moment."""
+    """This child of ours stands still for as long as the block lasts, and sees what happens there at one moment."""
     process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # until all of its threads do
     try:
         yield
     finally:

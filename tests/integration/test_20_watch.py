@@ -254,7 +254,7 @@ def test_lost_events_are_made_up_for(perdura: Perdura, serve: Callable[..., Serv
     names = [perdura.media / name for name in ("a.txt", "b.txt")]
     with frozen(served.process):
         names[0].touch()
-        for n in range(room // 2 + 1):  # two events each
+        for n in range(room):  # two events each
             names[n % 2].rename(names[1 - n % 2])
         for name in names:
             name.unlink(missing_ok=True)
