@@ -232,27 +232,31 @@ class Served(HttpClient):
     def __init__(self, perdura: Perdura, env: dict[str, str]) -> None:
         settings = {"PERDURA_PORT": "0", "PERDURA_BIND": "127.0.0.1", "PERDURA_API_TOKEN": TOKEN, **env}
         self.perdura = perdura
-        self.process = perdura.start("serve", env=settings, stderr=subprocess.PIPE)
-        self.log: list[str] = []
-        self._address: list[tuple[str, int]] = []
-        self._listens = threading.Event()
-        self._drain = threading.Thread(target=self._read_log, daemon=True)
-        self._drain.start()
-        if not self._listens.wait(SERVE_START_S) or not self._address:
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115
+        self._log_lines: list[str] = []
+        self._log_rest = b""
+        self._log_bytes = 0
+        self._log_lock = threading.Lock()
+        self.process = perdura.start("serve", env=settings, stderr=self._log_file)
+        with suppress(TimeoutError):
+            wait_until(lambda: self._listening() or self.process.poll() is not None, SERVE_START_S, "the service")
+        found = self._listening()
+        if not found:
             pytest.fail(f"perdura serve does not listen:\n{self.shown()}", pytrace=False)
-        super().__init__(*self._address[0])
+        super().__init__(found[1].strip("[]"), int(found[2]))
 
-    def _read_log(self) -> None:
-        """Until the program ends: a full pipe would stop it."""
-        assert self.process.stderr
-        for line in self.process.stderr:
-            text = line.decode(errors="replace")
-            self.log.append(text)
-            found = None if self._address else self.LISTENING.search(text)
-            if found:
-                self._address.append((found[1].strip("[]"), int(found[2])))
-                self._listens.set()
-        self._listens.set()
+    def _listening(self) -> re.Match[str] | None:
+        return self.LISTENING.search(self.shown())
+
+    @property
+    def log(self) -> list[str]:
+        """The lines so far. What it has logged before an answer is among them when the answer is here."""
+        with self._log_lock:
+            while data := os.pread(self._log_file.fileno(), 1 << 20, self._log_bytes):
+                self._log_bytes += len(data)
+                *lines, self._log_rest = (self._log_rest + data).split(b"\n")
+                self._log_lines += [line.decode(errors="replace") + "\n" for line in lines]
+            return [*self._log_lines, *([self._log_rest.decode(errors="replace")] if self._log_rest else [])]
 
     def shown(self) -> str:
         return "".join(self.log)
@@ -266,7 +270,6 @@ class Served(HttpClient):
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             pytest.fail(f"perdura serve does not end:\n{self.shown()}", pytrace=False)
-        self._drain.join()
         return code
 
     def stop(self) -> None:
