@@ -82,7 +82,7 @@ def test_a_pooler_in_transaction_mode_needs_no_setting(serve: Callable[..., Serv
 
 @pytest.mark.parametrize("sqlstate", ["42P05", "26000"])
 def test_no_request_fails_when_names_stop_to_work(
-    sqlstate: str, beside: Served, peer: HostilePostgres, perdura: Perdura, stored: str
+    sqlstate: str, stored: str, beside: Served, peer: HostilePostgres, perdura: Perdura
 ) -> None:
     """Some connections of the pooler know a name and others do not: at first one of each kind fails."""
     peer.when(GET, answer(error(sqlstate)), times=1)
@@ -103,7 +103,7 @@ def test_names_that_were_asked_for_stay(serve: Callable[..., Served], perdura: P
 
 
 def test_a_statement_that_is_out_of_date_is_prepared_again(
-    beside: Served, peer: HostilePostgres, perdura: Perdura, stored: str
+    stored: str, beside: Served, peer: HostilePostgres, perdura: Perdura
 ) -> None:
     """As after a migration by a newer program."""
     changed = error("0A000", message="cached plan must not change result type", function="RevalidateCachedQuery")
@@ -172,7 +172,7 @@ def forbid(perdura: Perdura, policy: str) -> None:
 
 @pytest.mark.parametrize("policy", OWNER_RULES.values(), ids=OWNER_RULES)
 def test_row_level_security_hides_nothing_silently(
-    policy: str, perdura: Perdura, restricted: str, serve: Callable[..., Served], stored: str
+    policy: str, perdura: Perdura, restricted: str, stored: str, serve: Callable[..., Served]
 ) -> None:
     http = serve(DATABASE_URL=restricted, **QUIET)
     assert http.put("/media/b.png", images.make("png", 2)).status == 201
@@ -338,7 +338,7 @@ def test_no_request_fails_because_idle_connections_were_ended(http: Served, perd
 
 @pytest.mark.parametrize("how", ["closed", "57P01", "57P05", "08006"])
 def test_a_connection_that_ends_under_a_statement_is_replaced(
-    how: str, beside: Served, peer: HostilePostgres, perdura: Perdura, stored: str
+    how: str, stored: str, beside: Served, peer: HostilePostgres, perdura: Perdura
 ) -> None:
     """The server ends it before the answer: what was asked is asked again, once, over another connection."""
     what = close() if how == "closed" else close(error(how, "FATAL"))
@@ -350,7 +350,7 @@ def test_a_connection_that_ends_under_a_statement_is_replaced(
     beside.stop()
 
 
-def test_what_may_have_happened_is_not_repeated(beside: Served, peer: HostilePostgres, stored: str) -> None:
+def test_what_may_have_happened_is_not_repeated(stored: str, beside: Served, peer: HostilePostgres) -> None:
     """A delete would find nothing the second time, and be answered with 404."""
     peer.when("-- Puts one image into the trash", close(), times=1)
     assert beside.request("DELETE", stored).status == 503
@@ -404,7 +404,7 @@ WRONG_COLUMNS = {
 
 
 def test_a_malformed_result_is_an_error(
-    serve: Callable[..., Served], perdura: Perdura, peer: HostilePostgres, stored: str
+    stored: str, serve: Callable[..., Served], perdura: Perdura, peer: HostilePostgres
 ) -> None:
     """Whatever is wrong with it: the request fails with 503, the process goes on, and nothing comes on disk."""
     http = serve(DATABASE_URL=peer.url(perdura.database.name), **QUIET)
@@ -466,7 +466,7 @@ def test_a_malformed_result_of_a_write_acknowledges_nothing(beside: Served, peer
     beside.stop()
 
 
-def test_an_end_too_many(beside: Served, peer: HostilePostgres, stored: str) -> None:
+def test_an_end_too_many(stored: str, beside: Served, peer: HostilePostgres) -> None:
     """Whether it is seen in time or not: no answer is taken for that of another statement."""
     peer.when("", rewrite(on(b"Z", lambda body: [hostile.frame(b"Z", body)] * 2)))
     for n in range(10):
@@ -481,7 +481,7 @@ def test_an_end_too_many(beside: Served, peer: HostilePostgres, stored: str) -> 
     beside.stop()
 
 
-def test_an_answer_that_stops_ends_with_the_time_limit(beside: Served, peer: HostilePostgres, stored: str) -> None:
+def test_an_answer_that_stops_ends_with_the_time_limit(stored: str, beside: Served, peer: HostilePostgres) -> None:
     peer.when(GET, raw(hostile.frame(b"1"), hostile.frame(b"2")))
     assert beside.get(stored).status == 503
     peer.calm()
@@ -489,7 +489,7 @@ def test_an_answer_that_stops_ends_with_the_time_limit(beside: Served, peer: Hos
     beside.stop()
 
 
-def test_every_query_survives_columns_that_are_wrong(beside: Served, peer: HostilePostgres, stored: str) -> None:
+def test_every_query_survives_columns_that_are_wrong(stored: str, beside: Served, peer: HostilePostgres) -> None:
     """Whatever a route asks: not one of its results is used without a look."""
     routes = ["/ready", "/image-cache/status", "/image-cache/images", "/image-cache/images?state=trash",
               "/image-cache/jobs", "/api/images/artist/1", "/cache-stats", "/sync-status/none", "/admin/", stored]
@@ -532,7 +532,7 @@ def test_notices_of_a_megabyte(beside: Served, peer: HostilePostgres, perdura: P
     beside.stop()
 
 
-def test_a_slow_peer(beside: Served, peer: HostilePostgres, stored: str) -> None:
+def test_a_slow_peer(stored: str, beside: Served, peer: HostilePostgres) -> None:
     """Whole after a while, or not at all."""
     peer.drip_bytes = 512
     got = beside.get(stored)
@@ -542,7 +542,9 @@ def test_a_slow_peer(beside: Served, peer: HostilePostgres, stored: str) -> None
     beside.stop()
 
 
-def test_a_connection_that_ends_at_any_message(beside: Served, peer: HostilePostgres, perdura: Perdura, stored: str) -> None:
+def test_a_connection_that_ends_at_any_message(
+    stored: str, beside: Served, peer: HostilePostgres, perdura: Perdura
+) -> None:
     """A write is acknowledged only if it is committed; a read is whole or an error."""
     class Ended(OSError):
         pass
