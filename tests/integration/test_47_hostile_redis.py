@@ -127,7 +127,7 @@ ROWS: dict[str, Mangle] = {
     "a line feed alone": reads(b"*18\n$1\na\n"),
     # Order
     "one answer too many": reads(b"+OK\r\n", array(*[bulk(None)] * FIELDS)),
-    "half an answer too many": lambda command, reply: [reply, b"$100\r\nabc"] if command[0] == "PTTL" else [reply],
+    "half an answer too many": lambda command, reply: [reply + b"$100\r\nabc"] if command[0] == "PTTL" else [reply],
     "the other way round": swapped,
     # Time
     "silence": reads(HANG),
