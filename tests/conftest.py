@@ -397,11 +397,15 @@ def serve(perdura: Perdura) -> Iterator[Callable[..., Served]]:
         server.stop()
 
 
-@pytest.fixture
-def http(serve: Callable[..., Served]) -> Served:
-    """The HTTP service with default settings, once what it does at its start is over: it puts back no file that a test
-    removes, and corrects nothing that a test sets."""
-    served = serve()
+def at_rest(served: Served) -> Served:
+    """Once what it does at its start is over: it puts back no file that a test removes, and corrects nothing that a test
+    sets."""
     wait_until(lambda: 'event="files restored"' in served.shown(), RUN_TIMEOUT_S, "the end of the restore")
     wait_until(lambda: "prepare" not in thread_names(served.process.pid), RUN_TIMEOUT_S, "the end of the start")
     return served
+
+
+@pytest.fixture
+def http(serve: Callable[..., Served]) -> Served:
+    """The HTTP service with default settings, at_rest."""
+    return at_rest(serve())

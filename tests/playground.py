@@ -68,7 +68,7 @@ class Playground(Network):
                 bits = "128" if ":" in address else "32"
                 self._ip("-n", self.name, "address", "add", f"{address}/{bits}", "dev", "lo")
             self._make_certificate()
-            (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+            (self.folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:10 attempts:1\n")
             (self.folder / "nsswitch.conf").write_text("hosts: dns\n")
             started = threading.Thread(target=self._serve)
             started.start()

@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Any
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 
 
 class RedisError(Exception):

@@ -28,6 +28,12 @@ if TYPE_CHECKING:  # the name is that of this folder's own, too
 
 PASSWORD = "correct horse battery staple"
 WAIT_S = 60
+# An element that is replaced between the press and the release of a click hears none. (In another document by then:
+# undefined.)
+HEARS_CLICK = """
+window.heard = false;
+arguments[0].addEventListener("click", () => { window.heard = true; }, {capture: true, once: true});
+"""
 BUILD = Path(__file__).resolve().parent.parent.parent / "build"
 AXE = BUILD / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SETTINGS = {"PERDURA_ADMIN_PASSWORD": PASSWORD, "PERDURA_REDIS_TIMEOUT": "2000"}
@@ -151,10 +157,15 @@ class Page:
     def click(self, css: str, text: str = "") -> None:
         def clicked() -> bool:
             try:
-                self.find(css, text).click()
+                element = self.find(css, text)
+                if element.tag_name == "option":
+                    element.click()
+                    return True
+                self.script(HEARS_CLICK, element)
+                element.click()
+                return bool(self.script("return window.heard !== false"))  # else it was replaced meanwhile
             except WebDriverException:
                 return False  # it moves, or something lies over it
-            return True
 
         self.until(clicked, f"a click on {css} {text!r}")
 

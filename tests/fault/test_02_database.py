@@ -133,7 +133,7 @@ def test_connections_are_cut_again_and_again(shop: Shop, postgres: Postgres, com
             while True:
                 try:
                     # A slow build or a busy machine needs longer to connect, and gives up after 30 s without success.
-                    process.wait(pauses.uniform(0.01, 0.06) * (1 + cuts / 50 + time.monotonic() - started))
+                    process.wait(pauses.uniform(0.01, 0.06) * (1 + cuts / 50 + (time.monotonic() - started) ** 2))
                     break
                 except subprocess.TimeoutExpired:
                     cursor.execute(cut, (shop.database.name,))

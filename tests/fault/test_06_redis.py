@@ -203,12 +203,15 @@ def test_restarted_with_another_password(http: Served, redis: Redis) -> None:
     assert "another" not in http.shown() and "geheim" not in http.shown()
 
 
-def test_read_only(http: Served, redis: Redis) -> None:
-    with load(http) as running:
+def test_read_only(patient: Served, redis: Redis) -> None:
+    with load(patient) as running:
+        everything = lambda: all(redis("EXISTS", path_key(path)) for path in running.stored)  # noqa: E731
+        wait_until(everything, RECOVERY_S, "all images in Redis")
+        running.more("redis", 50)  # nothing waits to be put any more: a write that is refused ends the reading, too
         redis("REPLICAOF", "127.0.0.1", "1")
         running.more("redis", 50)  # it can be read
-        http.post("/image-cache/invalidate", {"path": "none.png"})
-        await_state(http, "down")
+        patient.post("/image-cache/invalidate", {"path": "none.png"})
+        await_state(patient, "down")
         running.more("db", 50)
         redis("REPLICAOF", "NO", "ONE")
 
@@ -216,7 +219,7 @@ def test_read_only(http: Served, redis: Redis) -> None:
 def test_sentinel_failover(folder: Path, serve: Callable[..., Served]) -> None:
     with Redis(folder / "one") as one, Redis(folder / "two", replicaof=f"127.0.0.1 {one.port}") as two:
         lines = f"sentinel monitor mymaster 127.0.0.1 {one.port} 1\n"
-        lines += "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n"
+        lines += "sentinel down-after-milliseconds mymaster 3000\nsentinel failover-timeout mymaster 3000\n"
         with Redis(folder / "sentinel", sentinel=lines) as sentinel:
             wait_until(lambda: two("INFO", "replication").count(b"master_link_status:up"), RECOVERY_S, "replication")
             wait_until(lambda: sentinel("SENTINEL", "replicas", "mymaster"), RECOVERY_S, "Sentinel's look at it")

@@ -102,7 +102,7 @@ def test_a_locked_row_delays_no_other_file(serve: Serve, pool: str) -> None:
         within(all_many(http, 200), SECONDS_S, "the files that nobody locks")
         wait_until(lambda: has_reason(http, LOCKED, "lock"), SOON_S, "the reason of the locked one")
         assert listed(http)[LOCKED]["state"] == "pending"
-        assert http.get("/ready").json["pending"] == 1
+        wait_until(lambda: http.get("/ready").json["pending"] == 1, SOON_S, "the locked one alone to wait")
         assert content(http.perdura.database, LOCKED) == before
         write_many(http, 20, "more")
         within(all_many(http, 20, "more"), SECONDS_S, "files that are written while one is locked")

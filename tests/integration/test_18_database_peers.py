@@ -267,7 +267,7 @@ def test_writes_follow_the_primary(perdura: Perdura, serve: Callable[..., Served
         assert Database(new, name).value(stores, "b.png")
         within(lambda: Database(new, name).value(stores, "w.png"), 10, "the file that was written meanwhile")
         within(lambda: Database(new, name).value(listens), 10, "the feed at the new primary")
-        assert len(lines(http, "read-only: connections closed")) == 1, http.shown()
+        assert 1 <= len(lines(http, "read-only: connections closed")) <= 2, http.shown()  # by each that was writing
         http.stop()
 
 
@@ -286,7 +286,7 @@ def test_what_is_left_in_an_open_transaction_is_not_acknowledged(
     assert "not committed" in beside.put("/media/b.png", images.make("png", 2)).problem(503)
     (perdura.media / "c.png").write_bytes(images.make("png", 3))
     if "begins" in what:  # else the server has committed it
-        assert beside.post("/image-cache/flush").status == 503
+        assert beside.request("POST", "/image-cache/flush", timeout=120).status == 503  # after a minute
         assert not is_row(perdura, "b.png") and not is_row(perdura, "c.png")
     peer.calm()
     wait_until(lambda: beside.post("/image-cache/flush").status == 200, 60, "the file to be stored after all")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import images
 import pytest
-from conftest import Database, Perdura, Served
+from conftest import Database, Perdura, Served, at_rest
 from servers import wait_until
 from uploads import ORIGINS, upload
 
@@ -106,7 +106,7 @@ def test_cache_all_stores_while_the_sequence_is_behind(perdura: Perdura) -> None
 
 
 def test_everything_else_with_a_number_is_stored_too(serve: Callable[..., Served]) -> None:
-    http = serve(PERDURA_ORIGINS=ORIGINS, PERDURA_SYNC_INTERVAL="86400")
+    http = at_rest(serve(PERDURA_ORIGINS=ORIGINS, PERDURA_SYNC_INTERVAL="86400"))
     http.put("/media/a.png", images.make("png", 1))
     rewind(http.perdura.database)
     assert upload(http, images.make("png", 2))

@@ -276,8 +276,7 @@ def test_delete_puts_it_into_the_trash(http: Served) -> None:
     assert_committed(http, "a.png", image)
 
 
-def test_delete_spares_a_file_that_is_not_stored(serve: Callable[..., Served]) -> None:
-    http = serve()
+def test_delete_spares_a_file_that_is_not_stored(http: Served) -> None:
     http.put("/media/a.png", images.make("png", 1))
     write(http.perdura.media / "a.png", b"not even an image", 10**18)
     http.request("DELETE", "/media/a.png").problem(409)
@@ -546,6 +545,7 @@ def test_announced_uploads_hold_up_nobody(http: Served) -> None:
 def test_a_file_that_was_put_is_stored_again_when_its_row_vanishes(http: Served) -> None:
     """The rows may be those of a backup, or of a standby that was behind."""
     assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    assert http.post("/image-cache/flush", {}).status == 200
     for _ in range(2):
         http.perdura.database.query("TRUNCATE image_cache")
         assert http.post("/image-cache/flush", {}).status == 200

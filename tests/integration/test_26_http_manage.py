@@ -6,7 +6,7 @@ from typing import Any
 
 import images
 import pytest
-from conftest import Served
+from conftest import Served, at_rest
 from files import names as all_names
 from files import sha256
 from http_client import TOKEN, url_of
@@ -176,7 +176,7 @@ def test_restoring_the_images_of_an_entity(http: Served) -> None:
 
 @pytest.mark.parametrize("first", [{}, {"collection": "avatars"}])
 def test_restoring_a_collection(serve, first: dict) -> None:
-    http = serve(PERDURA_COLLECTIONS="avatars=./avatars@/avatars")
+    http = at_rest(serve(PERDURA_COLLECTIONS="avatars=./avatars@/avatars"))
     data = images.make("png", 1)
     for url in ("/media/a.png", "/avatars/a.png"):
         assert http.put(url, data).status == 201

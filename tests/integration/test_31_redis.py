@@ -65,8 +65,23 @@ def get_cold(http: Served, path: str) -> Answer:
     return answer
 
 
+def number(http: Served, name: str) -> float:
+    (line,) = [line for line in http.get("/metrics").body.decode().splitlines() if line.startswith(name + " ")]
+    return float(line.split()[1])
+
+
+def put_and_hear(http: Served, url: str, data: bytes) -> Answer:
+    """Stored, and what the service's own feed takes out of Redis for that is taken out."""
+    wait_until(lambda: number(http, "perdura_feed_listening"), WAIT_S, "the feed")
+    before = number(http, "perdura_feed_changes_total")
+    answer = http.put(url, data)
+    if answer.status in (200, 201) and not answer.json["unchanged"]:
+        wait_until(lambda: number(http, "perdura_feed_changes_total") > before, WAIT_S, "the feed's word of it")
+    return answer
+
+
 def put(http: Served, path: str, data: bytes, query: str = "") -> None:
-    assert http.put(url_of(path) + query, data).status in (200, 201)
+    assert put_and_hear(http, url_of(path) + query, data).status in (200, 201)
 
 
 def store_in_redis(
@@ -134,12 +149,12 @@ def test_an_entity_that_was_asked_for_once_is_there(cached: Served, redis: Redis
     """Though its file was on disk, and the bytes came from there."""
     old, new = images.make("png", "old"), images.make("png", "new")
     url = "/api/images/artist/42/background"
-    assert cached.put(url, old).status == 201
+    assert put_and_hear(cached, url, old).status == 201
     assert cached.get(url).body == old
     wait_until(lambda: redis("EXISTS", ENTITY_KEY), WAIT_S, "the entity in Redis")
     assert 0 < redis("TTL", ENTITY_KEY) <= TTL_S
     assert redis("HMGET", ENTITY_KEY, "content_type", "size", "data") == [b"image/png", str(len(old)).encode(), old]
-    assert cached.put(url, new).status == 200
+    assert put_and_hear(cached, url, new).status == 200
     assert redis("HGET", ENTITY_KEY, "data") in (None, new)
     assert cached.get(url).body == new
     wait_until(lambda: redis("HGET", ENTITY_KEY, "data") == new, WAIT_S, "the new image in Redis")

@@ -12,6 +12,7 @@ from conftest import Database, Perdura, Served
 from past import stay_in_the_hour
 from servers import wait_until
 
+LOOKS_S = 150  # the first look may fail where a machine is busy; the next one comes after a minute
 ON = {"PERDURA_ADAPTIVE_TTL": "on", "PEAK_TTL": "600", "DEFAULT_TTL": "700", "PEAK_CACHE_SIZE": "8"}
 
 
@@ -47,7 +48,7 @@ def test_the_history_decides(
 ) -> None:
     request(database, requests, days=3)
     http = serve(**ON)
-    wait_until(lambda: adaptive(http) == expected, 60, f"{expected}")
+    wait_until(lambda: adaptive(http) == expected, LOOKS_S, f"{expected}")
     shown = http.get("/metrics").body.decode().splitlines()
     assert f"perdura_adaptive_ttl_seconds {expected['ttl']}.000000" in shown
     assert f"perdura_adaptive_items {expected['items']}" in shown
@@ -59,7 +60,7 @@ def test_collections_and_instances_share_one_history(serve: Callable[..., Served
     request(database, 31, days=2, collection="avatars")
     first, second = serve(**ON), serve(**ON)
     for http in (first, second):
-        wait_until(lambda: adaptive(http)["hour_requests"] == 61, 60, "the sum")  # noqa: B023
+        wait_until(lambda: adaptive(http)["hour_requests"] == 61, LOOKS_S, "the sum")  # noqa: B023
         assert adaptive(http)["peak"] is True
 
 
@@ -69,7 +70,7 @@ def test_older_requests_do_not_count(serve: Callable[..., Served], database: Dat
         "INSERT INTO access_hour VALUES (date_trunc('hour', now(), 'UTC') - interval '7 days', 'media', 1000)"
     )
     http = serve(**ON)
-    wait_until(lambda: adaptive(http)["hour_requests"] == 2, 60, "the requests of seven days")
+    wait_until(lambda: adaptive(http)["hour_requests"] == 2, LOOKS_S, "the requests of seven days")
 
 
 def test_requests_of_this_hour_make_a_peak_of_it(perdura: Perdura, serve: Callable[..., Served]) -> None:
@@ -79,7 +80,7 @@ def test_requests_of_this_hour_make_a_peak_of_it(perdura: Perdura, serve: Callab
         http.get("/media/none.png").problem(404)
     http.stop()  # what was counted is written
     http = serve(**ON, USAGE_THRESHOLD="5")
-    wait_until(lambda: adaptive(http)["hour_requests"] == 6, 60, "the requests of this hour")
+    wait_until(lambda: adaptive(http)["hour_requests"] == 6, LOOKS_S, "the requests of this hour")
     assert adaptive(http)["peak"] is True
 
 
@@ -118,7 +119,7 @@ def test_memory_holds_as_many_as_the_hour_says(serve: Callable[..., Served], dat
         return int(shown[1])
 
     off = serve()
-    wait_until(lambda: held(off) == 40, 60, "all of them in memory")  # a commit may drop one that was asked for early
+    wait_until(lambda: held(off) == 40, LOOKS_S, "all of them in memory")  # a commit may drop one that was asked for early
     http = serve(**ON)
-    wait_until(lambda: adaptive(http)["peak"], 60, "the limits of a peak hour")
+    wait_until(lambda: adaptive(http)["peak"], LOOKS_S, "the limits of a peak hour")
     assert 0 < held(http) < 40  # more than 8 where the memory is divided among many locks

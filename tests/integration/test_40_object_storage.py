@@ -648,6 +648,8 @@ def test_move_goes_on_where_it_ended(perdura: Perdura, s3rver: Storage, bucket: 
     wait_until(lambda: process.poll() is not None or any(url for _, url in rows(perdura).values()), 60, "a first move")
     process.kill()
     process.wait()
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'perdura'"
+    wait_until(lambda: perdura.database.value(sessions) == 0, 60, "the end of what its sessions were doing")
     done = sum(url is not None for _, url in rows(perdura).values())
     assert perdura.run("migrate-storage", "--to", "s3", "--json").json["moved"] == 6 - done
     assert len(s3rver.objects(bucket)) == 6

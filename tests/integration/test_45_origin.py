@@ -121,6 +121,7 @@ def test_a_miss_then_hits(proxy: Served, origin: Origin) -> None:
     assert answer["X-Image-Type"] == "legacy"
     assert answer["Last-Modified"] == "Tue, 14 Nov 2023 22:13:20 GMT" and MODIFIED_S == 1700000000
     wait_for(file_of(proxy.perdura))
+    settle(proxy)
     for _ in range(3):
         again = is_answer(proxy.get(URL), "HIT", "memory")
         assert again["X-Image-Type"] == "legacy" and again["Last-Modified"] == answer["Last-Modified"]
@@ -150,6 +151,7 @@ def test_the_url_of_pets_and_prefixes(origin: Origin, serve: Callable[..., Serve
     http = serve(**origin.settings("mascotas", "/base"), PERDURA_API_PREFIX="/partners")
     assert is_answer(http.get("/pet/proxy-image/a.png"), "MISS", "origin")["X-Image-Type"] == "mascotas"
     wait_for(file_of(http.perdura, "a.png", "mascotas"))
+    settle(http, "/proxy-image/mascotas/a.png")
     is_answer(http.get("/proxy-image/mascotas/a.png"), "HIT", "memory")
     is_answer(http.get("/partners/proxy-image/mascotas/a.png"), "HIT", "memory")
     is_answer(http.get("/partners/pet/proxy-image/a.png"), "HIT", "memory")
@@ -212,6 +214,7 @@ def test_a_copy_that_is_another_now_is_replaced(proxy: Served, origin: Origin) -
     age(file_of(proxy.perdura))
     is_answer(proxy.get(URL), "EXPIRED", "origin", OTHER)
     wait_for(file_of(proxy.perdura), OTHER)
+    settle(proxy)
     is_answer(proxy.get(URL), "HIT", "memory", OTHER)
     assert origin.count(PATH) == 2
 
@@ -340,7 +343,12 @@ def test_an_origin_that_is_down_and_comes_back(proxy: Served, origin: Origin) ->
         answer.problem(503)
         assert answer["Retry-After"]
     assert metric(proxy, "perdura_stale_total") >= 8
-    assert metric(proxy, 'perdura_tier_up{tier="origin"}') == 0
+
+    def is_left_alone() -> bool:
+        proxy.get("/proxy-image/legacy/cold.png").problem(503)
+        return metric(proxy, 'perdura_tier_up{tier="origin"}') == 0
+
+    wait_until(is_left_alone, WAIT_S, "an origin that is left alone")
     origin.start()
     wait_until(lambda: proxy.get(URL)["X-Cache-Status"] == "REVALIDATED", WAIT_S, "the origin")
     is_answer(proxy.get("/proxy-image/legacy/cold.png"), "MISS", "origin")
@@ -362,6 +370,7 @@ def test_an_origin_that_fails(proxy: Served, origin: Origin) -> None:
         del origin.faults["/" + path]
         if fault == "500":
             wait_until(lambda: proxy.get(url)["X-Cache-Status"] != "STALE", WAIT_S, "the origin")
+            settle(proxy, url)
             is_answer(proxy.get(url), "HIT", "memory", new)
 
 
