@@ -27,7 +27,7 @@ from faults import (  # noqa: F401
 from servers import Postgres, User, wait_until
 
 FROZEN_S = 3
-QUICK_S = 10  # nobody waits for the 30 s that a database has to come back
+QUICK_S = 3
 ATTEMPTS = 10
 MiB = 1 << 20
 

@@ -241,14 +241,13 @@ class Writer:
             self.files = {**files, **self.files}
             return False
         # 409 names what is not persisted: what another writer is just writing, or, on a busy machine, a file of ours that
-        # was last looked at when it was opened and empty, or that was put back a moment ago. It is not acknowledged; a
-        # later flush has to do it.
+        # was last looked at when it was opened and empty. That one is not acknowledged; a later flush has to do it.
         unpersisted = answer.json["unpersisted"] if answer.status == 409 else []
         ours = [file for file in unpersisted if file["path"] in files]
-        if ours:
+        if ours and all(file.get("reason") == "is empty" for file in ours):
             self.files = {**files, **self.files}
             return False
-        if answer.status not in (200, 409):
+        if answer.status not in (200, 409) or ours:
             self.failures.append(f"flush was answered {answer.status}: {answer.body!r}")
             return False
         for path in self.paths:

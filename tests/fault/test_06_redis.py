@@ -164,7 +164,7 @@ def test_frozen(http: Served, redis: Redis) -> None:
         redis.sigstop()
         running.more("db", 100)
         await_state(http, "down")
-        assert running.slowest_s < 5 + 3 * busy_s  # the time limit, once, and a busy machine
+        assert running.slowest_s < 1.5 + 3 * busy_s  # the time limit, once, and a busy machine
         # Those under way, and probes: not each request.
         assert http.get("/ready").json["redis"]["errors"] - before < 20
         redis.sigcont()
@@ -205,8 +205,8 @@ def test_restarted_with_another_password(http: Served, redis: Redis) -> None:
 
 def test_read_only(patient: Served, redis: Redis) -> None:
     with load(patient) as running:
-        everything = lambda: all(redis("EXISTS", path_key(path)) for path in running.stored)  # noqa: E731
-        wait_until(everything, RECOVERY_S, "all images in Redis")
+        for path in running.stored:
+            wait_until(lambda: redis("EXISTS", path_key(path)), RECOVERY_S, f"{path} in Redis")  # noqa: B023
         running.more("redis", 50)  # nothing waits to be put any more: a write that is refused ends the reading, too
         redis("REPLICAOF", "127.0.0.1", "1")
         running.more("redis", 50)  # it can be read
@@ -249,7 +249,7 @@ def test_what_changed_while_it_was_frozen_is_not_served(
     busy_s = max(http.put(url_of("b.png"), data).seconds for data in (old, new, old))
     redis.sigstop()
     answer = http.put(url_of("a.png"), new)
-    assert answer.status == 200 and answer.seconds < 5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
+    assert answer.status == 200 and answer.seconds < 1.5 + 3 * busy_s  # PERDURA_REDIS_TIMEOUT, and a busy machine
     assert read_cold(http, "a.png")[0] == new
     redis.sigcont()
     while redis_state(http) != "up":

@@ -151,8 +151,7 @@ def test_a_file_that_the_app_writes(
     if not ends_connection(row):
         status = http.get("/image-cache/status").json
         assert status["database"]["state"] == row.state, status
-        reasons = lambda: str(http.get("/image-cache/status").json["unpersisted"])  # noqa: E731
-        wait_until(lambda: "made up" in reasons(), 60, "the reason")
+        wait_until(lambda: "made up" in str(http.get("/image-cache/status").json["unpersisted"]), 60, "the reason")
     assert stored(perdura) == 0
     peer.calm()
     if row.retry == "never":

@@ -24,7 +24,6 @@ from servers import frozen, wait_until
 
 FILES = int(os.environ.get("WATCH_FILES", "2000"))
 SOON_S = 60
-TAKEN_AFTER_S = 2.5  # a file that nobody writes to any more, though it is open
 STATEMENT_S = 60  # what a statement that is under way is given, however the server behaves
 LONG_S = 60 + FILES / 50
 KERNEL = Path("/proc/sys/fs/inotify")
@@ -348,12 +347,8 @@ def test_a_slow_writer_is_taken_whole(perdura: Perdura, serve: Callable[..., Ser
         for at in range(0, len(data), 10_000):
             file.write(data[at : at + 10_000])
             file.flush()
-            written = time.monotonic()
             time.sleep(0.1)  # it is slow
-            late = time.monotonic() - written > TAKEN_AFTER_S
-            assert stored(perdura) == {} or late
-            if late:
-                break
+            assert stored(perdura) == {}
     wait_for_all(perdura)
 
 

@@ -348,7 +348,7 @@ def test_an_origin_that_is_down_and_comes_back(proxy: Served, origin: Origin) ->
         proxy.get("/proxy-image/legacy/cold.png").problem(503)
         return metric(proxy, 'perdura_tier_up{tier="origin"}') == 0
 
-    wait_until(is_left_alone, WAIT_S, "an origin that is left alone")
+    wait_until(is_left_alone, WAIT_S, "the origin to be marked as down")
     origin.start()
     wait_until(lambda: proxy.get(URL)["X-Cache-Status"] == "REVALIDATED", WAIT_S, "the origin")
     is_answer(proxy.get("/proxy-image/legacy/cold.png"), "MISS", "origin")
