@@ -182,3 +182,11 @@ def iter_head(stream: BytesIO) -> Iterable[bytes]:
         yield line
         if line == b"\r\n":
             return
+
+
+def metric(http: HttpClient, name: str) -> float:
+    """The value of one metric, its labels in the name."""
+    for line in http.get("/metrics").body.decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.rpartition(" ")[2])
+    raise AssertionError(f"no metric {name}")

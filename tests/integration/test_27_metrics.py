@@ -8,15 +8,8 @@ import time
 import images
 from conftest import Served
 from files import picture, write
-from http_client import Answer
+from http_client import Answer, metric
 from servers import wait_until
-
-
-def metric(http: Served, name: str) -> float:
-    for line in http.get("/metrics").body.decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.rpartition(" ")[2])
-    raise AssertionError(f"{name} is not told")
 
 
 def until(http: Served, name: str, value: float) -> None:

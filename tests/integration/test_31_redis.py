@@ -13,7 +13,7 @@ from pathlib import Path
 import images
 import pytest
 from conftest import Perdura, Served
-from http_client import Answer, url_of
+from http_client import Answer, metric, url_of
 from servers import Redis, wait_until
 
 TTL_S = 300
@@ -65,18 +65,13 @@ def get_cold(http: Served, path: str) -> Answer:
     return answer
 
 
-def number(http: Served, name: str) -> float:
-    (line,) = [line for line in http.get("/metrics").body.decode().splitlines() if line.startswith(name + " ")]
-    return float(line.split()[1])
-
-
 def put_and_hear(http: Served, url: str, data: bytes) -> Answer:
     """Stored, and what the service's own feed takes out of Redis for that is taken out."""
-    wait_until(lambda: number(http, "perdura_feed_listening"), WAIT_S, "the feed")
-    before = number(http, "perdura_feed_changes_total")
+    wait_until(lambda: metric(http, "perdura_feed_listening"), WAIT_S, "the feed")
+    before = metric(http, "perdura_feed_changes_total")
     answer = http.put(url, data)
     if answer.status in (200, 201) and not answer.json["unchanged"]:
-        wait_until(lambda: number(http, "perdura_feed_changes_total") > before, WAIT_S, "the feed's word of it")
+        wait_until(lambda: metric(http, "perdura_feed_changes_total") > before, WAIT_S, "the feed's word of it")
     return answer
 
 

@@ -22,7 +22,7 @@ import pytest
 from bucket import ObjectStorage
 from bucket_proxy import BucketProxy
 from conftest import Perdura, Served
-from http_client import Answer, read_answer
+from http_client import Answer, metric, read_answer
 from origin import MODIFIED_S, Origin, make_certificate
 from servers import Redis, wait_until
 from uploads import calm, upload
@@ -82,13 +82,6 @@ def is_answer(answer: Answer, status: str, tier: str, content: bytes = PNG) -> A
     assert (answer["X-Cache-Status"], answer["X-Cache-Tier"]) == (status, tier)
     assert answer["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"'
     return answer
-
-
-def metric(http: Served, name: str) -> float:
-    for line in http.get("/metrics").body.decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.rpartition(" ")[2])
-    raise AssertionError(f"no metric {name}")
 
 
 def settle(http: Served, url: str = URL) -> None:
