@@ -212,9 +212,9 @@ static enum repeat repeat_after(const struct db_conn *conn, const PGresult *res)
     if (conn->s.is_named && (db_result_is(res, "42P05") || db_result_is(res, "26000")))
         return db_pool_stop_naming(conn->pool) ? REPEAT_UNNAMED : REPEAT_NOT;
     if (db_result_is(res, "25006"))
-        return db_pool_read_only(conn->pool) ? REPEAT_ELSEWHERE : REPEAT_NOT;
+        return db_pool_read_only(conn->pool, conn->s.generation) ? REPEAT_ELSEWHERE : REPEAT_NOT;
     if (db_result_is_fatal(res)) {
-        db_pool_distrust(conn->pool);
+        db_pool_distrust(conn->pool, conn->s.generation);
         return REPEAT_ELSEWHERE;
     }
     return REPEAT_NOT;

@@ -68,12 +68,13 @@ int db_pool_names(struct db_pool *pool);
 int db_pool_stop_naming(struct db_pool *pool);
 
 /* A statement was refused by a read-only server, which may have been the primary a moment ago: closes all connections,
- * so that the next ones find the new primary. 1 for the first time since something was written. */
-int db_pool_read_only(struct db_pool *pool);
+ * so that the next ones find the new primary. 1 when another connection may accept the statement: for the first refusal
+ * since something was written, and for one that comes from a connection of an earlier generation. */
+int db_pool_read_only(struct db_pool *pool, int generation);
 void db_pool_wrote(struct db_pool *pool);
 
-/* The server has ended a session: all others are closed as well. */
-void db_pool_distrust(struct db_pool *pool);
+/* The server has ended a session: all others of its generation are closed as well. */
+void db_pool_distrust(struct db_pool *pool, int generation);
 
 /* For a connection whose session is lost, which the pool forgets: another one. */
 int db_pool_replace(struct db_pool *pool, struct db_conn **ret, struct error *e) __attribute__((warn_unused_result));

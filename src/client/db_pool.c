@@ -383,9 +383,10 @@ static void close_all(struct db_pool *pool)
         close_all(follower);
 }
 
-void db_pool_distrust(struct db_pool *pool)
+void db_pool_distrust(struct db_pool *pool, int generation)
 {
-    close_all(pool);
+    if (generation == db_pool_generation(pool))
+        close_all(pool);
 }
 
 static void notify(const struct db_pool *pool, const char *text)
@@ -411,12 +412,14 @@ static void renew_idle(struct db_pool *pool)
         drop(pool, idle[i]);
 }
 
-int db_pool_read_only(struct db_pool *pool)
+int db_pool_read_only(struct db_pool *pool, int generation)
 {
     if (!pool->has_choice) {
         renew_idle(pool);
         return 0;
     }
+    if (generation != db_pool_generation(pool))
+        return 1;
     int first = !atomic_exchange(&pool->read_only, 1);
     lock_take(&pool->lock);
     int due = first || clock_monotonic_ms() - pool->closed_ms >= CLOSE_AGAIN_MS;

@@ -158,10 +158,11 @@ static void queue(struct pending *p, struct pending_slot *s, int64_t delay_ms, e
     pending_place(p, s, delay_ms ? PLACE_LATER : place);
 }
 
-static void note_again(struct pending *p, struct pending_slot *s)
+static void note_again(struct pending *p, struct pending_slot *s, int found)
 {
     if (!s->again)
         s->again = ++p->notes;
+    s->found_again |= found;
 }
 
 static int note(struct pending *p, const struct image_key *key, int64_t size, int64_t delay_ms, int unclosed)
@@ -173,7 +174,7 @@ static int note(struct pending *p, const struct image_key *key, int64_t size, in
         p->overflowed = 1;
         r = -ENOSPC;
     } else if (s->place == PLACE_TAKEN && s->noted) {
-        note_again(p, s);
+        note_again(p, s, 0);
     } else {
         if (!pending_waits(s) || s->file.check) {
             begin_anew(p, s);
@@ -223,7 +224,7 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
         queue(p, s, delay_ms, PLACE_FOUND);
         r = 1;
     } else if (s->place == PLACE_TAKEN) { /* it may have changed since it was read, and nobody may have told */
-        note_again(p, s);
+        note_again(p, s, 1);
     } else if (s->file.check || !pending_waits(s)) {
         if (!judged(s, stamp)) {
             s->file.check = 0;
@@ -231,6 +232,8 @@ int pending_found(struct pending *p, const struct image_key *key, const struct p
             s->file.size = stamp->size;
             queue(p, s, delay_ms, PLACE_FOUND);
         }
+    } else {
+        s->file.found = 1;
     }
     if (s)
         s->scan = p->scan;

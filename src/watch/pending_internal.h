@@ -30,7 +30,8 @@ struct pending_slot {
     UT_hash_handle hh;
     struct pending_slot *prev, *next; /* in the list of its place, if that has one */
     enum place place;
-    uint64_t again; /* the first note that came while it was taken; 0: none */
+    uint64_t again;  /* the first note that came while it was taken; 0: none */
+    int found_again; /* one of those notes came from a scan */
     unsigned tries; /* that ended in PENDING_RETRY */
     unsigned scan;  /* the last one that met it */
     uint64_t noted; /* the order of notes: the oldest one that is not dealt with */

@@ -159,7 +159,8 @@ static void again(struct pending *p, struct pending_slot *s)
     s->again = 0;
     s->tries = 0;
     s->file.check = 0;
-    s->file.found = 0;
+    s->file.found = s->found_again;
+    s->found_again = 0;
     s->file.unclosed = 0;
     s->since_ms = clock_monotonic_ms();
     pending_place(p, s, PLACE_READY);
@@ -224,6 +225,8 @@ int pending_finish(struct pending *p, struct pending_file *f, enum pending_end e
     if (s->again && end == PENDING_RETRY) { /* neither was: its number and its age are those of the old one */
         s->again = 0;
         f->unclosed = 0;
+        f->found |= s->found_again;
+        s->found_again = 0;
         retry(p, s, f->suspect, alone);
     } else if (s->again) {
         again(p, s);

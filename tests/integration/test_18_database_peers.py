@@ -4,6 +4,7 @@ keep to no protocol. Nothing crashes the process, counts as committed when it is
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -239,9 +240,25 @@ def set_read_only(server: Postgres, to: str) -> None:
     server.reload()
 
 
-def test_writes_follow_the_primary(perdura: Perdura, serve: Callable[..., Served], session_folder: Path) -> None:
-    """The old primary turns read-only, the other server takes over. Within 10 s, with one line, writes are there, and so is
-    the connection that listens."""
+class Pair:
+    """Two servers; the first is the primary, until they are switched."""
+
+    def __init__(self, old: Postgres, new: Postgres, name: str, peers: list[HostilePostgres]) -> None:
+        self.old, self.new = Database(old, name), Database(new, name)
+        self.old_peer = peers[0]
+        hosts = ",".join(f"127.0.0.1:{peer.port}" for peer in peers)
+        self.url = f"postgresql://postgres@{hosts}/{name}?target_session_attrs=read-write"
+
+    def switch(self) -> None:
+        set_read_only(self.new.server, "off")
+        set_read_only(self.old.server, "on")
+
+    def new_has(self, path: str) -> bool:
+        return self.new.value("SELECT count(*) > 0 FROM image_cache WHERE original_path = %s", path)
+
+
+@pytest.fixture
+def pair(perdura: Perdura, session_folder: Path) -> Iterator[Pair]:
     name = perdura.database.name
     folders = [session_folder / f"{name}_{n}" for n in (1, 2)]
     for folder in folders:
@@ -253,22 +270,49 @@ def test_writes_follow_the_primary(perdura: Perdura, serve: Callable[..., Served
         for server in (old, new):
             perdura.run("migrate", env={"DATABASE_URL": server.create_database(name)})
         set_read_only(new, "on")
-        hosts = f"postgresql://postgres@127.0.0.1:{first.port},127.0.0.1:{second.port}/{name}"
-        http = serve(DATABASE_URL=f"{hosts}?target_session_attrs=read-write", **QUIET)
-        assert http.put("/media/a.png", images.make("png", 1)).status == 201
-        listens = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'perdura feed'"
-        stores = "SELECT count(*) > 0 FROM image_cache WHERE original_path = %s"
-        wait_until(lambda: Database(old, name).value(listens), 60, "the feed at the old primary")
+        yield Pair(old, new, name, [first, second])
 
-        set_read_only(new, "off")
-        set_read_only(old, "on")
-        (perdura.media / "w.png").write_bytes(images.make("png", 9))
-        within(lambda: http.put("/media/b.png", images.make("png", 2)).status == 201, 10, "the new primary")
-        assert Database(new, name).value(stores, "b.png")
-        within(lambda: Database(new, name).value(stores, "w.png"), 10, "the file that was written meanwhile")
-        within(lambda: Database(new, name).value(listens), 10, "the feed at the new primary")
-        assert len(lines(http, "read-only: connections closed")) == 1, http.shown()
-        http.stop()
+
+def test_writes_follow_the_primary(pair: Pair, perdura: Perdura, serve: Callable[..., Served]) -> None:
+    """The old primary turns read-only, the other server takes over. Within 10 s, with one line, writes are there, and so is
+    the connection that listens."""
+    http = serve(DATABASE_URL=pair.url, **QUIET)
+    assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    listens = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'perdura feed'"
+    wait_until(lambda: pair.old.value(listens), 60, "the feed at the old primary")
+
+    pair.switch()
+    (perdura.media / "w.png").write_bytes(images.make("png", 9))
+    within(lambda: http.put("/media/b.png", images.make("png", 2)).status == 201, 10, "the new primary")
+    assert pair.new_has("b.png")
+    within(lambda: pair.new_has("w.png"), 10, "the file that was written meanwhile")
+    within(lambda: pair.new.value(listens), 10, "the feed at the new primary")
+    assert len(lines(http, "read-only: connections closed")) == 1, http.shown()
+    http.stop()
+
+
+def test_a_late_refusal_by_the_old_primary(pair: Pair, serve: Callable[..., Served]) -> None:
+    """Its writer goes to the new primary as well, and nothing there is closed once more."""
+    held, goes_on = threading.Event(), threading.Event()
+
+    def hold(message: hostile.Message) -> list[bytes]:
+        held.set()
+        assert goes_on.wait(60)
+        return [hostile.frame(*message)]
+
+    http = serve(DATABASE_URL=pair.url, **QUIET)
+    assert http.put("/media/a.png", images.make("png", 1)).status == 201
+    pair.old_peer.when(PUT, rewrite(hold), times=1)
+    pair.switch()
+    with ThreadPoolExecutor(1) as threads:
+        late = threads.submit(http.put, "/media/b.png", images.make("png", 2))
+        assert held.wait(60)
+        assert http.put("/media/c.png", images.make("png", 3)).status == 201, http.shown()
+        goes_on.set()
+        assert late.result().status == 201, http.shown()
+    assert pair.new_has("b.png") and pair.new_has("c.png")
+    assert len(lines(http, "read-only: connections closed")) == 1, http.shown()
+    http.stop()
 
 
 # Transactions that others began

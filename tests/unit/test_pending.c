@@ -119,6 +119,44 @@ static void test_a_file_that_changed_before_its_second_look_waits_again(void **s
     assert_false(take(p)->check);
 }
 
+/* The watcher skips what it has put on disk itself, by its event. A scan that came upon it has seen another row. */
+static void test_what_waits_already_when_a_scan_finds_it_is_compared_with_its_row(void **state)
+{
+    struct pending *p = *state;
+    const struct pending_stamp stamp = {.size = 1};
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    assert_int_equal(pending_found(p, &key, &stamp, 0), 0);
+    struct pending_file *file = take(p);
+    assert_true(file->found);
+
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    assert_int_equal(pending_found(p, &key, &stamp, 0), 0);
+    assert_int_equal(pending_note(p, &key, 1, 0), 0);
+    pending_finish(p, file, PENDING_RETRY, NULL);
+    assert_true(take(p)->found);
+}
+
+static void test_what_is_taken_while_a_scan_finds_it_is_compared_with_its_row(void **state)
+{
+    struct pending *p = *state;
+    const struct pending_stamp stamp = {.size = 1};
+    static const enum pending_end ends[] = {PENDING_NOTHING, PENDING_RETRY};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pending_note(p, &key, 1, 0), 0);
+        struct pending_file *file = take(p);
+        assert_false(file->found);
+        assert_int_equal(pending_found(p, &key, &stamp, 0), 0);
+        pending_finish(p, file, ends[i], NULL);
+        file = take(p);
+        assert_true(file->found);
+        assert_int_equal(pending_note(p, &key, 1, 0), 0);
+        pending_finish(p, file, PENDING_NOTHING, NULL);
+        file = take(p);
+        assert_false(file->found);
+        pending_finish(p, file, PENDING_NOTHING, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +167,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_change_while_it_waits_does_not_let_a_flush_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_stays_unclosed_until_that_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_file_that_changed_before_its_second_look_waits_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_waits_already_when_a_scan_finds_it_is_compared_with_its_row, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_taken_while_a_scan_finds_it_is_compared_with_its_row, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
