@@ -147,13 +147,13 @@ def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
         head += byte
     status, headers = parse_head(head)
     length = int(dict((name.lower(), value) for name, value in headers).get("content-length", "0"))
-    body = b""
+    body = bytearray()
     while method != "HEAD" and status not in (100, 204, 304) and len(body) < length:
         part = sock.recv(length - len(body))
         if not part:
             raise ConnectionError(f"closed after {len(body)} of {length} bytes")
         body += part
-    return Answer(status, headers, body)
+    return Answer(status, headers, bytes(body))
 
 
 def parse_head(head: bytes) -> tuple[int, list[tuple[str, str]]]:

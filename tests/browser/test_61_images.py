@@ -494,7 +494,9 @@ def test_replace(page: Page, folder: Path) -> None:
     page.until(lambda: page.script("return document.querySelector('.image-canvas img')?.naturalWidth") == 30, "the new preview")
     page.sees("30 × 20", "figcaption")
 
-    # Somebody else was quicker: it is shown before it is replaced.
+    # Somebody else was quicker: it is shown before it is replaced. The page looks for changes now and then, from its start.
+    page.reload()
+    page.sees("30 × 20", "figcaption")
     choose_file(page, folder / "new.png")
     page.find("main .primary")
     assert page.http.put(url, other).status == 200

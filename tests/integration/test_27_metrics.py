@@ -129,7 +129,7 @@ def test_requests_that_wait_for_one_image(http: Served) -> None:
         other.close()
     for reader in readers:
         reader.join()
-    assert metric(http, 'perdura_reads_total{tier="db"}') == 1
+    until(http, 'perdura_reads_total{tier="db"}', 1)
     served = sum(answer.status == 200 for answer in answers)  # a slow machine may run out of patience
     assert metric(http, 'perdura_read_seconds_count{tier="db"}') == served
 

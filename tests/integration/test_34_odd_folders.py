@@ -113,7 +113,7 @@ def test_files_are_stored_as_they_are_written_without_proc(jailed: Perdura) -> N
     (jailed.media / "new/folder").rename(jailed.media / "renamed")
     picture(jailed.media / "renamed/d.png", 4)
     wait_until(lambda: jailed.database.value("SELECT count(*) FROM image_cache") == 5, SOON_S, "the rows")
-    assert watch()["folders"] == 4
+    wait_until(lambda: watch()["folders"] == 4, SOON_S, "the new folders to be counted")
     process.terminate()
     assert process.wait(SOON_S) == 0, log_file.read_text()
 
