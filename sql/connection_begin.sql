@@ -10,15 +10,13 @@
 -- What is acknowledged is on the server's disk: synchronous_commit=off, which a role or a database may have, does not
 -- apply to us.
 -- Returns one row: int bool text? text? text? text? text? text?
-SELECT length(repeat('x', 1048576)), direct,
-       (SELECT c.relname::text
-        FROM pg_catalog.pg_class c
-        WHERE c.relname IN ('access_hour', 'admin_session', 'cache_invalidation', 'cleanup_day', 'image_cache',
-                            'image_count', 'image_object', 'image_tombstone', 'instance', 'job_run', 'schedule',
-                            'schema_migration', 'upload', 'upload_part')
-              AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid) AND c.relrowsecurity
-              AND pg_catalog.row_security_active(c.oid)
-        ORDER BY c.relname
+SELECT octet_length(repeat(repeat('x', 1024), 1024)), direct,
+       (SELECT name
+        FROM unnest(ARRAY['access_hour', 'admin_session', 'cache_invalidation', 'cleanup_day', 'image_cache', 'image_count',
+                          'image_object', 'image_tombstone', 'instance', 'job_run', 'schedule', 'schema_migration', 'upload',
+                          'upload_part']) AS ours (name)
+        WHERE pg_catalog.row_security_active(pg_catalog.to_regclass(name)::oid)
+        ORDER BY name
         LIMIT 1),
        CASE WHEN direct THEN set_config('row_security', 'off', false) END,
        CASE WHEN direct THEN set_config('tcp_keepalives_idle', '20', false) END,
