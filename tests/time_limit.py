@@ -10,6 +10,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,9 +45,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     # A library that waits for a server takes no notice of signals. Then this process ends, which pytest-xdist reports
     # with the test's name, and starts another one.
     faulthandler.dump_traceback_later(TEST_LIMIT_S + END_S, file=_stderr, exit=True)
-    before = signal.signal(signal.SIGALRM, fail)
-    signal.setitimer(signal.ITIMER_REAL, TEST_LIMIT_S, TEST_LIMIT_S)
+    # pytest-xdist may run the tests in another thread (execnet, when a worker was asked something before that, as -v
+    # does). There is no handler then.
+    handled = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGALRM, fail) if handled else None
+    if handled:
+        signal.setitimer(signal.ITIMER_REAL, TEST_LIMIT_S, TEST_LIMIT_S)
     yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    if handled:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     faulthandler.cancel_dump_traceback_later()
