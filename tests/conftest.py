@@ -186,14 +186,13 @@ class Perdura:
     ) -> Result:
         """Runs it to its end. With `check`, any exit code but 0 fails the test and shows what it printed."""
         done = subprocess.run(
-            [self.binary, *args],
+            dies_with_us([self.binary, *args]),
             input=(input.encode() if isinstance(input, str) else input) or b"",
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,
             env={**self.env, **(env or {})},
             timeout=timeout,
-            preexec_fn=dies_with_us(),
             **popen,
         )
         result = Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
@@ -205,12 +204,11 @@ class Perdura:
     def start(self, *args: str | Path, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[bytes]:
         """Starts it and leaves it running, in a process group of its own; ended with the test at the latest."""
         process = subprocess.Popen(
-            [self.binary, *args],
+            dies_with_us([self.binary, *args]),
             **{"stdin": subprocess.DEVNULL, **popen},
             cwd=self.folder,
             env={**self.env, **(env or {})},
             start_new_session=True,
-            preexec_fn=dies_with_us(),
         )
         self._started.append(process)
         return process

@@ -50,12 +50,11 @@ class PgBouncer:
             f"ignore_startup_parameters = extra_float_digits\n{keeps_none}"
         )
         self._process = subprocess.Popen(
-            [binary, settings],
+            dies_with_us([binary, settings], signal.SIGTERM),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=open(self._folder / "log", "wb"),
             start_new_session=True,
-            preexec_fn=dies_with_us(signal.SIGTERM),
             **user.popen_args(),
         )
         wait_until(self._accepts, START_S, "PgBouncer")

@@ -76,14 +76,13 @@ class Storage:
         for argv, port in self.commands():
             with open(self.folder / "log", "ab") as log:
                 process = subprocess.Popen(
-                    argv,
+                    dies_with_us(argv),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     cwd=self.folder,
                     env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder), "LC_ALL": "C.UTF-8"},
                     start_new_session=True,
-                    preexec_fn=dies_with_us(),
                 )
             self._processes.append(process)
             try:

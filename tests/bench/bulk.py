@@ -128,13 +128,12 @@ class Bench:
         usage, errors = self.folder / "usage.json", self.folder / "stderr"
         with open(errors, "wb") as stderr:
             done = subprocess.run(
-                [TOOLS / "measure", usage, *argv],
+                dies_with_us([TOOLS / "measure", usage, *argv]),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=self.folder,
                 env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **env},
-                preexec_fn=dies_with_us(),
             )
         if done.returncode != 0:
             tail = "\n".join(errors.read_text(errors="replace").splitlines()[-20:])

@@ -68,7 +68,7 @@ class Transfers(Bench):
 
     def start_parts(self, url: str) -> str:
         argv = ["curl", *self.curl_options(), "-X", "POST", f"{url}?uploads="]
-        answer = subprocess.run(argv, capture_output=True, text=True, check=True, preexec_fn=dies_with_us()).stdout
+        answer = subprocess.run(dies_with_us(argv), capture_output=True, text=True, check=True).stdout
         return re.findall("<UploadId>([^<]+)</UploadId>", answer)[0]
 
     def puts(self, cut: Path, bucket: str) -> tuple[list[str], list[list[str]]]:

@@ -62,10 +62,9 @@ def bench(server: Postgres, folder: Path) -> None:
     subprocess.run([PERDURA, "migrate"], env=env, check=True, stdout=subprocess.DEVNULL)
     log = folder / "serve.log"
     with log.open("wb") as out:
-        serve = subprocess.Popen([PERDURA, "serve"], env=env, cwd=folder, stdout=out, stderr=out,
-                                 preexec_fn=dies_with_us())  # fmt: skip
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, seed], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              text=True, bufsize=1, preexec_fn=dies_with_us())  # fmt: skip
+        serve = subprocess.Popen(dies_with_us([PERDURA, "serve"]), env=env, cwd=folder, stdout=out, stderr=out)
+    writer = subprocess.Popen(dies_with_us([sys.executable, "-c", WRITER, seed]), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True, bufsize=1)  # fmt: skip
     assert writer.stdin and writer.stdout
     connection = server.connect("upload")
     cursor = connection.cursor()

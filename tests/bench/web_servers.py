@@ -135,22 +135,22 @@ class Server:
     def __init__(self, folder: Path, argv: list[Any], port: int, env: dict[str, str] | None = None) -> None:
         self.port = port
         self.log = folder / "log"
-        program = shutil.which(argv[0], path=PATH)
+        self.name = argv[0]
+        program = shutil.which(self.name, path=PATH)
         if not program:
-            sys.exit(f"{argv[0]} is missing: src/tools/install-deps bench installs it")
+            sys.exit(f"{self.name} is missing: src/tools/install-deps bench installs it")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [program, *map(str, argv[1:])],
+                dies_with_us([program, *map(str, argv[1:])], self.ENDS_WITH_US),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
                 env={"PATH": PATH, "LC_ALL": "C.UTF-8", **(env or {})},
                 start_new_session=True,
-                preexec_fn=dies_with_us(self.ENDS_WITH_US),
             )
         atexit.register(self.close)
-        wait_until(self._listens, START_S, f"{argv[0]}'s start")
+        wait_until(self._listens, START_S, f"{self.name}'s start")
 
     def __enter__(self) -> Any:
         return self
@@ -171,7 +171,7 @@ class Server:
 
     def _listens(self) -> bool:
         if self.process.poll() is not None:
-            sys.exit(f"{self.process.args[0]} does not start:\n{self.log.read_text(errors='replace')}")
+            sys.exit(f"{self.name} does not start:\n{self.log.read_text(errors='replace')}")
         if self.port:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -188,7 +188,7 @@ class Server:
     def get(self, path: str) -> Answer:
         answer = HttpClient("127.0.0.1", self.port, token=None).get(path)
         if answer.status != 200:
-            sys.exit(f"{self.process.args[0]}: GET {path}: {answer.status}")
+            sys.exit(f"{self.name}: GET {path}: {answer.status}")
         return answer
 
     def says(self, path: str) -> str:
@@ -270,7 +270,7 @@ class Perdura(Server):
 
 def run_perdura(database_url: str, media: Path, *args: str) -> None:
     env = {"PATH": PATH, "LC_ALL": "C.UTF-8", "DATABASE_URL": database_url, "PERDURA_MEDIA_ROOT": str(media)}
-    subprocess.run([PERDURA, *args], env=env, check=True, stdout=subprocess.DEVNULL, preexec_fn=dies_with_us())
+    subprocess.run(dies_with_us([PERDURA, *args]), env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def stored(server: Postgres, name: str, media: Path) -> str:
@@ -326,8 +326,8 @@ def wrk(server: Server, path: str, connections: int, seconds: int, script: Path 
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s"]
     argv += ["-s", str(script)] if script else []
     before = server.cpu_s()
-    done = subprocess.run([*argv, f"http://127.0.0.1:{server.port}{path}", *args], stdout=subprocess.PIPE, text=True,
-                          preexec_fn=dies_with_us())  # fmt: skip
+    command = dies_with_us([*argv, f"http://127.0.0.1:{server.port}{path}", *args])
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     cpu_s = server.cpu_s() - before
     took = re.search(r"(\d+) requests in ([\d.]+)(ms|s|m)", done.stdout)
     if not took or not int(took[1]) or re.search("Non-2xx|Socket errors", done.stdout):
@@ -345,7 +345,7 @@ def ask_all(folder: Path, server: Server, paths: list[str], connections: int) ->
 
 def run_tool(name: str, *args: Any) -> float:
     """Images a second."""
-    done = subprocess.run([TOOLS / name, *map(str, args)], stdout=subprocess.PIPE, preexec_fn=dies_with_us())
+    done = subprocess.run(dies_with_us([TOOLS / name, *map(str, args)]), stdout=subprocess.PIPE)
     if done.returncode != 0:
         sys.exit(f"{name}: exit {done.returncode}")
     return float(json.loads(done.stdout)["images_per_s"])

@@ -86,7 +86,7 @@ class Chromium:
     def _spawn(self, *argv: str | Path) -> subprocess.Popen[bytes]:
         with open(self.folder / f"{Path(argv[0]).name}.log", "wb") as log:
             process = subprocess.Popen(
-                argv,
+                dies_with_us(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -98,15 +98,14 @@ class Chromium:
                     "LC_ALL": "C.UTF-8",
                 },
                 start_new_session=True,
-                preexec_fn=dies_with_us(),
             )
         self._processes.append(process)
         return process
 
-    def _alive(self, process: subprocess.Popen[bytes]) -> None:
+    def _alive(self, process: subprocess.Popen[bytes], name: str) -> None:
         if process.poll() is not None:
-            log = self.folder / f"{Path(process.args[0]).name}.log"
-            raise RuntimeError(f"{process.args[0]} ended:\n{log.read_text(errors='replace')[-3000:]}")
+            log = self.folder / f"{name}.log"
+            raise RuntimeError(f"{name} ended:\n{log.read_text(errors='replace')[-3000:]}")
 
     def _start_browser(self) -> None:
         profile = self.folder / "profile"
@@ -115,7 +114,7 @@ class Chromium:
         process = self._spawn("chromium", *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank")
 
         def port() -> str:
-            self._alive(process)
+            self._alive(process, "chromium")
             file = profile / "DevToolsActivePort"
             return file.read_text().splitlines()[0] if file.exists() and file.read_text() else ""
 
@@ -125,7 +124,7 @@ class Chromium:
         process = self._spawn("chromedriver", "--port=0")
 
         def port() -> str:
-            self._alive(process)
+            self._alive(process, "chromedriver")
             found = re.search(r"started successfully on port (\d+)", (self.folder / "chromedriver.log").read_text())
             return found[1] if found else ""
 

@@ -102,7 +102,7 @@ class Dev:
         if self.user:
             popen |= {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
         process = subprocess.Popen(
-            [*popen.pop("prefix", []), self.dev_binary, *args],
+            dies_with_us([*popen.pop("prefix", []), self.dev_binary, *args]),
             **{
                 "stdin": subprocess.DEVNULL,
                 "stdout": output,
@@ -112,7 +112,6 @@ class Dev:
             },
             cwd=self.work,
             env={**self.env, **(env or {})},
-            preexec_fn=dies_with_us(signal.SIGKILL),
         )
         output.close()
         self._started.append(process)

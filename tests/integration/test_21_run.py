@@ -253,10 +253,9 @@ def test_interrupt_from_the_terminal_reaches_the_app_once(app: App) -> None:
     script = "trap 'echo INT' INT; echo ready; until read -r line < fifo; do :; done"
     output = open(app.folder / "output", "wb")
     app.process = subprocess.Popen(
-        ["setsid", "--ctty", app.perdura.binary, "run", "--", "sh", "-c", script],
+        dies_with_us(["setsid", "--ctty", app.perdura.binary, "run", "--", "sh", "-c", script]),
         **{"stdin": theirs, "stdout": output, "stderr": output, "cwd": app.folder},
         env={**app.perdura.env, **app.env},
-        preexec_fn=dies_with_us(),
     )
     output.close()
     os.close(theirs)
@@ -331,10 +330,9 @@ def test_as_process_1(app: App) -> None:
     )
     with open(app.folder / "output", "wb") as output:
         app.process = subprocess.Popen(
-            [*unshare, app.perdura.binary, "run", "--", "sh", "-c", script],
+            dies_with_us([*unshare, app.perdura.binary, "run", "--", "sh", "-c", script]),
             **{"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, "cwd": app.folder},
             env={**app.perdura.env, **app.env},
-            preexec_fn=dies_with_us(),
         )
     app.until_said("ready")
     pid = app.process.pid

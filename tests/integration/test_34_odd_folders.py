@@ -32,7 +32,7 @@ def behind(perdura: Perdura) -> Iterator[Path]:
     source.mkdir()
     options = f"attr_timeout={CACHED_S},entry_timeout={CACHED_S}"
     command = ["bindfs", "-f", "-o", options, source, perdura.media]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=dies_with_us())
+    process = subprocess.Popen(dies_with_us(command), stderr=subprocess.PIPE)
     try:
         wait_until(lambda: os.path.ismount(perdura.media) or process.poll() is not None, SOON_S, "the mount")
         if process.poll() is not None:
