@@ -46,7 +46,7 @@ FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 5
 
-.PHONY: all help run test express s3rver axe unit integration fault browser valgrind fuzz fuzz-run bench check-layers check-headers lint format \
+.PHONY: all help run test express s3rver axe unit integration fault fault-and-integration browser valgrind fuzz fuzz-run bench check-layers check-headers lint format \
 	install clean binaries FORCE
 .DELETE_ON_ERROR:
 
@@ -189,12 +189,17 @@ valgrind: $(UNIT)
 	@mkdir -p build/tmp
 	@exec env RUN_WITH="valgrind -q --error-exitcode=99 --leak-check=full" $(TEST_ENV) src/tools/run-unit $(UNIT)
 
-integration: express s3rver
+integration fault-and-integration: express s3rver
 fault: s3rver
 browser: axe
 integration fault browser: all
 	@mkdir -p build/tmp
 	@exec $(TEST_ENV) src/tools/run-pytest tests/$@
+
+# In one run, in which tests of one kind fill the pauses of the other.
+fault-and-integration: all
+	@mkdir -p build/tmp
+	@exec $(TEST_ENV) src/tools/run-pytest tests/fault tests/integration
 
 fuzz:
 	@+$(SUBMAKE) CC=clang SAN=fuzzer-no-link,address,undefined B=build/fuzz fuzz-run
@@ -217,9 +222,8 @@ check-layers: $(OBJ)
 	@src/tools/check-layers $(B)
 
 check-headers: $(GEN)
-	@for header in src/*/*.h; do \
-	    $(CC) $(filter-out $(BANNED),$(CPPFLAGS)) $(ALL_CFLAGS) -Werror -fsyntax-only -x c $$header || exit 1; \
-	done
+	@echo src/*/*.h | xargs -P $$(nproc) -n 10 \
+	    $(CC) $(filter-out $(BANNED),$(CPPFLAGS)) $(ALL_CFLAGS) -Werror -fsyntax-only -x c
 
 # The pages and tables that are made from the source.
 docs: $(B)/perdura

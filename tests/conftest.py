@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -48,10 +47,6 @@ SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
 # A shell without job control ignores it for what it starts with `&`, and all that we start would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_configure(config: Any) -> None:
-    config.addinivalue_line("markers", "alone: changes what the whole machine has; no other test runs meanwhile")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -281,17 +276,6 @@ class Served(HttpClient):
         """Whether all that was not persisted in the end are files that can't be stored: the test has left them there."""
         told = re.search(r'event="exiting with unpersisted files[^"]*" files=(\d+) failed=(\d+)', self.shown())
         return code == 75 and told is not None and told[1] == told[2]
-
-
-@pytest.fixture(autouse=True)
-def beside_others(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Files of tests run beside each other (pytest-xdist); a test that is marked `alone` waits until it is that, and
-    whoever comes after it waits at the gate, or it might wait for ever."""
-    with open(BUILD / "test-gate.lock", "w") as gate, open(BUILD / "test.lock", "w") as lock:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(lock, fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
 
 
 @pytest.fixture(scope="session")
