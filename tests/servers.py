@@ -40,15 +40,18 @@ SETPRIV = shutil.which("setpriv") or "/usr/bin/setpriv"  # where a test's PATH m
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    """Asks `condition` until its answer is true and returns that; TimeoutError names `what` we waited for."""
+    """Asks `condition` until its answer is true and returns that; TimeoutError names `what` we waited for. Half of the
+    time is left to what we wait for."""
     deadline = time.monotonic() + timeout_s
     while True:
+        asked = time.monotonic()
         answer = condition()
         if answer:
             return answer
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             raise TimeoutError(f"{what}: not within {timeout_s} s")
-        time.sleep(0.01)
+        time.sleep(max(0.01, now - asked))
 
 
 @contextmanager
