@@ -46,8 +46,8 @@ FUZZ  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BENCH := $(patsubst tests/bench/%.c,build/bench/%,$(wildcard tests/bench/*.c))
 FUZZ_SECONDS ?= 5
 
-.PHONY: all help run test express s3rver axe unit integration fault fault-and-integration browser valgrind fuzz fuzz-run bench check-layers check-headers lint format \
-	install clean binaries FORCE
+.PHONY: all help run test express s3rver axe unit integration fault fault-and-integration browser valgrind fuzz \
+	fuzz-run bench check-layers check-headers lint format install clean binaries FORCE
 .DELETE_ON_ERROR:
 
 all: $(B)/perdura $(B)/perdura-dev
