@@ -192,14 +192,10 @@ valgrind: $(UNIT)
 integration fault-and-integration: express s3rver
 fault: s3rver
 browser: axe
-integration fault browser: all
+# Faults and integration in one run: tests of one kind fill the pauses of the other.
+integration fault fault-and-integration browser: all
 	@mkdir -p build/tmp
-	@exec $(TEST_ENV) src/tools/run-pytest tests/$@
-
-# In one run, in which tests of one kind fill the pauses of the other.
-fault-and-integration: all
-	@mkdir -p build/tmp
-	@exec $(TEST_ENV) src/tools/run-pytest tests/fault tests/integration
+	@exec $(TEST_ENV) src/tools/run-pytest $(addprefix tests/,$(subst -and-, ,$@))
 
 fuzz:
 	@+$(SUBMAKE) CC=clang SAN=fuzzer-no-link,address,undefined B=build/fuzz fuzz-run

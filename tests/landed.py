@@ -34,7 +34,7 @@ def landed_binary() -> Path:
             archive = subprocess.run(["git", "-C", ROOT, "archive", COMMIT], check=True, capture_output=True).stdout
             subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
             env = {name: value for name, value in os.environ.items() if name not in NOT_ITS_OWN}
-            make = ["make", "-s", f"-j{os.cpu_count()}", "CFLAGS=-O0", "all"]  # nobody asks how fast it is
+            make = ["make", "-s", f"-j{os.cpu_count()}", "CFLAGS=-O0", "all"]  # no test measures its speed
             built = subprocess.run(make, cwd=folder, env=env, timeout=BUILD_S, capture_output=True, text=True)
             assert built.returncode == 0 and binary.exists(), built.stdout + built.stderr
     return binary

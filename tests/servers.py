@@ -40,8 +40,8 @@ SETPRIV = shutil.which("setpriv") or "/usr/bin/setpriv"  # where a test's PATH m
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    """Asks `condition` until its answer is true and returns that; TimeoutError names `what` we waited for. Half of the
-    time is left to what we wait for."""
+    """Asks `condition` until its answer is true and returns that; TimeoutError names `what` we waited for. Asking
+    takes at most half of the time: the other half is left to what we wait for."""
     deadline = time.monotonic() + timeout_s
     while True:
         asked = time.monotonic()
